@@ -1,0 +1,69 @@
+# `make` lists the targets. `make demo` and `make test` need nothing but a
+# clone of the repository: they install what is missing, and say so.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BUILD   := $(CURDIR)/.build
+BIN     := $(BUILD)/bin
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+# A Go that install.sh has put there is found even if the shell does not know it.
+export PATH := $(BIN):$(PATH):/usr/local/go/bin:$(BUILD)/go/bin
+export CGO_ENABLED ?= 1
+
+INSTALL := nginx/stack/install.sh
+
+.PHONY: help
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## docker login and pull through the whole system; DEMO=once ends by itself
+	@$(INSTALL) demo
+	@go run ./nginx/demo $(if $(filter once,$(DEMO)),-once)
+
+.PHONY: build
+build: ## the two programs, static, into .build/bin
+	@CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./authsvc ./tokenrefresher
+
+.PHONY: test
+test: tools lint unit e2e ## everything that CI checks
+
+.PHONY: tools
+tools:
+	@$(INSTALL) test
+
+.PHONY: lint
+lint: tools ## golangci-lint, gofmt, shellcheck, tidy modules
+	golangci-lint run ./...
+	shellcheck .ci/run nginx/stack/install.sh
+	go mod tidy -diff
+
+.PHONY: unit
+unit: tools ## unit tests, with the race detector; fuzz targets run their seeds
+	go test -race ./authsvc/... ./tokenrefresher/... ./nginx/stack/...
+
+.PHONY: e2e
+e2e: tools ## the real nginx, registry and clients; RUN=TestName for one
+	go test -count=1 -timeout 40m $(if $(RUN),-run '$(RUN)') ./nginx/e2e/...
+
+.PHONY: fuzz
+fuzz: tools ## each fuzz target for FUZZTIME (default 60s)
+	@for package in $$(grep -rl --include='*_test.go' '^func Fuzz' authsvc tokenrefresher nginx | xargs -n1 dirname | sort -u); do \
+		for target in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' $$package/*_test.go | cut -c6-); do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $${FUZZTIME:-60s} ./$$package; \
+		done; \
+	done
+
+.PHONY: bench
+bench: ## measure; BENCH=requests for one part; figures go to bench-results.json
+	@$(INSTALL) bench
+	@go run ./nginx/bench $(BENCH)
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf $(BUILD) bench-results.json

@@ -1,0 +1,124 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pullgate/pullgate/authsvc/config"
+	"github.com/spf13/pflag"
+)
+
+func TestDefaultsAreValid(t *testing.T) {
+	c, err := config.Load("", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Cache.TTL != time.Minute || c.Listen.Mode != 0o660 || c.Kloudless.PageSize != 100 {
+		t.Errorf("unexpected defaults: %+v", c)
+	}
+}
+
+func TestExampleIsValid(t *testing.T) {
+	c, err := config.Load("../authsvc.example.yaml", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defaults, err := config.Load("", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What the example sets for its vendor; all else it shows is the default.
+	defaults.Listen.Group, defaults.Realm, defaults.Messages.Renew = c.Listen.Group, c.Realm, c.Messages.Renew
+	if c != defaults {
+		t.Errorf("the example says\n%+v\nthe defaults are\n%+v", c, defaults)
+	}
+}
+
+func TestLaterWin(t *testing.T) {
+	file := write(t, "cache: {ttl: 20s, refusal_ttl: 2s}\nrealm: file\n")
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	config.Flags(flags)
+	if err := flags.Parse([]string{"--cache.ttl", "40s", "--cache.max_entries=7", "--kloudless.account.verify_email=true"}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(file, []string{"AUTHSVC_CACHE_TTL=30s", "AUTHSVC_REALM=environment", "PATH=/bin"}, flags)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Cache.TTL != 40*time.Second || c.Cache.RefusalTTL != 2*time.Second || c.Realm != "environment" ||
+		c.Cache.MaxEntries != 7 || !c.Kloudless.Account.VerifyEmail {
+		t.Errorf("got %+v", c)
+	}
+}
+
+// TestRefuses has a bad file for each rule, with the exact message.
+func TestRefuses(t *testing.T) {
+	tests := []struct{ name, yaml, want string }{
+		{"unknown key", "cache: {tll: 3s}", "FILE: unknown key cache.tll; authsvc --help lists the known ones"},
+		{"unknown section", "caches: {ttl: 3s}", "FILE: unknown key caches.ttl; authsvc --help lists the known ones"},
+		{"section is a value", "cache: 3s", "FILE: unknown key cache; authsvc --help lists the known ones"},
+		{"value is a section", "realm: {a: b}", "FILE: unknown key realm.a; authsvc --help lists the known ones"},
+		{"bare duration", "cache: {ttl: 60}", `cache.ttl: expected a duration with its unit such as 30s, from 1s to 1h0m0s, found 60`},
+		{"duration too short", "cache: {ttl: 0s}", `cache.ttl: expected a duration with its unit such as 30s, from 1s to 1h0m0s, found "0s"`},
+		{"duration too long", "cache: {stale_ttl: 48h}", `cache.stale_ttl: expected a duration with its unit such as 30s, from 0s to 24h0m0s, found "48h"`},
+		{"number as text", "cache: {max_entries: many}", `cache.max_entries: expected a whole number from 1 to 10000000, found "many"`},
+		{"number zero", "cache: {max_entries: 0}", `cache.max_entries: expected a whole number from 1 to 10000000, found 0`},
+		{"number as list", "cache: {max_entries: [1]}", `cache.max_entries: expected a whole number from 1 to 10000000, found []interface {}{1}`},
+		{"boolean", "kloudless: {account: {verify_email: perhaps}}", `kloudless.account.verify_email: expected true or false, found "perhaps"`},
+		{"mode without quotes", "listen: {mode: 0660}", `listen.mode: expected an octal mode in quotes such as "0660", found 432`},
+		{"mode not octal", `listen: {mode: "999"}`, `listen.mode: expected an octal mode in quotes such as "0660", found "999"`},
+		{"level", "log: {level: loud}", `log.level: expected debug, info, warn or error, found "loud"`},
+		{"level as list", "log: {level: [info]}", `log.level: expected debug, info, warn or error, found []interface {}{"info"}`},
+		{"relative path", "upstream: {token_file: token.json}", `upstream.token_file: expected an absolute path, found "token.json"`},
+		{"relative socket", "listen: {address: unix:a.sock}", `listen.address: expected unix:/PATH or tcp:HOST:PORT or systemd:NAME, found "unix:a.sock"`},
+		{"no scheme", "listen: {address: 127.0.0.1:1}", `listen.address: expected unix:/PATH or tcp:HOST:PORT or systemd:NAME, found "127.0.0.1:1"`},
+		{"port", "private: {address: 127.0.0.1:http}", `private.address: expected unix:/PATH or HOST:PORT, found "127.0.0.1:http"`},
+		{"quote in the realm", `realm: a"b`, "realm: expected printable ASCII without \" and \\, found \"a\\\"b\""},
+		{"empty realm", `realm: ""`, `realm: expected text of 1 to 128 bytes, found ""`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			file := write(t, test.yaml)
+			_, err := config.Load(file, nil, nil)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			got := strings.ReplaceAll(err.Error(), file, "FILE")
+			if want := "configuration: " + test.want; got != want {
+				t.Errorf("got  %s\nwant %s", got, want)
+			}
+		})
+	}
+}
+
+func TestRefusesAllAtOnce(t *testing.T) {
+	_, err := config.Load(write(t, "cache: {ttl: 1}\nx: 1\n"), []string{"AUTHSVC_CACHE_TLL=1s"}, nil)
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, part := range []string{"cache.ttl", "unknown key x", "AUTHSVC_CACHE_TLL"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%q does not name %s", err, part)
+		}
+	}
+}
+
+func TestFileErrors(t *testing.T) {
+	for _, file := range []string{"/does/not/exist.yaml", write(t, "a: [")} {
+		if _, err := config.Load(file, nil, nil); err == nil || !strings.Contains(err.Error(), file) {
+			t.Errorf("%s: error %v does not name the file", file, err)
+		}
+	}
+}
+
+func write(t *testing.T, yaml string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "authsvc.yaml")
+	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}

@@ -1,0 +1,44 @@
+package registry
+
+import "net/http"
+
+// A Code is an error code of the Distribution API (Distribution
+// Specification 1.1, "Error Codes"); the last two are those of the CNCF
+// distribution registry, which the clients know as well.
+type Code string
+
+// The error codes that a customer can meet.
+const (
+	Unauthorized    Code = "UNAUTHORIZED"
+	Denied          Code = "DENIED"
+	NameInvalid     Code = "NAME_INVALID"
+	NameUnknown     Code = "NAME_UNKNOWN"
+	DigestInvalid   Code = "DIGEST_INVALID"
+	TagInvalid      Code = "TAG_INVALID"
+	ManifestUnknown Code = "MANIFEST_UNKNOWN"
+	BlobUnknown     Code = "BLOB_UNKNOWN"
+	Unsupported     Code = "UNSUPPORTED"
+	TooManyRequests Code = "TOOMANYREQUESTS"
+	Unavailable     Code = "UNAVAILABLE"
+)
+
+// An Error is an answer other than the one that the customer asked for.
+type Error struct {
+	// Status is the HTTP status that the client gets to see.
+	Status int
+	Code   Code
+	// Message is a sentence for the person at the terminal: docker, podman
+	// and Kubernetes print it. It must hold nothing that the customer may not
+	// know.
+	Message string
+	// RetryAfter is in seconds, for statuses 429 and 503.
+	RetryAfter int
+}
+
+// Error implements error.
+func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
+
+// Refuse makes the error of a request that does not parse.
+func refuse(code Code, message string) *Error {
+	return &Error{Status: http.StatusBadRequest, Code: code, Message: message}
+}

@@ -1,0 +1,128 @@
+// Package registry knows the read side of the Distribution API (OCI
+// Distribution Specification 1.1, https://github.com/opencontainers/distribution-spec):
+// its requests and its errors.
+//
+// Some quirks of the grammar decide how it is parsed. A repository's name may
+// hold components that read like operations ("a/manifests/b", "tags"), so a
+// path is read from its end, where the operation and the reference have a
+// fixed place. What a proxy would normalise ("%2e", "..", "//") has no place
+// in the grammar at all, so it is refused instead of normalised: what is
+// authorized is, byte for byte, what is forwarded.
+package registry
+
+import (
+	"net/http"
+	"strings"
+)
+
+// MaxURI is the longest request target, in bytes, that is looked at.
+const MaxURI = 4 << 10
+
+// A Kind tells what a Request asks for.
+type Kind int
+
+// The kinds of request.
+const (
+	Invalid   Kind = iota // not of the API
+	Ping                  // GET /v2/
+	Catalog               // GET /v2/_catalog
+	Tags                  // GET /v2/<name>/tags/list
+	Manifest              // GET /v2/<name>/manifests/<reference>
+	Blob                  // GET /v2/<name>/blobs/<digest>
+	Referrers             // GET /v2/<name>/referrers/<digest>
+)
+
+// String names the kind, for a log or a metric's label.
+func (k Kind) String() string {
+	return [...]string{"invalid", "ping", "catalog", "tags", "manifest", "blob", "referrers"}[k]
+}
+
+// A Request is a parsed request of the read side.
+type Request struct {
+	Kind Kind
+	// Repository is empty for Ping and Catalog.
+	Repository string
+	// Reference is a tag or a digest for Manifest, a digest for Blob and
+	// Referrers.
+	Reference Reference
+	// Query is the checked, raw query, without the question mark.
+	Query string
+}
+
+// Parse parses a request's method and its target exactly as the client sent
+// it (nginx: $request_uri). Its error, an *Error, is 405 for a method other
+// than GET and HEAD, 404 for a path that the API does not have, and 400 for
+// one whose name, tag, digest or query is malformed.
+func Parse(method, uri string) (Request, error) {
+	if method != http.MethodGet && method != http.MethodHead {
+		return Request{}, &Error{Status: http.StatusMethodNotAllowed, Code: Unsupported,
+			Message: "this registry is read-only: GET and HEAD are all it answers"}
+	}
+	if len(uri) > MaxURI {
+		return Request{}, refuse(NameInvalid, "the request's path is too long")
+	}
+	path, query, hasQuery := strings.Cut(uri, "?")
+	request, err := parsePath(path)
+	if err != nil {
+		return Request{}, err
+	}
+	if hasQuery {
+		if err := checkQuery(query); err != nil {
+			return Request{}, err
+		}
+	}
+	request.Query = query
+	return request, nil
+}
+
+func parsePath(path string) (Request, error) {
+	rest, ok := strings.CutPrefix(path, "/v2/")
+	if !ok {
+		return Request{}, unknownPath()
+	}
+	switch rest {
+	case "":
+		return Request{Kind: Ping}, nil
+	case "_catalog":
+		return Request{Kind: Catalog}, nil
+	}
+	rest, last := cutLast(rest)
+	name, operation := cutLast(rest)
+	kind, ok := operations[operation]
+	if !ok || kind == Tags && last != "list" {
+		return Request{}, unknownPath()
+	}
+	if !validName(name) {
+		return Request{}, refuse(NameInvalid, "the repository's name is not valid: "+
+			"lower case letters, digits and single separators, 255 characters at most")
+	}
+	if kind == Tags {
+		return Request{Kind: Tags, Repository: name}, nil
+	}
+	reference, err := parseReference(last, kind == Manifest)
+	if err != nil {
+		return Request{}, err
+	}
+	return Request{Kind: kind, Repository: name, Reference: reference}, nil
+}
+
+var operations = map[string]Kind{
+	"tags":      Tags,
+	"manifests": Manifest,
+	"blobs":     Blob,
+	"referrers": Referrers,
+}
+
+// cutLast cuts a path at its last slash.
+func cutLast(path string) (before, last string) {
+	i := strings.LastIndexByte(path, '/')
+	if i < 0 {
+		return "", path
+	}
+	return path[:i], path[i+1:]
+}
+
+func unknownPath() *Error {
+	return &Error{Status: http.StatusNotFound, Code: Unsupported,
+		Message: "no such path in the registry API"}
+}

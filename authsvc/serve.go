@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/pullgate/pullgate/authsvc/auth"
+	"github.com/pullgate/pullgate/authsvc/auth/kloudless"
+	"github.com/pullgate/pullgate/authsvc/config"
+	"github.com/pullgate/pullgate/authsvc/entitlement"
+	"github.com/pullgate/pullgate/authsvc/server"
+	"github.com/pullgate/pullgate/authsvc/upstream"
+	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
+)
+
+// Bounds on the connections from nginx. A question is headers alone; the wait
+// for what is in flight is longer than any answer takes.
+const (
+	readHeaderTimeout = 10 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 32 << 10
+	shutdownTimeout   = 30 * time.Second
+)
+
+// serve wires the parts together and serves until ctx ends.
+func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
+	watcher, err := tokenfile.Watch(ctx, c.Upstream.TokenFile, logger)
+	if err != nil {
+		return fmt.Errorf("watching upstream.token_file: %w", err)
+	}
+	registry := upstream.New(watcher, c.Upstream.RefreshSocket, c.Upstream.RefreshName, c.Upstream.RefreshTimeout)
+
+	var cache *auth.Cache
+	numbers := prometheus.NewRegistry()
+	numbers.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info(c))
+	metrics := server.NewMetrics(numbers, registry, func() int { return cache.Len() })
+	vendor, err := newVendor(c, metrics.ObserveVendor)
+	if err != nil {
+		return err
+	}
+	cache = auth.NewCache(vendor, auth.CacheConfig{
+		TTL: c.Cache.TTL, RefusalTTL: c.Cache.RefusalTTL, StaleTTL: c.Cache.StaleTTL,
+		MaxEntries: c.Cache.MaxEntries, MaxRefusals: c.Cache.MaxRefusals,
+	})
+
+	asked, err := server.Listen(c.Listen.Address, c.Listen.Mode, c.Listen.Group)
+	if err != nil {
+		return fmt.Errorf("listen.address: %w", err)
+	}
+	private, err := server.Listen(c.Private.Address, 0o600, "")
+	if err != nil {
+		return errors.Join(fmt.Errorf("private.address: %w", err), asked.Close())
+	}
+	logger.Info("serving", "version", version, "listen", asked.Addr().String(), "private", private.Addr().String())
+	return serveAll(ctx, logger, map[net.Listener]http.Handler{
+		asked: server.New(server.Options{
+			Authenticator: cache,
+			Rules:         entitlement.Rules{Renew: c.Messages.Renew},
+			Upstream:      registry,
+			Realm:         c.Realm,
+			Logger:        logger,
+			Metrics:       metrics,
+		}),
+		private: server.NewPrivate(registry, numbers),
+	})
+}
+
+func newVendor(c config.Config, observe func(string, time.Duration)) (*kloudless.Client, error) {
+	k := c.Kloudless
+	client, err := kloudless.New(kloudless.Config{
+		URL: k.URL, LicensesPath: k.LicensesPath, PageSize: k.PageSize, MaxPages: k.MaxPages,
+		Timeout: k.Timeout, CAFile: k.CAFile, Grants: k.Grants, Observe: observe,
+		Account: kloudless.Account{VerifyEmail: k.Account.VerifyEmail, Path: k.Account.Path, Email: k.Account.Email},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("configuration: kloudless: %w", err)
+	}
+	return client, nil
+}
+
+// info tells what is running: build and configuration.
+func info(c config.Config) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "authsvc_info",
+		Help: "Always 1: version, and the settings that decide how long a withdrawn license still opens.",
+		ConstLabels: prometheus.Labels{
+			"version": version, "cache_ttl": c.Cache.TTL.String(),
+			"cache_refusal_ttl": c.Cache.RefusalTTL.String(), "cache_stale_ttl": c.Cache.StaleTTL.String(),
+		},
+	}, func() float64 { return 1 })
+}
+
+// serveAll serves each handler on its listener until ctx ends, then lets what
+// is in flight finish.
+func serveAll(ctx context.Context, logger *slog.Logger, handlers map[net.Listener]http.Handler) error {
+	failed := make(chan error, len(handlers))
+	var servers []*http.Server
+	for listener, handler := range handlers {
+		s := &http.Server{
+			Handler: handler, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
+			MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+		}
+		servers = append(servers, s)
+		go func() { failed <- s.Serve(listener) }()
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+		logger.Info("stopping")
+	case err = <-failed:
+	}
+	finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	for _, s := range servers {
+		err = errors.Join(err, s.Shutdown(finish))
+	}
+	return err
+}

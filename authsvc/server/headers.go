@@ -1,0 +1,23 @@
+package server
+
+// The headers of the contract with nginx, in both directions. nginx/README.md
+// has the table; nginx/registry/ is the other side.
+const (
+	headerOriginalMethod   = "X-Original-Method"
+	headerOriginalURI      = "X-Original-Uri"
+	headerRealIP           = "X-Real-Ip"
+	headerRequestID        = "X-Request-Id"
+	headerUpstreamRejected = "X-Upstream-Rejected"
+	headerRejectedToken    = "X-Upstream-Rejected-Token"
+
+	headerEcrAuthorization = "X-Ecr-Authorization"
+	headerEcrRegistry      = "X-Ecr-Registry"
+	headerEcrTokenID       = "X-Ecr-Token-Id"
+	headerSubject          = "X-Auth-Subject"
+	headerLicense          = "X-Auth-License"
+	headerStatus           = "X-Registry-Status"
+	headerErrorCode        = "X-Registry-Error-Code"
+	headerErrorMessage     = "X-Registry-Error-Message"
+
+	headerAPIVersion = "Docker-Distribution-Api-Version"
+)

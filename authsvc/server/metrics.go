@@ -1,0 +1,60 @@
+package server
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics are the numbers of the decisions and of the vendor's API.
+type Metrics struct {
+	decisions *prometheus.CounterVec
+	duration  prometheus.Histogram
+	vendor    *prometheus.HistogramVec
+}
+
+// NewMetrics registers the metrics with r. The time until the upstream's
+// token expires, and the number of cached credentials, are asked for when the
+// metrics are read.
+func NewMetrics(r prometheus.Registerer, upstream Upstream, cached func() int) *Metrics {
+	m := &Metrics{
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "authsvc_decisions_total",
+			Help: "Decisions by outcome (allow, or the error's code) and by state of the cache (miss, hit, stale; none if the credential was not looked at).",
+		}, []string{"outcome", "cache"}),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "authsvc_decision_duration_seconds",
+			Help:    "Time from the question to the answer.",
+			Buckets: []float64{.00001, .0001, .001, .01, .1, .5, 1, 2.5, 5, 10},
+		}),
+		vendor: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "authsvc_vendor_request_duration_seconds",
+			Help:    "Time of a request to the vendor's API, by outcome.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}, []string{"outcome"}),
+	}
+	r.MustRegister(m.decisions, m.duration, m.vendor,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "authsvc_cached_credentials",
+			Help: "Credentials in the cache, accepted and refused.",
+		}, func() float64 { return float64(cached()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "authsvc_upstream_token_expires_seconds",
+			Help: "Seconds until the registry's token expires; 0 if there is none that can be used, +Inf if it never expires.",
+		}, func() float64 { return tokenSeconds(upstream) }))
+	return m
+}
+
+func (m *Metrics) observe(a answer) {
+	cache := string(a.cache)
+	if cache == "" {
+		cache = "none"
+	}
+	m.decisions.WithLabelValues(a.outcome(), cache).Inc()
+	m.duration.Observe(a.duration.Seconds())
+}
+
+// ObserveVendor records one request to the vendor's API.
+func (m *Metrics) ObserveVendor(outcome string, d time.Duration) {
+	m.vendor.WithLabelValues(outcome).Observe(d.Seconds())
+}

@@ -1,0 +1,59 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+
+	"github.com/pullgate/pullgate/authsvc/registry"
+)
+
+// outcome is the decision in one word, for the log and the metric's label:
+// allow, or the error's code in lower case.
+func (a answer) outcome() string {
+	if a.refusal == nil {
+		return "allow"
+	}
+	return strings.ToLower(string(a.refusal.Code))
+}
+
+// record logs and counts a decision.
+func (s *Server) record(q question, a answer) {
+	s.metrics.observe(a)
+	level := slog.LevelInfo
+	if a.refusal != nil && a.refusal.Code == registry.Unavailable {
+		level = slog.LevelError
+	}
+	ctx := context.Background()
+	if !s.logger.Enabled(ctx, level) {
+		return
+	}
+	attributes := [...]slog.Attr{
+		slog.String("request_id", q.requestID),
+		slog.String("client", q.realIP),
+		slog.String("subject", headerText(a.subject)),
+		slog.String("license", a.license),
+		slog.String("kind", a.request.Kind.String()),
+		slog.String("repository", a.request.Repository),
+		slog.String("reference", a.request.Reference.String()),
+		slog.String("decision", a.outcome()),
+		slog.String("cache", string(a.cache)),
+		slog.Duration("duration", a.duration),
+		slog.String("reason", a.reason()),
+	}
+	s.logger.LogAttrs(ctx, level, "decision", attributes[:]...)
+}
+
+// reason is the operator's sentence: the cause where there is one that the
+// customer is not shown, else the customer's.
+func (a answer) reason() string {
+	var shown *registry.Error
+	switch {
+	case a.refusal == nil:
+		return ""
+	case a.cause != nil && !errors.As(a.cause, &shown):
+		return a.cause.Error()
+	}
+	return a.refusal.Message
+}

@@ -1,0 +1,369 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/pullgate/pullgate/authsvc/auth"
+	"github.com/pullgate/pullgate/authsvc/credential"
+	"github.com/pullgate/pullgate/authsvc/entitlement"
+	"github.com/pullgate/pullgate/authsvc/server"
+	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
+)
+
+var now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+const (
+	host   = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+	digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+)
+
+type vendor struct {
+	authenticate func(credential.Credential) (auth.Decision, error)
+}
+
+func (v vendor) Authenticate(_ context.Context, c credential.Credential) (auth.Decision, error) {
+	return v.authenticate(c)
+}
+
+type registry struct {
+	current func() (tokenfile.Token, error)
+	renew   func(rejected string) (tokenfile.Token, error)
+}
+
+func (r registry) Current() (tokenfile.Token, error) { return r.current() }
+func (r registry) Renew(_ context.Context, rejected string) (tokenfile.Token, error) {
+	return r.renew(rejected)
+}
+
+func token(secret string) tokenfile.Token {
+	return tokenfile.Token{Host: host, Value: tokenfile.NewValue(base64.StdEncoding.EncodeToString([]byte("AWS:" + secret))), FetchedAt: now}
+}
+
+func pattern(t testing.TB, glob string) auth.Pattern {
+	t.Helper()
+	p, err := auth.NewPattern(glob)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// fixture is a server with one customer, ann, whose token is "right".
+type fixture struct {
+	handler http.Handler
+	private http.Handler
+	log     *bytes.Buffer
+	numbers *prometheus.Registry
+}
+
+func newFixture(t testing.TB, change func(*server.Options)) fixture {
+	t.Helper()
+	decision := auth.Decision{Subject: "ann@example.com", Cache: auth.Hit, Grants: []auth.Grant{
+		{Repository: pattern(t, "acme/appliance"), Tag: pattern(t, "1.*"), Expires: now.Add(time.Hour), License: "lic_1"},
+		{Repository: pattern(t, "acme/ended"), Tag: pattern(t, "*"), Expires: now.Add(-24 * time.Hour), License: "lic_2"},
+	}}
+	upstream := registry{
+		current: func() (tokenfile.Token, error) { return token("current"), nil },
+		renew:   func(string) (tokenfile.Token, error) { return token("renewed"), nil },
+	}
+	f := fixture{log: &bytes.Buffer{}, numbers: prometheus.NewRegistry()}
+	options := server.Options{
+		Authenticator: vendor{func(c credential.Credential) (auth.Decision, error) {
+			if c.User != "ann@example.com" || c.Secret.Reveal() != "right" {
+				return auth.Decision{Refusal: auth.WrongCredential, Cache: auth.Miss}, nil
+			}
+			return decision, nil
+		}},
+		Rules:    entitlement.Rules{Renew: `renew at "https://vendor.com/?a=ä"`},
+		Upstream: upstream,
+		Realm:    "docker.vendor.com",
+		Logger:   slog.New(slog.NewJSONHandler(f.log, nil)),
+		Metrics:  server.NewMetrics(f.numbers, upstream, func() int { return 3 }),
+		Now:      func() time.Time { return now },
+	}
+	if change != nil {
+		change(&options)
+	}
+	f.handler = server.New(options)
+	f.private = server.NewPrivate(options.Upstream, f.numbers)
+	return f
+}
+
+func basic(userPass string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(userPass))
+}
+
+func (f fixture) ask(path, method, uri, authorization string, more ...string) *http.Response {
+	r := httptest.NewRequest(http.MethodGet, path, nil)
+	r.Header.Set("X-Original-Method", method)
+	r.Header.Set("X-Original-URI", uri)
+	r.Header.Set("X-Request-ID", "request-1")
+	r.Header.Set("X-Real-IP", "192.0.2.1")
+	if authorization != "" {
+		r.Header.Set("Authorization", authorization)
+	}
+	for i := 0; i < len(more); i += 2 {
+		r.Header.Add(more[i], more[i+1])
+	}
+	w := httptest.NewRecorder()
+	f.handler.ServeHTTP(w, r)
+	return w.Result()
+}
+
+const challenge = `Basic realm="docker.vendor.com", charset="UTF-8"`
+
+// TestAuthorize is the contract with nginx, a row a case.
+func TestAuthorize(t *testing.T) {
+	right := basic("ann@example.com:right")
+	allowed := map[string]string{
+		"X-Ecr-Authorization": "Basic " + base64.StdEncoding.EncodeToString([]byte("AWS:current")), "X-Ecr-Registry": host,
+		"X-Ecr-Token-Id": "20261123T120000.000000000Z", "X-Auth-Subject": "ann@example.com", "X-Auth-License": "lic_1",
+	}
+	tests := []struct {
+		name, method, uri, authorization string
+		more                             []string
+		wantStatus                       int
+		want                             map[string]string
+	}{
+		{name: "tag", uri: "/v2/acme/appliance/manifests/1.4", authorization: right, wantStatus: 200, want: allowed},
+		{name: "head", method: "HEAD", uri: "/v2/acme/appliance/manifests/1.4", authorization: right, wantStatus: 200, want: allowed},
+		{name: "digest", uri: "/v2/acme/appliance/blobs/" + digest, authorization: right, wantStatus: 200, want: allowed},
+		{name: "no credential", uri: "/v2/acme/appliance/manifests/1.4", wantStatus: 401, want: map[string]string{
+			"WWW-Authenticate": challenge, "X-Registry-Error-Code": "UNAUTHORIZED",
+			"X-Registry-Error-Message": "authentication is required: docker login with your e-mail and your API token"}},
+		{name: "malformed credential", uri: "/v2/acme/appliance/manifests/1.4", authorization: "Basic !", wantStatus: 401, want: map[string]string{
+			"WWW-Authenticate": challenge, "X-Registry-Error-Code": "UNAUTHORIZED",
+			"X-Registry-Error-Message": "the credential is not valid: log in with your e-mail and your API token"}},
+		{name: "two credentials", uri: "/v2/acme/appliance/manifests/1.4", authorization: right, more: []string{"Authorization", right},
+			wantStatus: 401, want: map[string]string{"WWW-Authenticate": challenge, "X-Registry-Error-Code": "UNAUTHORIZED"}},
+		{name: "wrong password", uri: "/v2/acme/appliance/manifests/1.4", authorization: basic("ann@example.com:wrong"), wantStatus: 401,
+			want: map[string]string{"WWW-Authenticate": challenge, "X-Registry-Error-Code": "UNAUTHORIZED", "X-Auth-Subject": "ann@example.com",
+				"X-Registry-Error-Message": "the e-mail or the API token is wrong"}},
+		// eurotech/auth-ecr-proxy: any password passed when the URI held "blobs" or "manifests".
+		{name: "wrong password for a blob", uri: "/v2/acme/appliance/blobs/" + digest, authorization: basic("ann@example.com:wrong"), wantStatus: 401,
+			want: map[string]string{"WWW-Authenticate": challenge, "X-Registry-Error-Code": "UNAUTHORIZED"}},
+		{name: "subject that is no header", uri: "/v2/a/manifests/1", authorization: basic("ä@b\u2028:x"), wantStatus: 401,
+			want: map[string]string{"X-Auth-Subject": "?@b?"}},
+		{name: "tag never licensed", uri: "/v2/acme/appliance/manifests/2.0", authorization: right, wantStatus: 403,
+			want: map[string]string{"X-Registry-Status": "404", "X-Registry-Error-Code": "MANIFEST_UNKNOWN",
+				"X-Registry-Error-Message": "acme/appliance:2.0 does not exist or is not part of your license"}},
+		{name: "repository never licensed", uri: "/v2/acme/other/manifests/1.4", authorization: right, wantStatus: 403,
+			want: map[string]string{"X-Registry-Status": "404", "X-Registry-Error-Code": "NAME_UNKNOWN"}},
+		{name: "license expired", uri: "/v2/acme/ended/manifests/1", authorization: right, wantStatus: 403,
+			want: map[string]string{"X-Registry-Status": "403", "X-Registry-Error-Code": "DENIED", "X-Auth-License": "lic_2",
+				"X-Registry-Error-Message": `license lic_2 expired on 2026-11-22; renew at \"https://vendor.com/?a=\u00e4\"`}},
+		{name: "push", method: "PUT", uri: "/v2/acme/appliance/manifests/1.4", authorization: right, wantStatus: 403,
+			want: map[string]string{"X-Registry-Status": "405", "X-Registry-Error-Code": "UNSUPPORTED"}},
+		{name: "path to be normalised", uri: "/v2/acme/appliance/../other/manifests/1.4", authorization: right, wantStatus: 403,
+			want: map[string]string{"X-Registry-Status": "400", "X-Registry-Error-Code": "NAME_INVALID"}},
+		// Authelia GHSA-68wm-pfjf-wqp6: a malformed request made the verify endpoint answer 200.
+		{name: "no URI", uri: "", authorization: right, wantStatus: 403, want: map[string]string{"X-Registry-Status": "404"}},
+		{name: "ping", uri: "/v2/", authorization: right, wantStatus: 200, want: map[string]string{"X-Ecr-Registry": host}},
+		{name: "rejected token", uri: "/v2/acme/appliance/manifests/1.4", authorization: right,
+			more: []string{"X-Upstream-Rejected", "403", "X-Upstream-Rejected-Token", "x"}, wantStatus: 200,
+			want: map[string]string{"X-Ecr-Authorization": "Basic " + base64.StdEncoding.EncodeToString([]byte("AWS:renewed"))}},
+		// oauth2-proxy CVE-2026-34457: a health check by User-Agent answered 200 on the auth path.
+		{name: "health check", uri: "/v2/acme/appliance/manifests/1.4", more: []string{"User-Agent", "ELB-HealthChecker/2.0"}, wantStatus: 401},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			method := test.method
+			if method == "" {
+				method = http.MethodGet
+			}
+			got := newFixture(t, nil).ask("/authorize", method, test.uri, test.authorization, test.more...)
+			isContract(t, got)
+			if got.StatusCode != test.wantStatus {
+				t.Errorf("status %d, want %d", got.StatusCode, test.wantStatus)
+			}
+			for name, want := range test.want {
+				if value := got.Header.Get(name); value != want {
+					t.Errorf("%s: %q, want %q", name, value, want)
+				}
+			}
+		})
+	}
+}
+
+// isContract checks what holds for every answer to auth_request.
+func isContract(t *testing.T, got *http.Response) {
+	t.Helper()
+	body, _ := io.ReadAll(got.Body)
+	if len(body) > 0 || got.Header.Get("Content-Length") != "0" {
+		t.Errorf("body %q, Content-Length %q: nginx uses the connection again only after an empty body", body, got.Header.Get("Content-Length"))
+	}
+	h := got.Header
+	switch got.StatusCode {
+	case 200:
+		if h.Get("X-Ecr-Authorization") == "" || h.Get("X-Ecr-Registry") == "" || h.Get("X-Registry-Error-Code") != "" {
+			t.Errorf("200 with %v", h)
+		}
+	case 401:
+		if h.Get("Www-Authenticate") == "" || h.Get("X-Registry-Error-Code") == "" || h.Get("X-Registry-Error-Message") == "" || h.Get("X-Ecr-Authorization") != "" {
+			t.Errorf("401 with %v", h)
+		}
+	case 403:
+		if h.Get("X-Registry-Status") == "" || h.Get("X-Registry-Error-Code") == "" || h.Get("X-Registry-Error-Message") == "" || h.Get("X-Ecr-Authorization") != "" {
+			t.Errorf("403 with %v", h)
+		}
+	default:
+		t.Errorf("status %d; nginx knows 200, 401 and 403", got.StatusCode)
+	}
+}
+
+// TestOutage: an outage is 503, never a 401 that makes the customer doubt the
+// password (tailscale nginx-auth, nginx-ldap-auth), and its details are the
+// operator's.
+func TestOutage(t *testing.T) {
+	internal := errors.New("dial tcp 10.0.0.1: refused")
+	tests := []struct {
+		name   string
+		more   []string
+		change func(*server.Options)
+	}{
+		{name: "vendor down", change: func(o *server.Options) {
+			o.Authenticator = vendor{func(credential.Credential) (auth.Decision, error) { return auth.Decision{}, internal }}
+		}},
+		{name: "panic", change: func(o *server.Options) {
+			o.Authenticator = vendor{func(c credential.Credential) (auth.Decision, error) { panic(c) }}
+		}},
+		{name: "no token", change: func(o *server.Options) {
+			o.Upstream = registry{current: func() (tokenfile.Token, error) { return tokenfile.Token{}, internal }}
+		}},
+		{name: "no new token", more: []string{"X-Upstream-Rejected", "403"}, change: func(o *server.Options) {
+			o.Upstream = registry{renew: func(string) (tokenfile.Token, error) { return tokenfile.Token{}, internal }}
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			f := newFixture(t, test.change)
+			got := f.ask("/authorize", "GET", "/v2/acme/appliance/manifests/1.4", basic("ann@example.com:right"), test.more...)
+			isContract(t, got)
+			h := got.Header
+			if got.StatusCode != 403 || h.Get("X-Registry-Status") != "503" || h.Get("Retry-After") == "" || h.Get("X-Registry-Error-Code") != "UNAVAILABLE" {
+				t.Errorf("status %d with %v", got.StatusCode, h)
+			}
+			if strings.Contains(h.Get("X-Registry-Error-Message"), "10.0.0.1") {
+				t.Error("the customer is shown the operator's details")
+			}
+			if test.name != "panic" && !strings.Contains(f.log.String(), internal.Error()) {
+				t.Errorf("the log does not tell the cause: %s", f.log)
+			}
+			if strings.Contains(f.log.String(), "right") {
+				t.Errorf("the log has the secret: %s", f.log)
+			}
+		})
+	}
+}
+
+func TestPing(t *testing.T) {
+	tests := []struct {
+		name, uri, authorization string
+		wantStatus               int
+		wantBody                 string
+	}{
+		{"login", "/v2/", basic("ann@example.com:right"), 200, `{}`},
+		{"no credential", "/v2/", "", 401,
+			`{"errors":[{"code":"UNAUTHORIZED","message":"authentication is required: docker login with your e-mail and your API token","detail":null}]}`},
+		{"wrong password", "/v2/", basic("ann@example.com:wrong"), 401,
+			`{"errors":[{"code":"UNAUTHORIZED","message":"the e-mail or the API token is wrong","detail":null}]}`},
+		{"another path", "/v2/acme/appliance/manifests/1.4", basic("ann@example.com:right"), 404,
+			`{"errors":[{"code":"UNSUPPORTED","message":"no such path in the registry API","detail":null}]}`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got := newFixture(t, nil).ask("/v2/", "GET", test.uri, test.authorization)
+			body, _ := io.ReadAll(got.Body)
+			if got.StatusCode != test.wantStatus || strings.TrimSpace(string(body)) != test.wantBody {
+				t.Errorf("got %d %s, want %d %s", got.StatusCode, body, test.wantStatus, test.wantBody)
+			}
+			if v := got.Header.Get("Docker-Distribution-Api-Version"); v != "registry/2.0" {
+				t.Errorf("Docker-Distribution-Api-Version %q", v)
+			}
+			if asks := got.Header.Get("WWW-Authenticate") != ""; asks != (test.wantStatus == 401) {
+				t.Errorf("WWW-Authenticate with status %d: %t", got.StatusCode, asks)
+			}
+			if h := got.Header.Get("X-Ecr-Authorization"); h != "" {
+				t.Error("the ping hands out the registry's token")
+			}
+		})
+	}
+}
+
+func TestUnknownPathIsNoAllowance(t *testing.T) {
+	f := newFixture(t, nil)
+	for _, path := range []string{"/", "/authorize/", "/healthz", "/metrics", "/v2/x"} {
+		isContract(t, f.ask(path, "GET", "/v2/", basic("ann@example.com:right")))
+	}
+}
+
+func TestDecisionIsLogged(t *testing.T) {
+	f := newFixture(t, nil)
+	f.ask("/authorize", "GET", "/v2/acme/appliance/manifests/1.4", basic("ann@example.com:right"))
+	for _, want := range []string{`"request_id":"request-1"`, `"client":"192.0.2.1"`, `"subject":"ann@example.com"`, `"license":"lic_1"`,
+		`"repository":"acme/appliance"`, `"reference":"1.4"`, `"decision":"allow"`, `"cache":"hit"`, `"duration":`} {
+		if !strings.Contains(f.log.String(), want) {
+			t.Errorf("%s is not in the log line %s", want, f.log)
+		}
+	}
+	if lines := strings.Count(f.log.String(), "\n"); lines != 1 {
+		t.Errorf("%d log lines for one decision", lines)
+	}
+}
+
+func TestPrivate(t *testing.T) {
+	down := func(o *server.Options) {
+		o.Upstream = registry{current: func() (tokenfile.Token, error) { return tokenfile.Token{}, errors.New("expired") }}
+	}
+	tests := []struct {
+		path   string
+		change func(*server.Options)
+		status int
+		want   string
+	}{
+		{"/healthz", nil, 200, "ok\n"},
+		{"/healthz", down, 200, "ok\n"},
+		{"/readyz", nil, 200, "ok\n"},
+		{"/readyz", down, 503, "not ready: expired\n"},
+		{"/metrics", nil, 200, `authsvc_decisions_total{cache="hit",outcome="allow"} 1`},
+		{"/metrics", nil, 200, "authsvc_cached_credentials 3"},
+		{"/metrics", nil, 200, "authsvc_upstream_token_expires_seconds +Inf"},
+		{"/metrics", nil, 200, "authsvc_decision_duration_seconds_count 1"},
+	}
+	for _, test := range tests {
+		f := newFixture(t, test.change)
+		f.ask("/authorize", "GET", "/v2/acme/appliance/manifests/1.4", basic("ann@example.com:right"))
+		w := httptest.NewRecorder()
+		f.private.ServeHTTP(w, httptest.NewRequest("GET", test.path, nil))
+		if w.Code != test.status || !strings.Contains(w.Body.String(), test.want) {
+			t.Errorf("%s: %d %s, want %d %s", test.path, w.Code, w.Body, test.status, test.want)
+		}
+	}
+}
+
+func BenchmarkDecision(b *testing.B) {
+	f := newFixture(b, func(o *server.Options) { o.Logger = slog.New(slog.NewJSONHandler(io.Discard, nil)) })
+	r := httptest.NewRequest(http.MethodGet, "/authorize", nil)
+	r.Header.Set("X-Original-Method", "GET")
+	r.Header.Set("X-Original-URI", "/v2/acme/appliance/manifests/1.4")
+	r.Header.Set("Authorization", basic("ann@example.com:right"))
+	b.ReportAllocs()
+	for b.Loop() {
+		w := httptest.NewRecorder()
+		f.handler.ServeHTTP(w, r)
+		if w.Code != 200 {
+			b.Fatal(w.Code)
+		}
+	}
+}

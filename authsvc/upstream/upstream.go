@@ -1,0 +1,115 @@
+// Package upstream hands out the registry's current Authorization, and has it
+// renewed when the registry rejects it.
+package upstream
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
+	"golang.org/x/sync/singleflight"
+)
+
+// A Source has the token that tokenrefresher wrote last, and tells when a
+// newer one arrives. A *tokenfile.Watcher is one.
+type Source interface {
+	Current() (tokenfile.Token, error)
+	Wait(ctx context.Context, newerThan time.Time) (tokenfile.Token, error)
+}
+
+// An Upstream is the registry behind nginx.
+type Upstream struct {
+	source  Source
+	refresh string // the URL that asks for a refresh; empty to never ask
+	client  *http.Client
+	timeout time.Duration
+	flight  singleflight.Group
+}
+
+// New makes an Upstream over source. A rejected token is renewed by asking the
+// tokenrefresher at socket (unix:PATH; empty to never ask) for the registry
+// that it calls name, and by waiting at most timeout for the result.
+func New(source Source, socket, name string, timeout time.Duration) *Upstream {
+	u := &Upstream{source: source, timeout: timeout}
+	if socket == "" {
+		return u
+	}
+	path := strings.TrimPrefix(socket, "unix:")
+	dialer := &net.Dialer{Timeout: time.Second}
+	u.client = &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", path)
+		},
+		MaxIdleConns: 1,
+	}}
+	u.refresh = "http://tokenrefresher/refresh?registry=" + url.QueryEscape(name)
+	return u
+}
+
+// Current returns the token in force. Its error says why there is none that
+// the registry would take.
+func (u *Upstream) Current() (tokenfile.Token, error) {
+	token, err := u.source.Current()
+	if err != nil {
+		return tokenfile.Token{}, err
+	}
+	return token, token.Usable(time.Now())
+}
+
+// Renew returns a token other than the one that the registry has rejected, of
+// which rejected is the ID. One that has arrived meanwhile is returned at
+// once; else one refresh is asked for, however many requests wait for it.
+func (u *Upstream) Renew(ctx context.Context, rejected string) (tokenfile.Token, error) {
+	current, err := u.Current()
+	if err == nil && ID(current) != rejected {
+		return current, nil
+	}
+	if u.refresh == "" {
+		return tokenfile.Token{}, fmt.Errorf("the registry rejects its token, and upstream.refresh_socket is not set")
+	}
+	result := u.flight.DoChan("", func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), u.timeout)
+		defer cancel()
+		if err := u.askFor(ctx, current.FetchedAt); err != nil {
+			return nil, err
+		}
+		return u.source.Wait(ctx, current.FetchedAt)
+	})
+	select {
+	case <-ctx.Done():
+		return tokenfile.Token{}, ctx.Err()
+	case r := <-result:
+		if r.Err != nil {
+			return tokenfile.Token{}, fmt.Errorf("renewing the rejected token: %w", r.Err)
+		}
+		return r.Val.(tokenfile.Token), nil
+	}
+}
+
+func (u *Upstream) askFor(ctx context.Context, newerThan time.Time) error {
+	target := u.refresh + "&newer_than=" + url.QueryEscape(newerThan.Format(time.RFC3339Nano))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target, nil)
+	if err != nil {
+		return err
+	}
+	response, err := u.client.Do(request)
+	if err != nil {
+		return fmt.Errorf("asking tokenrefresher: %w", err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("asking tokenrefresher: status %d, expected 200", response.StatusCode)
+	}
+	return nil
+}
+
+// ID names a token without telling anything of it: the moment at which it was
+// fetched.
+func ID(t tokenfile.Token) string {
+	return t.FetchedAt.UTC().Format("20060102T150405.000000000Z")
+}
