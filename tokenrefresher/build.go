@@ -1,0 +1,85 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/pullgate/pullgate/tokenrefresher/basic"
+	"github.com/pullgate/pullgate/tokenrefresher/config"
+	"github.com/pullgate/pullgate/tokenrefresher/ecr"
+	"github.com/pullgate/pullgate/tokenrefresher/probe"
+	"github.com/pullgate/pullgate/tokenrefresher/refresh"
+	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
+)
+
+// systemClock is the time of the machine.
+type systemClock struct{}
+
+func (systemClock) Now() time.Time                         { return time.Now() }
+func (systemClock) After(d time.Duration) <-chan time.Time { return time.After(d) }
+
+// build makes the registries out of the configuration. Nothing is asked or
+// written yet.
+func build(c config.Config, logger *slog.Logger, numbers prometheus.Registerer) ([]*refresh.Registry, error) {
+	numbers.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
+	metrics := refresh.NewMetrics(numbers)
+	var registries []*refresh.Registry
+	for i, r := range c.Registries {
+		if r.Group != "" {
+			if _, err := tokenfile.LookupGroup(r.Group); err != nil {
+				return nil, fmt.Errorf("configuration: registries[%d].group: %w", i, err)
+			}
+		}
+		options := refresh.Options{
+			Name: r.Name, File: r.File, Group: r.Group, Source: source(r),
+			Schedule: refresh.Schedule{
+				Interval: c.Interval, Margin: c.Margin, Jitter: c.Jitter,
+				BackoffInitial: c.Backoff.Initial, BackoffMax: c.Backoff.Max,
+			},
+			Timeout: c.Timeout, ForcedEvery: c.Control.MinInterval,
+			Clock: systemClock{}, Random: rand.Float64, Logger: logger, Metrics: metrics,
+		}
+		if r.Probe {
+			prober, err := probe.New(r.ProbeURL, r.CAFile)
+			if err != nil {
+				return nil, fmt.Errorf("configuration: registries[%d].ca_file: %w", i, err)
+			}
+			options.Prober = prober
+		}
+		registries = append(registries, refresh.New(options))
+	}
+	return registries, nil
+}
+
+func source(r config.Registry) refresh.Source {
+	if r.Kind == config.Basic {
+		return basic.New(r.Host, r.UsernameFile, r.PasswordFile)
+	}
+	return ecr.New(ecr.Config{Region: r.Region, RegistryID: r.RegistryID, RoleARN: r.RoleARN, Endpoint: r.Endpoint, Host: r.Host})
+}
+
+// check builds everything that serve would, and drops it.
+func check(c config.Config) error {
+	if c.Control.Group != "" {
+		if _, err := tokenfile.LookupGroup(c.Control.Group); err != nil {
+			return fmt.Errorf("configuration: control.group: %w", err)
+		}
+	}
+	_, err := build(c, slog.New(slog.NewJSONHandler(io.Discard, nil)), prometheus.NewRegistry())
+	return err
+}
+
+func buildInfo() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name:        "tokenrefresher_build_info",
+		Help:        "Always 1: what is running.",
+		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
+	}, func() float64 { return 1 })
+}

@@ -1,0 +1,169 @@
+// Command tokenrefresher keeps the tokens of registries fresh: it fetches each
+// from AWS ECR (or reads user and password from files), tries it at the
+// registry, and writes it to a file that authsvc reads.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pullgate/pullgate/tokenrefresher/config"
+	"github.com/pullgate/pullgate/tokenrefresher/status"
+)
+
+// Set by the linker.
+var version = "development"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "tokenrefresher:", err)
+		stop()
+		os.Exit(1) //nolint:gocritic // stop has run
+	}
+}
+
+// run is the program. It returns when ctx ends and what was in flight is
+// answered, or when it cannot go on. Logs go to stderr, what was asked for to
+// stdout. The AWS SDK reads the process's environment, and not environ.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+	root := rootCommand(environ, stderr)
+	root.AddCommand(statusCommand(environ), checkCommand(environ), versionCommand())
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return root.ExecuteContext(ctx)
+}
+
+func rootCommand(environ []string, stderr io.Writer) *cobra.Command {
+	var just bool
+	root := &cobra.Command{
+		Use:   "tokenrefresher",
+		Short: "Keep the tokens of registries fresh",
+		Long: `tokenrefresher keeps the token of each configured registry fresh. It fetches
+one from AWS ECR by the credential that the AWS SDK finds (instance role,
+environment, profile, web identity), tries it at the registry, and replaces
+the file that authsvc reads. A failure leaves the last good token where it is
+until it really expires.
+
+The registries stand in the YAML file, as the list registries, each with:
+
+` + config.RegistryHelp() + `
+Every other key can also come from the environment (backoff.max is
+TOKENREFRESHER_BACKOFF_MAX) or from a flag (--backoff.max); the later win.
+Logs are JSON lines on stderr.
+
+Without a command it runs until SIGTERM. With --once it refreshes every
+registry once, in ` + fmt.Sprint(onceAttempts) + ` attempts at most, and exits with 1 if one has got no new
+token: for cron or a systemd timer.`,
+		Example: `  tokenrefresher --config /etc/tokenrefresher/tokenrefresher.yaml
+  tokenrefresher --config /etc/tokenrefresher/tokenrefresher.yaml --once
+  tokenrefresher status --config /etc/tokenrefresher/tokenrefresher.yaml
+  curl --unix-socket /run/tokenrefresher/control.sock -X POST 'http://localhost/refresh?registry=main'`,
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := load(cmd, environ)
+			if err != nil {
+				return err
+			}
+			logger := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: c.Log.Level}))
+			if just {
+				return once(cmd.Context(), c, logger)
+			}
+			return serve(cmd.Context(), c, logger)
+		},
+	}
+	root.PersistentFlags().String("config", "", "the YAML file")
+	root.Flags().BoolVar(&just, "once", false, "refresh every registry once, and exit")
+	config.Flags(root.PersistentFlags())
+	return root
+}
+
+func load(cmd *cobra.Command, environ []string) (config.Config, error) {
+	file, err := cmd.Flags().GetString("config")
+	if err != nil {
+		return config.Config{}, err
+	}
+	return config.Load(file, environ, cmd.Flags())
+}
+
+func statusCommand(environ []string) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Tell age and expiry of every registry's token",
+		Long: `Read the token file of every configured registry, as authsvc does, and tell
+which registry it is for, how old it is, and when it expires. Exits with 1 if
+one is missing, damaged or expired. No daemon is asked; none need run.`,
+		Example: `  tokenrefresher status --config /etc/tokenrefresher/tokenrefresher.yaml
+  tokenrefresher status --json --config tokenrefresher.yaml | jq '.[] | select(.usable | not)'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := load(cmd, environ)
+			if err != nil {
+				return err
+			}
+			now := time.Now()
+			var entries []status.Entry
+			for _, r := range c.Registries {
+				entries = append(entries, status.Read(r.Name, r.File, now))
+			}
+			if asJSON {
+				err = status.WriteJSON(cmd.OutOrStdout(), entries)
+			} else {
+				err = status.WriteTable(cmd.OutOrStdout(), entries, now)
+			}
+			if n := status.Unusable(entries); err == nil && n > 0 {
+				err = fmt.Errorf("registries without a usable token: %d of %d", n, len(entries))
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON: an array of {registry, file, host, fetchedAt, expiresAt, usable, problem}")
+	return cmd
+}
+
+func checkCommand(environ []string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "check-config",
+		Short: "Check the configuration and do nothing else",
+		Long: `Check the configuration, the CA files and groups in it included. Neither AWS
+nor a registry is asked. Exits with 1 if something is wrong, and says what.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := load(cmd, environ)
+			if err != nil {
+				return err
+			}
+			if err := check(c); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), "the configuration is valid")
+			return err
+		},
+	}
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "tokenrefresher", version, runtime.Version())
+			return err
+		},
+	}
+}

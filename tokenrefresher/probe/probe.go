@@ -1,0 +1,146 @@
+// Package probe tries a token at its registry, before it replaces one that is
+// known to be good.
+package probe
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
+)
+
+// ErrRejected is what a *Error wraps when the registry has refused the token:
+// every other error leaves open whether the token is good.
+var ErrRejected = errors.New("the registry rejects the token")
+
+// timeout bounds one try: short of what a whole refresh may take, so that a
+// registry that hangs leaves time to store the token untried.
+const timeout = 10 * time.Second
+
+// maxDetail bounds how much of a registry's answer is logged, in bytes.
+const maxDetail = 512
+
+// An Error is a try that did not end with 200. ECR's own words name the
+// account and the session, so Error leaves them out; Detail has them, without
+// the token, for the operator's log.
+type Error struct {
+	text, detail string
+	cause        error
+}
+
+// Error tells what was expected and found.
+func (e *Error) Error() string { return e.text }
+
+// Detail is what the registry answered, for the operator's log alone.
+func (e *Error) Detail() string { return e.detail }
+
+// Unwrap returns ErrRejected or the request's error.
+func (e *Error) Unwrap() error { return e.cause }
+
+// A Prober tries tokens at a registry.
+type Prober struct {
+	client *http.Client
+	url    string
+}
+
+// New makes a Prober. An empty url stands for https://HOST/v2/ with the
+// token's host; an empty caFile for the system's authorities, else it is a PEM
+// file with those that sign the registry's certificate.
+func New(url, caFile string) (*Prober, error) {
+	transport := &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout: timeout,
+		DisableKeepAlives:   true, // the next try is hours away
+		ForceAttemptHTTP2:   true,
+	}
+	if caFile != "" {
+		pool, err := authorities(caFile)
+		if err != nil {
+			return nil, err
+		}
+		transport.TLSClientConfig.RootCAs = pool
+	}
+	return &Prober{url: url, client: &http.Client{
+		Transport: transport,
+		// Where the registry sends us, the token must not go.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
+}
+
+func authorities(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading the certificate authorities: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("reading the certificate authorities: %s: expected certificates in PEM, found none", file)
+	}
+	return pool, nil
+}
+
+// Try asks for GET /v2/ with t (Distribution API, end-1: 200 if the credential
+// is good). Its error is a *Error.
+func (p *Prober) Try(ctx context.Context, t tokenfile.Token) error {
+	target := p.url
+	if target == "" {
+		target = "https://" + t.Host + "/v2/"
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return fmt.Errorf("trying the token: %w", err)
+	}
+	request.Header.Set("Authorization", t.Authorization())
+	request.Header.Set("User-Agent", "tokenrefresher")
+	response, err := p.client.Do(request)
+	if err != nil {
+		return unanswered(t, err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode == http.StatusOK {
+		return nil
+	}
+	body, _ := io.ReadAll(io.LimitReader(response.Body, maxDetail)) // what of it there is
+	e := &Error{
+		text:   fmt.Sprintf("trying the token at the registry: expected status 200, found %d", response.StatusCode),
+		detail: printable(t.Redact(string(body))),
+	}
+	if response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden {
+		e.text = fmt.Sprintf("%v: expected status 200, found %d", ErrRejected, response.StatusCode)
+		e.cause = ErrRejected
+	}
+	return e
+}
+
+func unanswered(t tokenfile.Token, err error) error {
+	// Without the URL, which an operator may hold for internal.
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		err = failed.Err
+	}
+	what := "no answer"
+	if errors.Is(err, context.DeadlineExceeded) {
+		what = "no answer in time"
+	}
+	return &Error{text: "trying the token at the registry: " + what, detail: printable(t.Redact(err.Error())), cause: err}
+}
+
+func printable(text string) string {
+	return strings.Map(func(c rune) rune {
+		if c < ' ' || c == 0x7f {
+			return ' '
+		}
+		return c
+	}, strings.ToValidUTF8(strings.TrimSpace(text), "?"))
+}

@@ -1,0 +1,86 @@
+package refresh
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
+)
+
+// A LimitedError is the refusal of a refresh that was asked for too soon after
+// the last.
+type LimitedError struct {
+	// RetryAfter is when the next will be allowed.
+	RetryAfter time.Duration
+}
+
+// Error implements error.
+func (e *LimitedError) Error() string {
+	return fmt.Sprintf("a refresh was asked for already; the next is allowed in %v", e.RetryAfter.Round(time.Millisecond))
+}
+
+// Newer returns a token in the file that was fetched after newerThan. If it is
+// not there already, it refreshes as Refresh does.
+func (r *Registry) Newer(ctx context.Context, newerThan time.Time) (tokenfile.Token, error) {
+	r.reconcile()
+	if t := r.token(); t.FetchedAt.After(newerThan) && t.Usable(r.o.Clock.Now()) == nil {
+		return t, nil
+	}
+	t, err := r.Refresh(ctx)
+	if err == nil && !t.FetchedAt.After(newerThan) {
+		err = fmt.Errorf("expected a token fetched after %s, found one of %s",
+			newerThan.UTC().Format(time.RFC3339Nano), t.FetchedAt.Format(time.RFC3339Nano))
+	}
+	return t, err
+}
+
+// Refresh fetches, tries and stores a token now, or joins a refresh that is
+// under way. Its error is a *LimitedError if it was asked for too soon, or
+// ctx's if that ended; the refresh goes on then.
+func (r *Registry) Refresh(ctx context.Context) (tokenfile.Token, error) {
+	r.mu.Lock()
+	if !r.flying {
+		now := r.o.Clock.Now()
+		reservation := r.limiter.ReserveN(now, 1)
+		if wait := reservation.DelayFrom(now); wait > 0 {
+			reservation.CancelAt(now)
+			r.mu.Unlock()
+			r.o.Metrics.limited(r.o.Name)
+			return tokenfile.Token{}, &LimitedError{RetryAfter: wait}
+		}
+	}
+	result := r.joinLocked()
+	r.mu.Unlock()
+	select {
+	case <-ctx.Done():
+		return tokenfile.Token{}, fmt.Errorf("waiting for the refresh: %w", ctx.Err())
+	case r := <-result:
+		t, _ := r.Val.(tokenfile.Token)
+		return t, r.Err
+	}
+}
+
+// join starts a refresh, or joins the one that is under way.
+func (r *Registry) join() <-chan singleflight.Result {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.joinLocked()
+}
+
+// joinLocked holds mu, so that whoever finds flying set joins that very
+// flight.
+func (r *Registry) joinLocked() <-chan singleflight.Result {
+	r.flying = true
+	return r.flight.DoChan("", func() (any, error) {
+		defer func() {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.flying = false
+			r.flight.Forget("")
+		}()
+		return r.refresh()
+	})
+}

@@ -1,0 +1,196 @@
+// Package refresh keeps the token of a registry fresh: it fetches a new one,
+// tries it, stores it, and sleeps; it backs off at failures, and leaves the
+// last good one where it is until it really expires.
+package refresh
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+	"golang.org/x/time/rate"
+
+	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
+)
+
+// A Source fetches a registry's token.
+type Source interface {
+	// Fetch returns a new token, whose FetchedAt is not set. If its error has
+	// a method Detail() string, that is logged, and nothing else is done with
+	// it.
+	Fetch(context.Context) (tokenfile.Token, error)
+	// Owns tells whether a token that is found in the file can be one that
+	// Fetch has returned: one of this registry, and not one from before the
+	// configuration was changed.
+	Owns(tokenfile.Token) bool
+}
+
+// A Prober tries a token at its registry. Its error wraps probe.ErrRejected if
+// the registry refuses the token; any other leaves that open.
+type Prober interface {
+	Try(context.Context, tokenfile.Token) error
+}
+
+// A Clock is the time, so that tests need not wait for it.
+type Clock interface {
+	Now() time.Time
+	After(time.Duration) <-chan time.Time
+}
+
+// Options are what a Registry is made of.
+type Options struct {
+	// Name is the registry's in logs, metrics and requests.
+	Name string
+	// File is where the token is stored; Group the file's group, empty for
+	// the process's own.
+	File, Group string
+	Source      Source
+	// Prober is nil to store tokens untried.
+	Prober   Prober
+	Schedule Schedule
+	// Timeout bounds one refresh.
+	Timeout time.Duration
+	// ForcedEvery is the least time between two refreshes that were asked for.
+	ForcedEvery time.Duration
+	Clock       Clock
+	// Random returns a number from [0, 1).
+	Random  func() float64
+	Logger  *slog.Logger
+	Metrics *Metrics
+}
+
+// look is how often the file is looked at between refreshes. It also bounds
+// how late a refresh is after the machine slept or its clock was set, for the
+// timers of a process know nothing of either.
+const look = 15 * time.Second
+
+// A Registry is one whose token is kept fresh. It is safe for concurrent use.
+type Registry struct {
+	o       Options
+	limiter *rate.Limiter
+	// life ends when Run does: what was asked for meanwhile ends with it.
+	life context.Context
+	end  context.CancelFunc
+	wake chan struct{}
+
+	// storing is held while the file and current are brought into line.
+	storing sync.Mutex
+	// problem is the last one with restoring the file; it is logged once.
+	problem string
+
+	flight singleflight.Group
+	mu     sync.Mutex // guards what follows
+	flying bool
+	// current is the last token that was good, zero if there never was one.
+	current  tokenfile.Token
+	due      time.Time
+	failures int   // in a row
+	failure  error // the last attempt's, nil if it succeeded
+}
+
+// New makes a Registry. It does nothing until Run, Once, Refresh or Newer.
+func New(o Options) *Registry {
+	life, end := context.WithCancel(context.Background())
+	o.Logger = o.Logger.With("registry", o.Name)
+	r := &Registry{
+		o: o, limiter: rate.NewLimiter(rate.Every(o.ForcedEvery), 1),
+		life: life, end: end, wake: make(chan struct{}, 1),
+	}
+	o.Metrics.watch(r)
+	return r
+}
+
+// Name returns the registry's name.
+func (r *Registry) Name() string { return r.o.Name }
+
+// Run keeps the token fresh until ctx ends. A token that is in the file
+// already is taken over, and not fetched anew if it is fresh enough, so that
+// restarts do not add up to a storm.
+func (r *Registry) Run(ctx context.Context) {
+	defer context.AfterFunc(ctx, r.end)()
+	if r.takeOver() {
+		r.renew()
+	}
+	for ctx.Err() == nil {
+		wait := r.dueAt().Sub(r.o.Clock.Now())
+		if wait <= 0 {
+			<-r.join()
+			select {
+			case <-r.wake: // by this very refresh
+			default:
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-r.wake:
+		case <-r.o.Clock.After(min(wait, look)):
+			r.reconcile()
+		}
+	}
+	r.settle()
+}
+
+// Once fetches, tries and stores one token, in so many attempts at most. Its
+// error is the last attempt's.
+func (r *Registry) Once(ctx context.Context, attempts int) error {
+	defer context.AfterFunc(ctx, r.end)()
+	r.takeOver()
+	for {
+		result := <-r.join()
+		if attempts--; result.Err == nil || attempts <= 0 {
+			return result.Err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-r.o.Clock.After(r.dueAt().Sub(r.o.Clock.Now())):
+		}
+	}
+}
+
+// settle waits until a refresh that is under way has ended, which it does at
+// once when life has.
+func (r *Registry) settle() {
+	r.end()
+	r.mu.Lock()
+	flying := r.flying
+	r.mu.Unlock()
+	if flying {
+		<-r.join()
+	}
+}
+
+// Status is the state of a registry's token.
+type Status struct {
+	Name  string
+	Token tokenfile.Token
+	// Unusable is why no customer can be served, nil if one can.
+	Unusable error
+	// Failure is the last attempt's, nil if it succeeded.
+	Failure error
+}
+
+// Status returns the state now.
+func (r *Registry) Status() Status {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return Status{
+		Name: r.o.Name, Token: r.current, Failure: r.failure,
+		Unusable: r.current.Usable(r.o.Clock.Now()),
+	}
+}
+
+func (r *Registry) dueAt() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.due
+}
+
+func (r *Registry) token() tokenfile.Token {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.current
+}

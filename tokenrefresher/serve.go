@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pullgate/pullgate/tokenrefresher/config"
+	"github.com/pullgate/pullgate/tokenrefresher/server"
+)
+
+// onceAttempts bounds --once for each registry: whoever calls it from a timer
+// calls it again.
+const onceAttempts = 3
+
+// Bounds on connections. A question is a line; shutdown waits for a refresh
+// that somebody waits for.
+const (
+	readHeaderTimeout = 5 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 16 << 10
+	shutdownTimeout   = 10 * time.Second
+)
+
+// once refreshes every registry, all at the same time. One that fails does not
+// stop the others.
+func once(ctx context.Context, c config.Config, logger *slog.Logger) error {
+	registries, err := build(c, logger, prometheus.NewRegistry())
+	if err != nil {
+		return err
+	}
+	failures := make([]error, len(registries))
+	var wait sync.WaitGroup
+	for i, r := range registries {
+		wait.Go(func() {
+			if err := r.Once(ctx, onceAttempts); err != nil {
+				failures[i] = fmt.Errorf("registry %s has got no new token: %w", r.Name(), err)
+			}
+		})
+	}
+	wait.Wait()
+	return errors.Join(failures...)
+}
+
+// serve keeps every registry's token fresh until ctx ends.
+func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
+	numbers := prometheus.NewRegistry()
+	registries, err := build(c, logger, numbers)
+	if err != nil {
+		return err
+	}
+	asked := make([]server.Registry, len(registries))
+	for i, r := range registries {
+		asked[i] = r
+	}
+	handlers := map[net.Listener]http.Handler{}
+	private, err := server.Listen(ctx, c.Private.Address, 0o600, "")
+	if err != nil {
+		return fmt.Errorf("private.address: %w", err)
+	}
+	handlers[private] = server.NewPrivate(asked, numbers)
+	if c.Control.Address != "" {
+		control, err := server.Listen(ctx, c.Control.Address, c.Control.Mode, c.Control.Group)
+		if err != nil {
+			return errors.Join(fmt.Errorf("control.address: %w", err), private.Close())
+		}
+		handlers[control] = server.NewControl(asked, c.Timeout)
+	}
+	logger.Info("serving", "version", version, "registries", len(registries), "control", c.Control.Address, "private", private.Addr().String())
+
+	// The loops end after the servers: who waits for a refresh gets it.
+	loops, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	for _, r := range registries {
+		running.Go(func() { r.Run(loops) })
+	}
+	err = serveAll(ctx, logger, handlers)
+	stop()
+	running.Wait()
+	return err
+}
+
+// serveAll serves each handler on its listener until ctx ends, then lets what
+// is in flight finish.
+func serveAll(ctx context.Context, logger *slog.Logger, handlers map[net.Listener]http.Handler) error {
+	failed := make(chan error, len(handlers))
+	var servers []*http.Server
+	for listener, handler := range handlers {
+		s := &http.Server{
+			Handler: handler, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
+			MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+		}
+		servers = append(servers, s)
+		go func() { failed <- s.Serve(listener) }()
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+		logger.Info("stopping")
+	case err = <-failed:
+		err = fmt.Errorf("serving: %w", err)
+	}
+	finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	for _, s := range servers {
+		if closing := s.Shutdown(finish); errors.Is(closing, context.DeadlineExceeded) {
+			logger.Warn("left off what was in flight", "after", shutdownTimeout.String())
+			closing = s.Close()
+			err = errors.Join(err, closing)
+		} else {
+			err = errors.Join(err, closing)
+		}
+	}
+	return err
+}

@@ -1,0 +1,127 @@
+// Package server answers those who ask the daemon: authsvc on the control
+// socket, the operator's tools on the private listener.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/pullgate/pullgate/tokenrefresher/refresh"
+	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
+)
+
+// A Registry is one whose token is kept fresh. A *refresh.Registry is one.
+type Registry interface {
+	Name() string
+	Status() refresh.Status
+	// Refresh refreshes now; Newer only if there is no token that was fetched
+	// after the time. Both return what then is in the file, or a
+	// *refresh.LimitedError, or why it failed.
+	Refresh(context.Context) (tokenfile.Token, error)
+	Newer(context.Context, time.Time) (tokenfile.Token, error)
+}
+
+// An answer is the body for one registry: one of the two.
+type answer struct {
+	FetchedAt time.Time `json:"fetchedAt,omitzero"`
+	Error     string    `json:"error,omitempty"`
+}
+
+// NewControl returns the handler of the control socket.
+//
+//	POST /refresh?registry=NAME&newer_than=TIME
+//
+// refreshes the registry's token and answers when it is in the file. With
+// newer_than (RFC 3339; optional) nothing is done if a token that was fetched
+// after it is there already. Without registry every one is refreshed.
+//
+//	200 {"fetchedAt":"…"}                        it is in the file
+//	400 {"error":"…"}                            newer_than is no time
+//	404 {"error":"…"}                            no such registry
+//	429 {"error":"…"}, Retry-After: SECONDS      asked for too soon after the last
+//	502 {"error":"…"}                            the refresh failed; the old token is kept
+//	503 {"error":"…"}                            it took longer than timeout, or is stopping
+//
+// Of every registry the body is {"registries":{"NAME":{…},…}}, with the
+// highest status that one of them has.
+func NewControl(registries []Registry, timeout time.Duration) http.Handler {
+	e := echo.New()
+	e.POST("/refresh", func(c echo.Context) error {
+		ask, err := question(c)
+		if err != nil {
+			return c.JSON(http.StatusBadRequest, answer{Error: err.Error()})
+		}
+		ctx, cancel := context.WithTimeout(c.Request().Context(), timeout)
+		defer cancel()
+		name := c.QueryParam("registry")
+		if name == "" {
+			return refreshAll(ctx, c, registries, ask)
+		}
+		for _, r := range registries {
+			if r.Name() == name {
+				t, err := ask(ctx, r)
+				return c.JSON(judge(c, t, err))
+			}
+		}
+		return c.JSON(http.StatusNotFound, answer{Error: fmt.Sprintf("there is no registry %.64q", name)})
+	})
+	return e
+}
+
+type ask func(context.Context, Registry) (tokenfile.Token, error)
+
+func question(c echo.Context) (ask, error) {
+	text := c.QueryParam("newer_than")
+	if text == "" {
+		return func(ctx context.Context, r Registry) (tokenfile.Token, error) { return r.Refresh(ctx) }, nil
+	}
+	newerThan, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return nil, fmt.Errorf("newer_than: expected a time by RFC 3339, found %.64q", text)
+	}
+	return func(ctx context.Context, r Registry) (tokenfile.Token, error) { return r.Newer(ctx, newerThan) }, nil
+}
+
+func refreshAll(ctx context.Context, c echo.Context, registries []Registry, ask ask) error {
+	type result struct {
+		token tokenfile.Token
+		err   error
+	}
+	results := make([]result, len(registries))
+	var wait sync.WaitGroup
+	for i, r := range registries {
+		wait.Go(func() { results[i].token, results[i].err = ask(ctx, r) })
+	}
+	wait.Wait()
+	status, answers := http.StatusOK, make(map[string]answer, len(registries))
+	for i, r := range registries {
+		var one int
+		one, answers[r.Name()] = judge(c, results[i].token, results[i].err)
+		status = max(status, one)
+	}
+	return c.JSON(status, map[string]any{"registries": answers})
+}
+
+// judge finds the status and the body for one registry.
+func judge(c echo.Context, t tokenfile.Token, err error) (int, answer) {
+	if err == nil {
+		return http.StatusOK, answer{FetchedAt: t.FetchedAt}
+	}
+	if limited, ok := errors.AsType[*refresh.LimitedError](err); ok {
+		seconds := max(1, int(math.Ceil(limited.RetryAfter.Seconds())))
+		c.Response().Header().Set("Retry-After", strconv.Itoa(seconds))
+		return http.StatusTooManyRequests, answer{Error: err.Error()}
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return http.StatusServiceUnavailable, answer{Error: err.Error()}
+	}
+	return http.StatusBadGateway, answer{Error: err.Error()}
+}

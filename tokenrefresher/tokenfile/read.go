@@ -1,0 +1,127 @@
+package tokenfile
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+	"time"
+)
+
+// MaxFile is the size of the longest file that is read, in bytes.
+const MaxFile = 64 << 10
+
+const version = 1
+
+// content is the file's object. Times are text here, so that the error of one
+// that does not parse cannot quote what stood there.
+type content struct {
+	Version   int    `json:"version"`
+	Host      string `json:"host"`
+	Token     string `json:"token"`
+	ExpiresAt string `json:"expiresAt,omitempty"`
+	FetchedAt string `json:"fetchedAt"`
+}
+
+// Read reads the file at path. Its error tells which part of it is wrong, and
+// nothing of the token.
+func Read(path string) (Token, error) {
+	data, err := readBounded(path)
+	if err != nil {
+		return Token{}, fmt.Errorf("reading token file %s: %w", path, err)
+	}
+	t, err := Parse(data)
+	if err != nil {
+		return Token{}, fmt.Errorf("reading token file %s: %w", path, err)
+	}
+	return t, nil
+}
+
+func readBounded(path string) (_ []byte, err error) {
+	// O_NONBLOCK: opening a FIFO that somebody has put there returns at once.
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, cause(err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, cause(err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("expected a regular file, found %s", info.Mode().Type())
+	}
+	data, err := io.ReadAll(io.LimitReader(file, MaxFile+1))
+	if err != nil {
+		return nil, cause(err)
+	}
+	if len(data) > MaxFile {
+		return nil, fmt.Errorf("expected at most %d bytes, found more", MaxFile)
+	}
+	return data, nil
+}
+
+// cause drops the path of a *fs.PathError: the caller's message has it.
+func cause(err error) error {
+	if path, ok := errors.AsType[*os.PathError](err); ok {
+		return path.Err
+	}
+	return err
+}
+
+// Parse parses the file's bytes.
+func Parse(data []byte) (Token, error) {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	var c content
+	if err := decoder.Decode(&c); err != nil {
+		return Token{}, describe(err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return Token{}, errors.New("expected one JSON object, found something behind it")
+	}
+	if c.Version != version {
+		return Token{}, fmt.Errorf("version: expected %d, found %d", version, c.Version)
+	}
+	t := Token{Host: c.Host, Value: NewValue(c.Token)}
+	var err error
+	if t.FetchedAt, err = parseTime("fetchedAt", c.FetchedAt); err != nil {
+		return Token{}, err
+	}
+	if c.ExpiresAt != "" {
+		if t.ExpiresAt, err = parseTime("expiresAt", c.ExpiresAt); err != nil {
+			return Token{}, err
+		}
+	}
+	if err := t.Check(); err != nil {
+		return Token{}, err
+	}
+	return t, nil
+}
+
+// describe words a decoder's error anew, since its own may quote the file.
+func describe(err error) error {
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return fmt.Errorf("expected a JSON object with text in it, found another type (byte %d)", wrong.Offset)
+	}
+	if wrong, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return fmt.Errorf("expected JSON, found something else or half of it (byte %d)", wrong.Offset)
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("expected a JSON object, found an empty file or half of one")
+	}
+	return errors.New("expected the keys version, host, token, expiresAt and fetchedAt, found another one")
+}
+
+func parseTime(key, text string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339Nano, text)
+	// A time of year 10000 or later cannot be written again; the zero time
+	// stands for none.
+	if err != nil || t.IsZero() || t.UTC().Year() < 1 || t.UTC().Year() > 9999 {
+		return time.Time{}, fmt.Errorf("%s: expected a time by RFC 3339, found something else", key)
+	}
+	return t.UTC(), nil
+}

@@ -1,0 +1,111 @@
+package tokenfile
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+)
+
+// MaxToken is the length of the longest token that is accepted, in bytes of
+// base64. ECR's tokens have no fixed size; 2.4 and 4.8 KB have been seen.
+const MaxToken = 16 << 10
+
+// A Token opens one registry.
+type Token struct {
+	// Host is the registry's host name, with a port if that is not 443.
+	Host string
+	// Value is the base64 of user:password.
+	Value Value
+	// ExpiresAt is zero for a token that never expires.
+	ExpiresAt time.Time
+	// FetchedAt is later than that of the token before.
+	FetchedAt time.Time
+}
+
+// Authorization returns the header's value that opens the registry.
+func (t Token) Authorization() string { return "Basic " + t.Value.reveal() }
+
+// Usable returns nil if the registry can be expected to take the token at
+// now, else why not.
+func (t Token) Usable(now time.Time) error {
+	switch {
+	case t.Host == "" || t.Value.reveal() == "":
+		return errors.New("there is no token")
+	case !t.ExpiresAt.IsZero() && !now.Before(t.ExpiresAt):
+		return fmt.Errorf("the token expired at %s", t.ExpiresAt.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// LogValue implements slog.LogValuer: host and times.
+func (t Token) LogValue() slog.Value {
+	expires := "never"
+	if !t.ExpiresAt.IsZero() {
+		expires = t.ExpiresAt.UTC().Format(time.RFC3339)
+	}
+	return slog.GroupValue(slog.String("host", t.Host),
+		slog.Time("fetched_at", t.FetchedAt.UTC()), slog.String("expires_at", expires))
+}
+
+// Equal tells whether both are the same in every part.
+func (t Token) Equal(other Token) bool {
+	return t.Host == other.Host && t.Value.reveal() == other.Value.reveal() &&
+		t.ExpiresAt.Equal(other.ExpiresAt) && t.FetchedAt.Equal(other.FetchedAt)
+}
+
+// SameCredential tells whether both open the same registry by the same user
+// and password, whenever they were fetched.
+func (t Token) SameCredential(other Token) bool {
+	return t.Host == other.Host && t.Value.reveal() == other.Value.reveal()
+}
+
+// Redact replaces the token, and the user and password in it, wherever text
+// has them: for what a registry has answered, before it is logged.
+func (t Token) Redact(text string) string {
+	value := t.Value.reveal()
+	if value == "" {
+		return text
+	}
+	text = strings.ReplaceAll(text, value, redacted)
+	if plain, err := base64.StdEncoding.DecodeString(value); err == nil {
+		if _, password, _ := strings.Cut(string(plain), ":"); password != "" {
+			text = strings.ReplaceAll(text, password, redacted)
+		}
+	}
+	return text
+}
+
+// Check returns nil if the token can be written to a file, else which part of
+// it is wrong. No error tells anything of the token's value.
+func (t Token) Check() error {
+	if err := CheckHost(t.Host); err != nil {
+		return err
+	}
+	if t.FetchedAt.IsZero() {
+		return errors.New("fetchedAt: expected a time, found none")
+	}
+	return checkValue(t.Value.reveal())
+}
+
+func checkValue(value string) error {
+	if len(value) > MaxToken {
+		return fmt.Errorf("token: expected at most %d bytes, found %d", MaxToken, len(value))
+	}
+	plain, err := base64.StdEncoding.Strict().DecodeString(value)
+	// The decoder passes line breaks over; in a header's value they would end
+	// the header.
+	if err != nil || strings.ContainsAny(value, "\r\n") {
+		return errors.New("token: expected the base64 of user:password, found something else")
+	}
+	user, password, found := strings.Cut(string(plain), ":")
+	if !found || user == "" || password == "" {
+		return errors.New("token: expected the base64 of user:password, found the base64 of something else")
+	}
+	if strings.ContainsFunc(string(plain), func(c rune) bool { return c < ' ' || c == 0x7f }) {
+		return errors.New("token: expected user and password without control characters (RFC 7617, section 2)")
+	}
+	return nil
+}
