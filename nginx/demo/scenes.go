@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/pullgate/pullgate/nginx/stack"
+)
+
+// A scene is one docker command of one person, and what must come of it.
+type scene struct {
+	who  person
+	what string
+	// login with the token, or pull this image.
+	login, pull string
+	// refused with these words, all of them; empty for success.
+	refused []string
+}
+
+func (d *demo) scenes() []scene {
+	return []scene{
+		{who: ann, what: "logs in with her e-mail and API token", login: ann.token},
+		{who: ann, what: "pulls what she has licensed", pull: "vendor/appliance:1.4"},
+		{who: ann, what: "asks for a release that her license does not have", pull: "vendor/appliance:2.0",
+			refused: []string{"not part of your license"}},
+		{who: bob, what: "logs in: the account is good", login: bob.token},
+		{who: bob, what: "pulls with a license that has expired", pull: "vendor/appliance:1.4",
+			refused: []string{"denied: ", "lic_bygone", "expired on", "renew at https://vendor.com/licenses"}},
+		{who: eve, what: "logs in", login: eve.token},
+		{who: eve, what: "pulls from a repository that she has not licensed", pull: "vendor/appliance:1.4",
+			refused: []string{"not part of your license"}},
+		{who: eve, what: "pulls what she has licensed", pull: "vendor/tools:5.1"},
+		{who: ann, what: "logs in with a wrong token", login: "guess",
+			refused: []string{"nauthorized"}},
+	}
+}
+
+// play plays the scenes; the first that goes wrong is the error.
+func (d *demo) play(ctx context.Context) error {
+	d.out.title("the customers, each with a docker of their own")
+	clients := map[string]*stack.DockerClient{}
+	for _, p := range []person{ann, bob, eve} {
+		client, err := d.engine.Client()
+		if err != nil {
+			return err
+		}
+		clients[p.email] = client
+		for _, l := range p.licenses {
+			d.out.line("%-20s %s", p.email, describe(l))
+		}
+	}
+	for _, s := range d.scenes() {
+		if err := d.playOne(ctx, clients[s.who.email], s); err != nil {
+			return fmt.Errorf("%s %s: %w\nauthsvc's log ends:\n%s\nnginx's error log ends:\n%s",
+				s.who.email, s.what, err, d.stack.Log("authsvc"), d.stack.Log("nginx-error"))
+		}
+	}
+	return nil
+}
+
+func (d *demo) playOne(ctx context.Context, client *stack.DockerClient, s scene) error {
+	d.out.title("%s %s", s.who.email, s.what)
+	var out string
+	var err error
+	if s.login != "" {
+		d.out.command("docker login --username %s --password-stdin %s", s.who.email, d.stack.Host)
+		out, err = client.Login(ctx, d.stack.Host, s.who.email, s.login)
+	} else {
+		ref := d.stack.Host + "/" + s.pull
+		d.out.command("docker pull %s", ref)
+		out, err = client.Pull(ctx, ref)
+	}
+	d.out.terminal(readable(out))
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	switch {
+	case len(s.refused) == 0:
+		return err
+	case err == nil:
+		return fmt.Errorf("docker succeeded, expected a refusal with %q", s.refused)
+	}
+	for _, word := range s.refused {
+		if !strings.Contains(out, word) {
+			return fmt.Errorf("the refusal %q does not say %q", out, word)
+		}
+	}
+	return nil
+}
+
+// readable drops the steps of each layer, and docker's advice on credential
+// stores: the password is in a folder that is removed.
+func readable(out string) string {
+	var kept []string
+	advice := false
+	for line := range strings.Lines(out) {
+		line = strings.TrimRight(line, "\r\n")
+		if strings.HasPrefix(line, "WARNING! Your") {
+			advice = true
+		}
+		if advice {
+			advice = !strings.HasPrefix(line, "https://")
+			continue
+		}
+		if line != "" && !steps.MatchString(line) {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "\n")
+}
+
+var steps = regexp.MustCompile(`^[0-9a-f]{12}: (Pulling fs layer|Waiting|Verifying Checksum|Download complete|Already exists)$`)

@@ -1,0 +1,170 @@
+package stack
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/pullgate/pullgate/nginx/stack/standin"
+)
+
+// A socket is where nginx asks. The stack holds it, as systemd does, so that
+// connections wait while authsvc is started again.
+type socket struct {
+	network, addr string // of what nginx connects to
+	path          string // of authsvc's own unix socket
+	listener      *net.UnixListener
+	front         *standin.Server // what answers nginx instead of authsvc
+}
+
+// newSocket decides the addresses.
+func (s *Stack) newSocket() error {
+	s.socket = &socket{network: "unix", path: filepath.Join(s.Dir, "authsvc.sock")}
+	s.socket.addr = s.socket.path
+	if s.opts.AuthsvcTCP {
+		port, err := s.port()
+		if err != nil {
+			return err
+		}
+		s.socket.network, s.socket.addr = "tcp", fmt.Sprintf("127.0.0.1:%d", port)
+	} else if s.opts.Interpose {
+		s.socket.addr = filepath.Join(s.Dir, "interposed.sock")
+	}
+	return nil
+}
+
+// listen opens authsvc's unix socket, unless it is open or TCP is used.
+func (s *Stack) listen() error {
+	if s.opts.AuthsvcTCP || s.socket.listener != nil {
+		return nil
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: s.socket.path, Net: "unix"})
+	if err != nil {
+		return fmt.Errorf("opening authsvc's socket: %w", err)
+	}
+	s.socket.listener = l
+	return nil
+}
+
+// unlisten closes and removes the socket: connections are refused.
+func (s *Stack) unlisten() error {
+	if s.socket == nil || s.socket.listener == nil {
+		return nil
+	}
+	err := s.socket.listener.Close()
+	s.socket.listener = nil
+	return err
+}
+
+// interpose puts an HTTP server between nginx and authsvc.
+func (s *Stack) interpose() error {
+	l, err := net.Listen("unix", s.socket.addr)
+	if err != nil {
+		return fmt.Errorf("opening the socket before authsvc: %w", err)
+	}
+	s.interposed = &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", s.socket.path)
+		},
+		MaxIdleConnsPerHost: 64,
+		DisableCompression:  true,
+	}
+	proxy := &httputil.ReverseProxy{
+		Transport: s.interposed,
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(&url.URL{Scheme: "http", Host: "authsvc"})
+			r.Out.Host = r.In.Host
+		},
+	}
+	if s.Authsvc, err = standin.Start(proxy, standin.Options{Listener: l}); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	return nil
+}
+
+// StartAuthsvc starts authsvc (again) and waits until it is ready.
+func (s *Stack) StartAuthsvc(ctx context.Context) error {
+	if err := s.listen(); err != nil {
+		return err
+	}
+	c := command{argv: []string{filepath.Join(s.binDir, "authsvc"), "--config", s.configFile("authsvc")}, env: baseEnv(s.Dir)}
+	if l := s.socket.listener; l != nil {
+		file, err := l.File()
+		if err != nil {
+			return fmt.Errorf("passing authsvc its socket: %w", err)
+		}
+		defer file.Close() //nolint:errcheck // a copy; the child has its own
+		// sd_listen_fds(3): only the process itself knows its LISTEN_PID.
+		c.argv = append([]string{"/bin/sh", "-c", `export LISTEN_PID=$$; exec "$@"`, "sh"}, c.argv...)
+		c.env = append(c.env, "LISTEN_FDS=1", "LISTEN_FDNAMES=authsvc")
+		c.files = []*os.File{file}
+	}
+	p, err := s.start("authsvc", c)
+	if err != nil {
+		return err
+	}
+	return poll(ctx, s.opts.Timeout, p, answers(s.client, s.AuthsvcURL()+"/readyz", http.StatusOK))
+}
+
+// RestartAuthsvc stops authsvc by SIGTERM and starts it, as systemd would:
+// with its socket open all the time.
+func (s *Stack) RestartAuthsvc(ctx context.Context) error {
+	if err := s.Process("authsvc").Stop(); err != nil {
+		return err
+	}
+	return s.StartAuthsvc(ctx)
+}
+
+// KillAuthsvc kills authsvc and removes its socket, so that nginx is refused
+// at once; StartAuthsvc brings both back.
+func (s *Stack) KillAuthsvc() error {
+	s.Process("authsvc").Kill()
+	return s.unlisten()
+}
+
+// PauseAuthsvc stops authsvc with SIGSTOP: it is there and does not answer.
+func (s *Stack) PauseAuthsvc() error { return s.Process("authsvc").Signal(syscall.SIGSTOP) }
+
+// ResumeAuthsvc ends PauseAuthsvc.
+func (s *Stack) ResumeAuthsvc() error { return s.Process("authsvc").Signal(syscall.SIGCONT) }
+
+// ReplaceAuthsvc kills authsvc and lets h answer nginx in its place, until
+// Close. The server records what nginx sends, and counts its connections.
+func (s *Stack) ReplaceAuthsvc(h http.Handler) (*standin.Server, error) {
+	if s.opts.Interpose {
+		return nil, errors.New("replacing authsvc: with Options.Interpose inject faults into Stack.Authsvc instead")
+	}
+	if s.socket.front != nil {
+		return nil, errors.New("replacing authsvc: it is replaced already")
+	}
+	if err := s.KillAuthsvc(); err != nil {
+		return nil, err
+	}
+	l, err := net.Listen(s.socket.network, s.socket.addr)
+	if err != nil {
+		return nil, fmt.Errorf("replacing authsvc: %w", err)
+	}
+	s.socket.front, err = standin.Start(h, standin.Options{Listener: l})
+	return s.socket.front, err
+}
+
+func tokenFetchedAt(path string) (time.Time, error) {
+	text, err := os.ReadFile(path) //nolint:gosec // the stack's own file
+	if err != nil {
+		return time.Time{}, err
+	}
+	var file struct {
+		FetchedAt time.Time `json:"fetchedAt"`
+	}
+	err = json.Unmarshal(text, &file)
+	return file.FetchedAt, err
+}

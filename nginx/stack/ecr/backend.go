@@ -1,0 +1,36 @@
+package ecr
+
+import (
+	"fmt"
+	"net/http"
+)
+
+// passed are the client's headers that mean something to a registry. Accept
+// comes in several lines.
+var passed = []string{"Accept", "If-None-Match", "Range", "If-Range"}
+
+// do asks the backend for path in the name of r, with the backend's own
+// credential.
+func (b Backend) do(r *http.Request, method, path string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(r.Context(), method, b.URL.JoinPath(path).String(), nil)
+	if err != nil {
+		return nil, fmt.Errorf("asking the backend for %s: %w", path, err)
+	}
+	copyHeaders(req.Header, r.Header, passed...)
+	// Without this the transport asks for gzip and drops the length.
+	req.Header.Set("Accept-Encoding", "identity")
+	req.SetBasicAuth(b.User, b.Password)
+	resp, err := b.Transport.RoundTrip(req)
+	if err != nil {
+		return nil, fmt.Errorf("asking the backend for %s: %w", path, err)
+	}
+	return resp, nil
+}
+
+func copyHeaders(to, from http.Header, names ...string) {
+	for _, name := range names {
+		if values := from.Values(name); len(values) > 0 {
+			to[http.CanonicalHeaderKey(name)] = values
+		}
+	}
+}

@@ -1,0 +1,74 @@
+package stack_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pullgate/pullgate/nginx/stack"
+)
+
+// The front's rules on the real registry behind it, which the in-memory one
+// of the unit tests does not have.
+func TestFrontBeforeTheRealRegistry(t *testing.T) {
+	s := start(t, stack.Options{})
+	img, _ := push(t, s)
+	var tags []string
+	for i := range 3 {
+		tag := fmt.Sprintf("2.%d", i)
+		if _, err := s.Push(t.Context(), "acme/appliance:"+tag, img); err != nil {
+			t.Fatal(err)
+		}
+		tags = append(tags, tag)
+	}
+	layers, err := img.Layers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	layer, err := layers[0].Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	issued, _ := s.ECR.IssueToken()
+	transport := s.Transport()
+	transport.TLSClientConfig.ServerName = s.ECR.Name()
+	defer transport.CloseIdleConnections()
+	ask := func(path string) (int, string) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.ECR.Front.URL()+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = s.ECR.Host()
+		req.Header.Set("Authorization", "Basic "+issued)
+		resp, err := transport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close() //nolint:errcheck // read to its end
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(body)
+	}
+	if status, body := ask("/v2/acme/nothing/blobs/" + layer.String()); status != 404 || !strings.Contains(body, "NAME_UNKNOWN") {
+		t.Errorf("a blob of another repository: %d %s", status, body)
+	}
+	if status, body := ask("/v2/acme/nothing/manifests/1.0"); status != 404 || !strings.Contains(body, "NAME_UNKNOWN") {
+		t.Errorf("a manifest of an unknown repository: %d %s", status, body)
+	}
+	status, body := ask("/v2/acme/appliance/tags/list")
+	var list struct{ Tags []string }
+	if err := json.Unmarshal([]byte(body), &list); err != nil || status != 200 {
+		t.Fatalf("tags: %d %s, %v", status, body, err)
+	}
+	slices.Sort(list.Tags)
+	if want := append([]string{"1.0"}, tags...); !reflect.DeepEqual(list.Tags, want) {
+		t.Errorf("tags %v, want %v", list.Tags, want)
+	}
+}

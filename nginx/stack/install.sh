@@ -1,0 +1,210 @@
+#!/bin/sh
+# Installs what the demo, the tests or the benchmarks need and this machine
+# lacks: Debian packages by apt-get, and pinned Go programs into .build/bin. It
+# says what and why before it does, and does nothing when all is there.
+#
+#   nginx/stack/install.sh demo|test|bench ...
+
+set -eu
+
+root=$(cd "$(dirname "$0")/../.." && pwd)
+bin=$root/.build/bin
+
+crane_version=v0.22.1
+metadata_mock_version=v1.13.0
+golangci_version=v2.15.0
+
+oldest_go=21 # go1.21: the first that fetches the version that go.mod asks for
+
+packages=
+reasons=
+
+say() { printf '%s\n' "install: $*" >&2; }
+
+fail() {
+    say "$*"
+    exit 1
+}
+
+# have PROGRAM: it is installed, be it outside of the user's PATH.
+have() {
+    command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] || [ -x "/sbin/$1" ]
+}
+
+# want PACKAGE WHY: it is to be installed.
+want() {
+    packages="$packages $1"
+    reasons="$reasons
+  $1: $2"
+}
+
+# Each set names its needs once; one that is there costs a look-up.
+for_all() {
+    have nginx || want nginx "the proxy"
+    stream_module || want libnginx-mod-stream "nginx keeps connections to the registry"
+    have docker-registry || want docker-registry "a real registry, in the place of ECR"
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || want ca-certificates "to fetch Go modules"
+}
+
+for_demo() {
+    if ! have docker || { ! have dockerd && ! engine_runs; }; then
+        want docker.io "the customer's docker, and its engine"
+    fi
+    have curl || want curl "for the commands to try by hand"
+}
+
+for_test() {
+    { have docker && have dockerd; } || want docker.io "a customer's docker, and its engine"
+    have skopeo || want skopeo "another client"
+    have curl || want curl "another client"
+    have git || want git "the version that is built"
+    have gcc || want gcc "the race detector"
+    [ -e /usr/include/stdlib.h ] || want libc6-dev "the race detector"
+    have shellcheck || want shellcheck "to check this script"
+}
+
+for_bench() {
+    have wrk || want wrk "load"
+    [ -e /usr/lib/nginx/modules/ngx_http_lua_module.so ] ||
+        want libnginx-mod-http-lua "the design that this one is compared with"
+}
+
+stream_module() {
+    [ -e /usr/lib/nginx/modules/ngx_stream_module.so ] ||
+        { have nginx && PATH="$PATH:/usr/sbin" nginx -V 2>&1 | grep -q -- '--with-stream '; }
+}
+
+# engine_runs: a Docker Engine answers where the demo looks for one.
+engine_runs() {
+    socket=${DOCKER_HOST:-unix:///var/run/docker.sock}
+    case $socket in
+        unix://*) docker -H "$socket" version >/dev/null 2>&1 ;;
+        *) false ;;
+    esac
+}
+
+# find_go prints a go that is new enough.
+find_go() {
+    for go in "$(command -v go || true)" /usr/local/go/bin/go "$root/.build/go/bin/go"; do
+        [ -x "$go" ] || continue
+        # From /, where no go.mod asks for another version.
+        minor=$(cd / && GOTOOLCHAIN=local "$go" env GOVERSION 2>/dev/null | sed -n 's/^go1\.\([0-9]*\).*/\1/p')
+        if [ "${minor:-0}" -ge "$oldest_go" ]; then
+            printf '%s\n' "$go"
+            return
+        fi
+    done
+    return 1
+}
+
+# as_root runs a command as root.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        fail "this needs root, and there is no sudo; as root: $*"
+    fi
+}
+
+apt() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" >&2
+}
+
+# quiet_services keeps installed services from starting, which would take the
+# ports 80 and 5000: invoke-rc.d asks policy-rc.d, and 101 means no
+# (/usr/share/doc/init-system-helpers/README.policy-rc.d.gz).
+policy=/usr/sbin/policy-rc.d
+made_policy=
+quiet_services() {
+    [ -e "$policy" ] && return
+    made_policy=yes
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod 0755 "$policy"
+}
+
+clean_up() {
+    [ -z "$made_policy" ] || as_root rm -f "$policy"
+    made_policy=
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+install_packages() {
+    [ -n "$packages" ] || return 0
+    command -v apt-get >/dev/null || fail "there is no apt-get; install these by hand:$reasons"
+    say "by apt-get:$reasons"
+    quiet_services
+    apt update
+    # shellcheck disable=SC2086 # a list of names
+    apt install -y --no-install-recommends $packages
+    # Nor at the next boot: the stack starts its own.
+    for unit in nginx docker-registry; do
+        case " $packages " in
+            *" $unit "*)
+                say "$unit.service is left disabled; enable it by: systemctl enable --now $unit"
+                as_root systemctl disable --quiet "$unit.service" 2>/dev/null || true
+                ;;
+        esac
+    done
+    clean_up
+}
+
+# install_go takes the newest Go of Debian's backports; with it comes the
+# version that go.mod asks for, from the Go module proxy.
+install_go() {
+    find_go >/dev/null && return
+    command -v apt-get >/dev/null || fail "there is no Go 1.$oldest_go or newer: https://go.dev/doc/install"
+    # shellcheck source=/dev/null
+    . /etc/os-release
+    [ "${ID:-}" = debian ] || fail "there is no Go 1.$oldest_go or newer: https://go.dev/doc/install"
+    suite=${VERSION_CODENAME}-backports
+    say "by apt-get: Go from $suite, to build with"
+    if ! grep -rqs "$suite" /etc/apt/sources.list /etc/apt/sources.list.d; then
+        say "adding /etc/apt/sources.list.d/$suite.list"
+        printf 'deb http://deb.debian.org/debian %s main\n' "$suite" |
+            as_root tee "/etc/apt/sources.list.d/$suite.list" >/dev/null
+    fi
+    apt update
+    package=$(apt-cache search --names-only '^golang-1\.[0-9]+-go$' | cut -d' ' -f1 | sort -V | tail -n 1)
+    [ -n "$package" ] || fail "found no golang-1.NN-go in $suite"
+    apt install -y --no-install-recommends -t "$suite" "$package"
+    mkdir -p "$root/.build"
+    version=${package#golang-}
+    ln -sfn "/usr/lib/go-${version%-go}" "$root/.build/go"
+    find_go >/dev/null || fail "$package is installed, and is not Go 1.$oldest_go or newer"
+}
+
+# tool PACKAGE VERSION WHY: a Go program in .build/bin, in this version.
+tool() {
+    name=${1##*/}
+    stamp=$bin/.$name-$2
+    [ -e "$stamp" ] && [ -x "$bin/$name" ] && return
+    say "by go install: $name $2, $3"
+    mkdir -p "$bin"
+    GOBIN=$bin GOTOOLCHAIN=auto CGO_ENABLED=0 "$(find_go)" install "$1@$2"
+    rm -f "$bin/.$name-"*
+    : >"$stamp"
+}
+
+[ $# -gt 0 ] || fail "usage: $0 demo|test|bench ..."
+for_all
+for set in "$@"; do
+    case $set in
+        demo | test | bench) "for_$set" ;;
+        *) fail "unknown set \"$set\"; expected demo, test or bench" ;;
+    esac
+done
+install_packages
+install_go
+for set in "$@"; do
+    case $set in
+        demo) tool github.com/google/go-containerregistry/cmd/crane $crane_version "for the commands to try by hand" ;;
+        test)
+            tool github.com/google/go-containerregistry/cmd/crane $crane_version "another client"
+            tool github.com/aws/amazon-ec2-metadata-mock/cmd/ec2-metadata-mock $metadata_mock_version "AWS's stand-in of instance metadata"
+            tool github.com/golangci/golangci-lint/v2/cmd/golangci-lint $golangci_version "make lint"
+            ;;
+    esac
+done

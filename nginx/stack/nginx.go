@@ -1,0 +1,222 @@
+package stack
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"text/template"
+)
+
+// ServerName is the name under which customers know the registry, and what
+// nginx's certificate is for (besides localhost and 127.0.0.1).
+const ServerName = "docker.vendor.com"
+
+// nginxConf is a fleet's nginx.conf: a server that takes the includes in, by
+// the same relative paths as under /etc/nginx.
+var nginxConf = template.Must(template.New("nginx.conf").Parse(`# Written by nginx/stack for one run.
+{{- if .Root}}
+user root; # the stack's folder is closed to others
+{{- end}}
+{{- range .Modules}}
+load_module {{.}};
+{{- end}}
+daemon off;
+worker_processes {{.Workers}};
+pid {{.Dir}}/nginx.pid;
+error_log {{.Log}}/nginx-error.log warn;
+worker_rlimit_nofile 8192;
+{{.Main}}
+events {
+    worker_connections 4096;
+}
+{{- if .Stream}}
+stream {
+    include registry/stream.conf;
+}
+{{- end}}
+http {
+    access_log off;
+    client_body_temp_path {{.Dir}}/tmp/body;
+    proxy_temp_path {{.Dir}}/tmp/proxy;
+    fastcgi_temp_path {{.Dir}}/tmp/fastcgi;
+    uwsgi_temp_path {{.Dir}}/tmp/uwsgi;
+    scgi_temp_path {{.Dir}}/tmp/scgi;
+    {{.HTTP}}
+    include registry/http.conf;
+    server {
+        listen 127.0.0.1:{{.Port}};
+        listen 127.0.0.1:{{.TLSPort}} ssl http2;
+        server_name {{.ServerName}} localhost 127.0.0.1;
+        ssl_certificate {{.Certificate}}.pem;
+        ssl_certificate_key {{.Certificate}}.key;
+        access_log {{.Log}}/access.log registry;
+        {{.Server}}
+        include registry/server.conf;
+    }
+    {{.Servers}}
+}
+`))
+
+// A change sets a value in one of the fleet's settings: the text stays as it
+// is shipped, so that what is shipped is what is tested.
+type change struct {
+	file string
+	old  *regexp.Regexp
+	new  string // as in regexp.Expand
+}
+
+func (s *Stack) changes() []change {
+	address := s.socket.addr
+	if s.socket.network == "unix" {
+		address = "unix:" + address
+	}
+	all := []change{
+		{"authsvc.conf", regexp.MustCompile(`unix:/run/authsvc/authsvc\.sock`), address},
+		{"upstream.conf", resolver, "${1}resolver " + s.DNS.Addr() + " valid=1s ipv6=off;"},
+		{"upstream.conf", regexp.MustCompile(`/etc/ssl/certs/ca-certificates\.crt`), s.ca.file},
+	}
+	if !s.opts.stream() {
+		return all
+	}
+	forwarder := fmt.Sprintf("127.0.0.1:%d", s.forwardPort)
+	return append(all,
+		// The block is shipped as a comment, since it needs the stream module
+		// and the account's host.
+		change{"keep-alive.conf", regexp.MustCompile(`(?m)^#(upstream |    |\})`), "$1"},
+		change{"keep-alive.conf", regexp.MustCompile(`(?m)^upstream \S+`), "upstream " + s.ECR.Name()},
+		change{"keep-alive.conf", regexp.MustCompile(`127\.0\.0\.1:5443`), forwarder},
+		change{"stream.conf", regexp.MustCompile(`127\.0\.0\.1:5443`), forwarder},
+		change{"stream.conf", regexp.MustCompile(`\$ssl_preread_server_name:443;`), fmt.Sprintf("$$ssl_preread_server_name:%d;", s.ECR.Front.Port())},
+		change{"stream.conf", resolver, "${1}resolver " + s.DNS.Addr() + " valid=1s ipv6=off;"},
+	)
+}
+
+var resolver = regexp.MustCompile(`(?m)^(\s*)resolver [^;]*;`)
+
+// configureNginx writes nginx/nginx.conf with a copy of nginx/registry beside
+// it.
+func (s *Stack) configureNginx() error {
+	dir := filepath.Join(s.Dir, "nginx")
+	if err := os.MkdirAll(filepath.Join(dir, "tmp"), 0o700); err != nil {
+		return fmt.Errorf("configuring nginx: %w", err)
+	}
+	root, err := moduleRoot()
+	if err != nil {
+		return err
+	}
+	if err := os.CopyFS(filepath.Join(dir, "registry"), os.DirFS(filepath.Join(root, "nginx", "registry"))); err != nil {
+		return fmt.Errorf("copying nginx/registry: %w", err)
+	}
+	if err := s.configureSettings(filepath.Join(dir, "registry", "settings")); err != nil {
+		return err
+	}
+	return s.writeNginxConf()
+}
+
+func (s *Stack) configureSettings(dir string) error {
+	for _, c := range s.changes() {
+		path := filepath.Join(dir, c.file)
+		text, err := os.ReadFile(path) //nolint:gosec // the stack's own file
+		if err != nil {
+			return fmt.Errorf("setting nginx/registry/settings/%s: %w", c.file, err)
+		}
+		if !c.old.Match(text) {
+			return fmt.Errorf("setting nginx/registry/settings/%s: found nothing like %s to set", c.file, c.old)
+		}
+		if err := os.WriteFile(path, c.old.ReplaceAll(text, []byte(c.new)), 0o600); err != nil {
+			return fmt.Errorf("setting nginx/registry/settings/%s: %w", c.file, err)
+		}
+	}
+	for name, text := range s.opts.Settings {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			return fmt.Errorf("setting nginx/registry/settings/%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (s *Stack) writeNginxConf() error {
+	var modules []string
+	if s.opts.stream() {
+		path, err := streamModule(s.nginxPath)
+		if err != nil {
+			return err
+		}
+		modules = append(modules, path...)
+	}
+	var text bytes.Buffer
+	err := nginxConf.Execute(&text, map[string]any{
+		"Root": os.Geteuid() == 0, "Modules": append(modules, s.opts.Modules...), "Stream": s.opts.stream(),
+		"Dir": filepath.Join(s.Dir, "nginx"), "Log": s.logDir(),
+		"Workers": max(1, s.opts.Workers), "ServerName": ServerName,
+		"Port": s.plainPort, "TLSPort": s.tlsPort, "Certificate": filepath.Join(s.Dir, "nginx-cert"),
+		"Main": s.opts.Main, "HTTP": s.opts.HTTP, "Server": s.opts.Server, "Servers": s.opts.Servers,
+	})
+	if err != nil {
+		return fmt.Errorf("configuring nginx: %w", err)
+	}
+	if err := os.WriteFile(s.NginxConf(), text.Bytes(), 0o600); err != nil {
+		return fmt.Errorf("configuring nginx: %w", err)
+	}
+	return nil
+}
+
+// NginxConf is the path of nginx.conf.
+func (s *Stack) NginxConf() string { return filepath.Join(s.Dir, "nginx", "nginx.conf") }
+
+func (s *Stack) nginxArgs(more ...string) []string {
+	return append([]string{s.nginxPath, "-e", "stderr", "-p", filepath.Join(s.Dir, "nginx"), "-c", s.NginxConf()}, more...)
+}
+
+// startNginx starts nginx and waits for authsvc's answer through it.
+func (s *Stack) startNginx(ctx context.Context) error {
+	p, err := s.start("nginx", command{argv: s.nginxArgs(), env: baseEnv(s.Dir)})
+	if err != nil {
+		return err
+	}
+	err = poll(ctx, s.opts.Timeout, p, answers(s.client, s.URL+"/v2/", http.StatusUnauthorized))
+	if err != nil {
+		return fmt.Errorf("%w\nnginx's error log ends:\n%s", err, s.Log("nginx-error"))
+	}
+	return nil
+}
+
+// TestNginx runs nginx -t on the stack's configuration.
+func (s *Stack) TestNginx(ctx context.Context) error {
+	args := s.nginxArgs("-t")
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // the stack's own command line
+	cmd.Env = baseEnv(s.Dir)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("nginx -t: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// streamModule returns the module to load for stream{}: none when nginx has
+// it built in, as nginx.org's packages.
+func streamModule(nginx string) ([]string, error) {
+	out, err := exec.Command(nginx, "-V").CombinedOutput() //nolint:gosec // the nginx that is about to run
+	if err != nil {
+		return nil, fmt.Errorf("asking nginx what it is built with: %w", err)
+	}
+	text := string(out)
+	if strings.Contains(text, "--with-stream ") {
+		return nil, nil
+	}
+	m := regexp.MustCompile(`--modules-path=(\S+)`).FindStringSubmatch(text)
+	if m == nil {
+		return nil, errors.New("nginx has neither --with-stream nor a --modules-path")
+	}
+	path := filepath.Join(m[1], "ngx_stream_module.so")
+	if _, err := os.Stat(path); err != nil {
+		return nil, errors.New("nginx's stream module is not installed; as root: apt-get install libnginx-mod-stream")
+	}
+	return []string{path}, nil
+}

@@ -1,0 +1,152 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/pullgate/pullgate/nginx/stack/ecr"
+	"github.com/pullgate/pullgate/nginx/stack/vendorapi"
+)
+
+// baseEnv is the environment of every child: nothing of the person's.
+func baseEnv(home string) []string {
+	return []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + home, "LANG=C.UTF-8"}
+}
+
+// configureTokenrefresher writes tokenrefresher.yaml.
+func (s *Stack) configureTokenrefresher() error {
+	registry := map[string]any{
+		"name":      "main",
+		"kind":      "ecr",
+		"region":    ecr.Region,
+		"endpoint":  s.ECR.API.URL(),
+		"host":      s.registryHost(),
+		"probe_url": s.ECR.Front.URL() + "/v2/", // by address: the name is in the stack's own DNS alone
+		"ca_file":   s.ca.file,
+		"file":      s.TokenFile(),
+	}
+	maps.Copy(registry, s.opts.Registry)
+	return s.configure("tokenrefresher", map[string]any{
+		"registries":      []any{registry},
+		"control.address": "unix:" + s.controlSocket(),
+		"private.address": fmt.Sprintf("127.0.0.1:%d", s.refresherPort),
+	}, s.opts.Tokenrefresher)
+}
+
+// configureAuthsvc writes authsvc.yaml.
+func (s *Stack) configureAuthsvc() error {
+	listen := "systemd:authsvc"
+	if s.opts.AuthsvcTCP {
+		listen = "tcp:" + s.socket.addr
+	}
+	return s.configure("authsvc", map[string]any{
+		"listen.address":          listen,
+		"private.address":         fmt.Sprintf("127.0.0.1:%d", s.authsvcPort),
+		"realm":                   ServerName,
+		"messages.renew":          "renew at https://vendor.com/licenses",
+		"upstream.token_file":     s.TokenFile(),
+		"upstream.refresh_socket": "unix:" + s.controlSocket(),
+		"upstream.refresh_name":   "main",
+		"kloudless.url":           s.Vendor.TLS.URL() + vendorapi.Base,
+		"kloudless.ca_file":       s.ca.file,
+	}, s.opts.Authsvc)
+}
+
+// configure writes NAME.yaml out of dotted keys; those of changes win.
+func (s *Stack) configure(name string, keys, changes map[string]any) error {
+	maps.Copy(keys, changes)
+	tree := map[string]any{}
+	for key, value := range keys {
+		parts := strings.Split(key, ".")
+		node := tree
+		for _, part := range parts[:len(parts)-1] {
+			child, ok := node[part].(map[string]any)
+			if !ok {
+				child = map[string]any{}
+				node[part] = child
+			}
+			node = child
+		}
+		node[parts[len(parts)-1]] = value
+	}
+	text, err := yaml.Marshal(tree)
+	if err != nil {
+		return fmt.Errorf("configuring %s: %w", name, err)
+	}
+	if err := os.WriteFile(s.configFile(name), text, 0o600); err != nil {
+		return fmt.Errorf("configuring %s: %w", name, err)
+	}
+	return nil
+}
+
+func (s *Stack) configFile(name string) string { return filepath.Join(s.Dir, name+".yaml") }
+
+func (s *Stack) controlSocket() string { return filepath.Join(s.Dir, "control.sock") }
+
+// TokenFile is the path of the file that tokenrefresher writes.
+func (s *Stack) TokenFile() string { return filepath.Join(s.Dir, "token", "main.json") }
+
+// StartTokenrefresher starts it (again) and waits until it is ready.
+func (s *Stack) StartTokenrefresher(ctx context.Context) error {
+	env := baseEnv(s.Dir)
+	if s.opts.AWSEnv != nil {
+		env = append(env, s.opts.AWSEnv...)
+	} else {
+		env = append(env, "AWS_ACCESS_KEY_ID="+ecr.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+ecr.SecretAccessKey, "AWS_EC2_METADATA_DISABLED=true")
+	}
+	p, err := s.start("tokenrefresher", command{
+		argv: []string{filepath.Join(s.binDir, "tokenrefresher"), "--config", s.configFile("tokenrefresher")},
+		env:  env,
+	})
+	if err != nil {
+		return err
+	}
+	return poll(ctx, s.opts.Timeout, p, answers(s.client, s.TokenrefresherURL()+"/readyz", http.StatusOK))
+}
+
+// TokenrefresherURL is where tokenrefresher serves /healthz, /readyz, /metrics.
+func (s *Stack) TokenrefresherURL() string {
+	return fmt.Sprintf("http://127.0.0.1:%d", s.refresherPort)
+}
+
+// AuthsvcURL is where authsvc serves /healthz, /readyz, /metrics.
+func (s *Stack) AuthsvcURL() string { return fmt.Sprintf("http://127.0.0.1:%d", s.authsvcPort) }
+
+// RestartTokenrefresher stops it by SIGTERM and starts it, as systemd would.
+func (s *Stack) RestartTokenrefresher(ctx context.Context) error {
+	if err := s.StopTokenrefresher(); err != nil {
+		return err
+	}
+	return s.StartTokenrefresher(ctx)
+}
+
+// StopTokenrefresher stops it by SIGTERM.
+func (s *Stack) StopTokenrefresher() error { return s.Process("tokenrefresher").Stop() }
+
+// KillTokenrefresher kills it.
+func (s *Stack) KillTokenrefresher() { s.Process("tokenrefresher").Kill() }
+
+// WaitForToken waits until a token that was fetched after t is in the file and
+// returns how long that took. It looks at the file, as authsvc does, and not
+// at what tokenrefresher says.
+func (s *Stack) WaitForToken(ctx context.Context, t time.Time) error {
+	for {
+		fetched, err := tokenFetchedAt(s.TokenFile())
+		if err == nil && fetched.After(t) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for a token fetched after %s, found one of %s (%w): %w", t.Format(time.RFC3339Nano), fetched.Format(time.RFC3339Nano), err, ctx.Err())
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,276 @@
+// Package stack starts the whole system on loopback: the real nginx with the
+// includes of nginx/registry, authsvc and tokenrefresher, Debian's
+// docker-registry, and stand-ins for AWS ECR, the vendor's API and DNS.
+//
+// Everything has free ports of 127.0.0.1 and lives in one temporary folder.
+// Close ends all of it and removes the folder; the children also die with the
+// process that started them.
+package stack
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pullgate/pullgate/nginx/stack/dns"
+	"github.com/pullgate/pullgate/nginx/stack/ecr"
+	"github.com/pullgate/pullgate/nginx/stack/standin"
+	"github.com/pullgate/pullgate/nginx/stack/vendorapi"
+)
+
+// Stack is a running system.
+type Stack struct {
+	// URL and TLSURL are nginx's, without a slash at the end; Host is what
+	// docker calls the registry, "127.0.0.1:PORT" of URL.
+	URL, TLSURL, Host string
+	// Dir is the temporary folder.
+	Dir string
+	// ECR, Vendor and DNS are the stand-ins.
+	ECR    *ecr.Server
+	Vendor *vendorapi.Server
+	DNS    *dns.Server
+	// Authsvc is between nginx and authsvc with Options.Interpose, else nil.
+	Authsvc *standin.Server
+
+	opts      Options
+	binDir    string
+	nginxPath string
+	ca        *authority
+	client    *http.Client
+	starter   *starter
+	socket    *socket
+	backend   ecr.Backend
+
+	registryTransport, interposed   *http.Transport
+	plainPort, tlsPort, forwardPort int // nginx's
+	authsvcPort, refresherPort      int // the private ones
+	ports                           []int
+
+	mu        sync.Mutex
+	processes map[string]*Process
+	closed    bool
+}
+
+// Start starts everything, and returns when customers can pull. Whatever goes
+// wrong, nothing is left behind.
+func Start(ctx context.Context, opts Options) (*Stack, error) {
+	if opts.Timeout == 0 {
+		opts.Timeout = 30 * time.Second
+	}
+	if opts.Progress == nil {
+		opts.Progress = io.Discard
+	}
+	s := &Stack{opts: opts, starter: newStarter(), processes: map[string]*Process{}}
+	if err := s.startAll(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("starting the stack: %w", err), s.Close())
+	}
+	return s, nil
+}
+
+func (s *Stack) startAll(ctx context.Context) error {
+	var err error
+	if s.nginxPath, err = tool("nginx", "nginx libnginx-mod-stream"); err != nil {
+		return err
+	}
+	// A short path: a unix socket's may have 107 bytes.
+	if s.Dir, err = os.MkdirTemp("", "pullgate-"); err != nil {
+		return err
+	}
+	for _, name := range []string{"log", "bin", "token"} {
+		if err := os.Mkdir(filepath.Join(s.Dir, name), 0o700); err != nil {
+			return err
+		}
+	}
+	s.progress("building authsvc and tokenrefresher, starting the registry")
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		var err error
+		s.binDir, err = binaries(s.opts.BinDir, filepath.Join(s.Dir, "bin"))
+		return err
+	})
+	g.Go(func() error { return s.startRegistry(gctx) })
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if err := s.startStandins(); err != nil {
+		return err
+	}
+	return s.startPrograms(ctx)
+}
+
+// startStandins starts what runs inside this process.
+func (s *Stack) startStandins() error {
+	var err error
+	if s.ca, err = newAuthority(s.Dir); err != nil {
+		return err
+	}
+	certificate, err := s.ca.issue("vendor-cert", "api.vendor.example", "127.0.0.1")
+	if err != nil {
+		return err
+	}
+	if s.Vendor, err = vendorapi.Start(vendorapi.Options{Certificate: &certificate, Record: s.opts.Record}); err != nil {
+		return err
+	}
+	o := s.opts.ECR
+	o.Backend = s.backend
+	name := ecr.Host(or(o.Account, ecr.Account), or(o.Region, ecr.Region))
+	if o.Certificate, err = s.ca.issue("ecr-cert", name, "127.0.0.1"); err != nil {
+		return err
+	}
+	if s.ECR, err = ecr.Start(o); err != nil {
+		return err
+	}
+	if s.DNS, err = dns.Start(); err != nil {
+		return err
+	}
+	return s.DNS.Set(name, time.Second, "127.0.0.1")
+}
+
+// startPrograms configures and starts tokenrefresher, authsvc and nginx.
+func (s *Stack) startPrograms(ctx context.Context) error {
+	for _, port := range []*int{&s.plainPort, &s.tlsPort, &s.forwardPort, &s.authsvcPort, &s.refresherPort} {
+		var err error
+		if *port, err = s.port(); err != nil {
+			return err
+		}
+	}
+	s.Host = fmt.Sprintf("127.0.0.1:%d", s.plainPort)
+	s.URL = "http://" + s.Host
+	s.TLSURL = fmt.Sprintf("https://127.0.0.1:%d", s.tlsPort)
+	if _, err := s.ca.issue("nginx-cert", ServerName, "localhost", "127.0.0.1"); err != nil {
+		return err
+	}
+	s.client = &http.Client{Transport: s.Transport(), Timeout: 5 * time.Second}
+	if err := s.newSocket(); err != nil {
+		return err
+	}
+	if s.opts.Interpose {
+		if err := s.interpose(); err != nil {
+			return err
+		}
+	}
+	for _, step := range []struct {
+		what string
+		do   func() error
+	}{
+		{"", s.configureTokenrefresher},
+		{"", s.configureAuthsvc},
+		{"", s.configureNginx},
+		{"starting tokenrefresher", func() error { return s.StartTokenrefresher(ctx) }},
+		{"starting authsvc", func() error { return s.StartAuthsvc(ctx) }},
+		{"starting nginx", func() error { return s.startNginx(ctx) }},
+	} {
+		if step.what != "" {
+			s.progress(step.what)
+		}
+		if err := step.do(); err != nil {
+			return err
+		}
+	}
+	s.Forget()
+	return nil
+}
+
+// Forget drops what the stand-ins have recorded and counted.
+func (s *Stack) Forget() {
+	servers := []*standin.Server{s.ECR.API, s.ECR.Front, s.ECR.Bucket, s.Vendor.Server, s.Vendor.TLS, s.Authsvc}
+	for _, server := range servers {
+		if server != nil {
+			server.Forget()
+		}
+	}
+}
+
+// Transport returns a new transport that trusts the stack's CA. Whoever uses
+// it calls CloseIdleConnections.
+func (s *Stack) Transport() *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.Proxy = nil
+	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.ca.pool}
+	t.MaxIdleConnsPerHost = 64
+	return t
+}
+
+// CA returns the pool with the stack's CA; CAFile is its PEM file.
+func (s *Stack) CA() *x509.CertPool { return s.ca.pool }
+
+// CAFile is the PEM file of the CA that signs nginx's certificate.
+func (s *Stack) CAFile() string { return s.ca.file }
+
+// Process returns a child: "nginx", "authsvc", "tokenrefresher" or
+// "docker-registry".
+func (s *Stack) Process(name string) *Process {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.processes[name]
+}
+
+// Log returns the last lines of a log: a child's by its name, "access" or
+// "nginx-error".
+func (s *Stack) Log(name string) string { return tail(s.LogFile(name), 40) }
+
+// LogFile is the path of that log.
+func (s *Stack) LogFile(name string) string { return filepath.Join(s.logDir(), name+".log") }
+
+func (s *Stack) logDir() string { return filepath.Join(s.Dir, "log") }
+
+// start starts a child in the place of the one of the same name.
+func (s *Stack) start(name string, c command) (*Process, error) {
+	c.name, c.dir = name, s.Dir
+	if s.Dir == "" {
+		return nil, fmt.Errorf("starting %s: the stack is closed", name)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, fmt.Errorf("starting %s: the stack is closed", name)
+	}
+	if old := s.processes[name]; old != nil {
+		select {
+		case <-old.exited:
+		default:
+			return nil, fmt.Errorf("starting %s: it is running", name)
+		}
+	}
+	p, err := s.starter.start(c, s.logDir())
+	if err == nil {
+		s.processes[name] = p
+	}
+	return p, err
+}
+
+func (s *Stack) port() (int, error) {
+	port, err := freePort()
+	if err == nil {
+		s.ports = append(s.ports, port)
+	}
+	return port, err
+}
+
+func (s *Stack) registryHost() string {
+	if s.opts.stream() {
+		return s.ECR.Name()
+	}
+	return s.ECR.Host()
+}
+
+func (s *Stack) progress(what string) {
+	_, _ = fmt.Fprintln(s.opts.Progress, what) // a terminal that is gone is no reason to stop
+}
+
+func or(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}

@@ -1,0 +1,118 @@
+package standin
+
+import (
+	"io"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// A Fault is a way in which the original fails. Exactly one of Hang, Reset and
+// Status decides the answer; with none of them the request is served as usual,
+// after Delay.
+type Fault struct {
+	// Match chooses the requests; nil for all.
+	Match func(*http.Request) bool
+	// Times is how many requests it hits; 0 for all until ClearFaults.
+	Times int
+	// Delay comes before the answer.
+	Delay time.Duration
+	// Hang gives no answer until the client leaves, or ClearFaults or Close.
+	Hang bool
+	// Reset closes the connection without an answer.
+	Reset bool
+	// Status, Header and Body are the answer. A Body without a Content-Type
+	// is sent as text.
+	Status int
+	Header http.Header
+	Body   string
+}
+
+// Path is a Match for requests of one path, as "/v2/".
+func Path(path string) func(*http.Request) bool {
+	return func(r *http.Request) bool { return r.URL.Path == path }
+}
+
+type faults struct {
+	mu       sync.Mutex
+	list     []*Fault
+	released chan struct{} // closed by clear
+}
+
+func (f *faults) add(fault Fault) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.list = append(f.list, &fault)
+}
+
+func (f *faults) clear() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.list = nil
+	close(f.released)
+	f.released = make(chan struct{})
+}
+
+// take finds the first fault that hits r, and uses up one of its times.
+func (f *faults) take(r *http.Request) (Fault, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, fault := range f.list {
+		if fault.Match != nil && !fault.Match(r) {
+			continue
+		}
+		hit := *fault
+		if fault.Times > 0 {
+			if fault.Times--; fault.Times == 0 {
+				f.list = append(f.list[:i:i], f.list[i+1:]...)
+			}
+		}
+		return hit, true
+	}
+	return Fault{}, false
+}
+
+// apply answers as fault says, and tells whether it did.
+func (f *faults) apply(w http.ResponseWriter, r *http.Request, fault Fault) bool {
+	if fault.Delay > 0 && !f.wait(r, time.After(fault.Delay)) {
+		return true
+	}
+	switch {
+	case fault.Hang:
+		f.wait(r, nil)
+		panic(http.ErrAbortHandler)
+	case fault.Reset:
+		panic(http.ErrAbortHandler)
+	case fault.Status != 0:
+		answer(w, fault)
+		return true
+	}
+	return false
+}
+
+// wait returns true when timer fires or the faults are cleared, false when the
+// client has left.
+func (f *faults) wait(r *http.Request, timer <-chan time.Time) bool {
+	f.mu.Lock()
+	released := f.released
+	f.mu.Unlock()
+	select {
+	case <-timer:
+		return true
+	case <-released:
+		return true
+	case <-r.Context().Done():
+		return false
+	}
+}
+
+func answer(w http.ResponseWriter, fault Fault) {
+	for name, values := range fault.Header {
+		w.Header()[http.CanonicalHeaderKey(name)] = values
+	}
+	if w.Header().Get("Content-Type") == "" {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	}
+	w.WriteHeader(fault.Status)
+	_, _ = io.WriteString(w, fault.Body)
+}

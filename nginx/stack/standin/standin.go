@@ -1,0 +1,196 @@
+// Package standin is what the stack's stand-ins have in common: an HTTP server
+// on loopback that records what it received, counts its connections, and can
+// be told to fail.
+package standin
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// defaultRecord is how many requests are kept when Options.Record is zero.
+const defaultRecord = 4096
+
+// Options of a Server.
+type Options struct {
+	// TLS makes it an HTTPS server; nil for plain HTTP.
+	TLS *tls.Config
+	// Record is how many of the last requests are kept: 0 for 4096, negative
+	// for none (load tests).
+	Record int
+	// Listener is served, and closed, instead of a port of its own.
+	Listener net.Listener
+}
+
+// A Request is what arrived, before anything judged it.
+type Request struct {
+	Time   time.Time
+	Proto  string // as "HTTP/1.1"
+	Method string
+	// URI is the request target byte for byte, as http.Request.RequestURI.
+	URI    string
+	Host   string
+	Header http.Header
+	// ServerName is the SNI name, empty without TLS or SNI.
+	ServerName string
+	RemoteAddr string
+}
+
+// A Server serves one handler, on a free port of 127.0.0.1 if not told
+// otherwise.
+type Server struct {
+	handler  http.Handler
+	http     *http.Server
+	listener net.Listener
+	tls      bool
+	served   chan struct{}
+	faults   faults
+
+	received    atomic.Int64
+	connections atomic.Int64
+
+	limit    int
+	mu       sync.Mutex
+	requests []Request
+}
+
+// Start listens and serves until Close.
+func Start(h http.Handler, opts Options) (*Server, error) {
+	l := opts.Listener
+	if l == nil {
+		var err error
+		if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			return nil, fmt.Errorf("listening for a stand-in: %w", err)
+		}
+	}
+	s := &Server{handler: h, listener: l, tls: opts.TLS != nil, limit: opts.Record, served: make(chan struct{})}
+	if s.limit == 0 {
+		s.limit = defaultRecord
+	}
+	s.faults.released = make(chan struct{})
+	s.http = &http.Server{
+		Handler: s,
+		// A client that goes away in the middle of a handshake is part of
+		// what the tests do, and of no interest.
+		ErrorLog:          log.New(io.Discard, "", 0),
+		ReadHeaderTimeout: 30 * time.Second,
+		MaxHeaderBytes:    64 << 10,
+		TLSConfig:         opts.TLS,
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			if state == http.StateNew {
+				s.connections.Add(1)
+			}
+		},
+	}
+	go s.serve()
+	return s, nil
+}
+
+func (s *Server) serve() {
+	defer close(s.served)
+	// Both return ErrServerClosed after Close, and nothing else that could be
+	// acted upon: a broken listener shows in the client at once.
+	if s.tls {
+		_ = s.http.ServeTLS(s.listener, "", "")
+		return
+	}
+	_ = s.http.Serve(s.listener)
+}
+
+// ServeHTTP records the request, lets a fault answer it, or else the handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.received.Add(1)
+	s.record(r)
+	if f, ok := s.faults.take(r); ok && s.faults.apply(w, r, f) {
+		return
+	}
+	s.handler.ServeHTTP(w, r)
+}
+
+func (s *Server) record(r *http.Request) {
+	if s.limit < 0 {
+		return
+	}
+	req := Request{
+		Time: time.Now(), Proto: r.Proto, Method: r.Method, URI: r.RequestURI,
+		Host: r.Host, Header: r.Header.Clone(), RemoteAddr: r.RemoteAddr,
+	}
+	if r.TLS != nil {
+		req.ServerName = r.TLS.ServerName
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.requests) >= 2*s.limit {
+		s.requests = append([]Request(nil), s.requests[s.limit:]...)
+	}
+	s.requests = append(s.requests, req)
+}
+
+// Requests returns the last requests, oldest first.
+func (s *Server) Requests() []Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	from := max(0, len(s.requests)-s.limit)
+	return append([]Request(nil), s.requests[from:]...)
+}
+
+// Forget drops the recorded requests and sets both counters to zero.
+// Connections that are open stay open and are not counted again.
+func (s *Server) Forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests = nil
+	s.received.Store(0)
+	s.connections.Store(0)
+}
+
+// Received is the number of requests since the start or Forget.
+func (s *Server) Received() int64 { return s.received.Load() }
+
+// Connections is the number of connections accepted since the start or Forget.
+func (s *Server) Connections() int64 { return s.connections.Load() }
+
+// Inject replaces answers as f says. Faults injected earlier go first.
+func (s *Server) Inject(f Fault) { s.faults.add(f) }
+
+// ClearFaults ends all faults, and releases the requests that hang.
+func (s *Server) ClearFaults() { s.faults.clear() }
+
+// Addr is "127.0.0.1:PORT", or what the given listener says.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Port is the port of Addr, 0 without one.
+func (s *Server) Port() int {
+	if addr, ok := s.listener.Addr().(*net.TCPAddr); ok {
+		return addr.Port
+	}
+	return 0
+}
+
+// URL is the base without a slash at its end, as "http://127.0.0.1:PORT".
+func (s *Server) URL() string {
+	if s.tls {
+		return "https://" + s.Addr()
+	}
+	return "http://" + s.Addr()
+}
+
+// Close ends the server, its connections, and the requests that hang.
+func (s *Server) Close() error {
+	s.faults.clear()
+	err := s.http.Close()
+	// Serve closes the listener, unless it had not begun when Close came.
+	if cerr := s.listener.Close(); err == nil && !errors.Is(cerr, net.ErrClosed) {
+		err = cerr
+	}
+	<-s.served
+	return err
+}
