@@ -1,0 +1,160 @@
+package kloudless
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pullgate/pullgate/authsvc/credential"
+)
+
+// maxBody bounds one answer of the API, in bytes.
+const maxBody = 4 << 20
+
+// parseBase checks that tokens sent to the API cannot be read on their way.
+func parseBase(text string) (*url.URL, error) {
+	base, err := url.Parse(text)
+	if err != nil {
+		return nil, errors.New("expected a URL such as https://api.kloudless.com/v1/")
+	}
+	ip := net.ParseIP(base.Hostname())
+	local := base.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+	switch {
+	case base.Host == "" || base.User != nil || base.RawQuery != "" || base.Fragment != "":
+		return nil, errors.New("expected a URL with a host, and without user, query and fragment")
+	case base.Scheme != "https" && (base.Scheme != "http" || !local):
+		return nil, fmt.Errorf("expected https, found %s: customers' tokens are sent there (http is for loopback addresses alone)", base.Scheme)
+	}
+	if !strings.HasSuffix(base.Path, "/") {
+		base.Path += "/"
+	}
+	return base, nil
+}
+
+func newHTTPClient(caFile string) (*http.Client, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if caFile != "" {
+		pem, err := os.ReadFile(caFile)
+		if err != nil {
+			return nil, err
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s: expected PEM certificates, found none", caFile)
+		}
+	}
+	return &http.Client{
+		Transport: &http.Transport{
+			Proxy:                 http.ProxyFromEnvironment,
+			DialContext:           (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+			TLSClientConfig:       config,
+			ForceAttemptHTTP2:     true,
+			MaxIdleConns:          64,
+			MaxIdleConnsPerHost:   64,
+			IdleConnTimeout:       90 * time.Second,
+			TLSHandshakeTimeout:   5 * time.Second,
+			ResponseHeaderTimeout: time.Minute,
+		},
+		// A redirect would take the customer's token to another place.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
+}
+
+func (c *Client) pageURL(page int) *url.URL {
+	u := *c.licenses
+	query := u.Query()
+	query.Set("page", strconv.Itoa(page))
+	query.Set("page_size", strconv.Itoa(c.pageSize))
+	u.RawQuery = query.Encode()
+	return &u
+}
+
+// get asks for u with the customer's token. The body is read to its end, so
+// that the connection is used again.
+func (c *Client) get(ctx context.Context, u *url.URL, token credential.Secret) (body []byte, status int, err error) {
+	start := time.Now()
+	defer func() { c.observe(outcome(status, err), time.Since(start)) }()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, 0, err
+	}
+	request.Header.Set("Authorization", "Bearer "+token.Reveal())
+	request.Header.Set("Accept", "application/json")
+	response, err := c.http.Do(request)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer response.Body.Close()
+	body, err = io.ReadAll(io.LimitReader(response.Body, maxBody+1))
+	switch {
+	case err != nil:
+		return nil, 0, fmt.Errorf("reading the answer: %w", err)
+	case len(body) > maxBody:
+		return nil, 0, fmt.Errorf("an answer of more than %d bytes", maxBody)
+	}
+	return body, response.StatusCode, nil
+}
+
+// outcome is a metric's label: ok, refused, or what went wrong.
+func outcome(status int, err error) string {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return "timeout"
+	case errors.Is(err, context.Canceled):
+		return "canceled"
+	case err != nil:
+		return "error"
+	case status == http.StatusOK:
+		return "ok"
+	case isRefusal(status):
+		return "refused"
+	}
+	return strconv.Itoa(status)
+}
+
+// A list is a page of the API's objects.
+type list struct {
+	objects []any
+	more    bool
+}
+
+// decodeList reads {"objects": […], "next_page": …}.
+func decodeList(body []byte) (list, error) {
+	value, err := decode(body)
+	if err != nil {
+		return list{}, err
+	}
+	object, _ := value.(map[string]any)
+	objects, ok := object["objects"].([]any)
+	if !ok {
+		return list{}, errors.New(`expected a list with the key "objects", found none`)
+	}
+	next, has := object["next_page"]
+	return list{objects: objects, more: has && next != nil}, nil
+}
+
+// decode reads one JSON value and nothing behind it. Its errors do not quote
+// the answer, which is the customer's.
+func decode(body []byte) (any, error) {
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	var value any
+	if err := decoder.Decode(&value); err != nil {
+		return nil, errors.New("the answer is not JSON")
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("expected one JSON value, found more behind it")
+	}
+	return value, nil
+}
