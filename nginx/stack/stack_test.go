@@ -100,6 +100,7 @@ func TestAuthsvcCanBeTakenAwayAndBroughtBack(t *testing.T) {
 	do(s.ResumeAuthsvc())
 	expect("paused for a moment", 200)
 	fake, err := s.ReplaceAuthsvc(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Registry-Error-Code", "UNAUTHORIZED")
 		w.WriteHeader(http.StatusUnauthorized)
 	}))
 	do(err)

@@ -1,0 +1,60 @@
+// Package e2e tests the whole system on loopback: real clients, the real nginx
+// with the includes as they are shipped, authsvc, tokenrefresher, and a real
+// registry behind the stand-in of ECR.
+package e2e_test
+
+import (
+	"testing"
+
+	"github.com/pullgate/pullgate/nginx/stack"
+	"github.com/pullgate/pullgate/nginx/stack/vendorapi"
+)
+
+// The customer of most tests. Her license opens acme/* in every tag.
+const (
+	email  = "ann@acme.example"
+	secret = "ann's-token"
+)
+
+// start starts a stack with one customer. What its programs logged is shown if
+// the test fails.
+func start(t *testing.T, opts stack.Options) *stack.Stack {
+	t.Helper()
+	s, err := stack.Start(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			for _, name := range []string{"access", "nginx-error", "authsvc", "tokenrefresher"} {
+				t.Logf("%s:\n%s", name, s.Log(name))
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	s.Vendor.SetAccount(secret, vendorapi.Account{Email: email, Licenses: []vendorapi.License{
+		license("lic_1", "acme/*", "*"),
+	}})
+	return s
+}
+
+// license opens one repository in some tags, for good.
+func license(id, repository string, tags ...string) vendorapi.License {
+	return vendorapi.License{ID: id, Releases: []vendorapi.Release{{Repository: repository, Tags: tags}}}
+}
+
+// push pushes an image made from its reference's name, and returns its digest.
+func push(t *testing.T, s *stack.Stack, reference string) string {
+	t.Helper()
+	img, err := stack.Image(reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, err := s.Push(t.Context(), reference, img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return digest
+}
