@@ -17,6 +17,7 @@ import (
 	"github.com/pullgate/pullgate/authsvc/entitlement"
 	"github.com/pullgate/pullgate/authsvc/server"
 	"github.com/pullgate/pullgate/authsvc/upstream"
+	"github.com/pullgate/pullgate/tokenrefresher/listen"
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
@@ -50,11 +51,11 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 		MaxEntries: c.Cache.MaxEntries, MaxRefusals: c.Cache.MaxRefusals,
 	})
 
-	asked, err := server.Listen(c.Listen.Address, c.Listen.Mode, c.Listen.Group)
+	asked, err := listen.Listen(ctx, c.Listen.Address, c.Listen.Mode, c.Listen.Group)
 	if err != nil {
 		return fmt.Errorf("listen.address: %w", err)
 	}
-	private, err := server.Listen(c.Private.Address, 0o600, "")
+	private, err := listen.Listen(ctx, c.Private.Address, 0o600, "")
 	if err != nil {
 		return errors.Join(fmt.Errorf("private.address: %w", err), asked.Close())
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pullgate/pullgate/tokenrefresher/config"
+	"github.com/pullgate/pullgate/tokenrefresher/listen"
 	"github.com/pullgate/pullgate/tokenrefresher/server"
 )
 
@@ -61,13 +62,13 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 		asked[i] = r
 	}
 	handlers := map[net.Listener]http.Handler{}
-	private, err := server.Listen(ctx, c.Private.Address, 0o600, "")
+	private, err := listen.Listen(ctx, c.Private.Address, 0o600, "")
 	if err != nil {
 		return fmt.Errorf("private.address: %w", err)
 	}
 	handlers[private] = server.NewPrivate(asked, numbers)
 	if c.Control.Address != "" {
-		control, err := server.Listen(ctx, c.Control.Address, c.Control.Mode, c.Control.Group)
+		control, err := listen.Listen(ctx, c.Control.Address, c.Control.Mode, c.Control.Group)
 		if err != nil {
 			return errors.Join(fmt.Errorf("control.address: %w", err), private.Close())
 		}

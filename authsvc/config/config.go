@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pullgate/pullgate/authsvc/auth/kloudless"
+	"github.com/pullgate/pullgate/tokenrefresher/settings"
 )
 
 // A Config is a checked configuration.
@@ -90,75 +91,75 @@ type Log struct {
 	Level slog.Level
 }
 
-// settings lists every key with its default and what it is: the one place for
+// table lists every key with its default and what it is: the one place for
 // defaults, and the flags' help.
-var settings = []setting{
-	{"listen.address", "unix:/run/authsvc/authsvc.sock", "where nginx asks: unix:PATH, tcp:HOST:PORT, or systemd:NAME for a socket that systemd passes"},
-	{"listen.mode", "0660", "mode of the unix socket, octal, in quotes"},
-	{"listen.group", "", "group of the unix socket: the one that nginx's workers are in"},
-	{"private.address", "127.0.0.1:9101", "where /healthz, /readyz and /metrics are served: HOST:PORT or unix:PATH"},
-	{"realm", "registry", "name of the registry in the question for a password"},
-	{"messages.renew", "", "sentence after the day on which a license expired, such as: renew at https://vendor.com/licenses"},
-	{"upstream.token_file", "/run/tokenrefresher/main.json", "the file that tokenrefresher writes"},
-	{"upstream.refresh_socket", "unix:/run/tokenrefresher/control.sock", "where tokenrefresher is asked for a new token when the registry rejects one; empty to never ask"},
-	{"upstream.refresh_name", "main", "the registry's name in tokenrefresher's configuration"},
-	{"upstream.refresh_timeout", "5s", "how long a customer's request waits for a new token"},
-	{"kloudless.url", "https://api.kloudless.com/v1/", "base of the Meta API"},
-	{"kloudless.licenses_path", kloudless.DefaultLicensesPath, "path of the list of licenses, below the base (assumed: Kloudless does not document it)"},
-	{"kloudless.page_size", 100, "licenses asked for at once"},
-	{"kloudless.max_pages", 20, "pages at most for one customer"},
-	{"kloudless.timeout", "5s", "time for one customer's look-up, all pages"},
-	{"kloudless.ca_file", "", "PEM file of the authorities that sign the API's certificate; empty for the system's"},
-	{"kloudless.grants", kloudless.DefaultGrants, "jq expression: a license object to grants {repository, tags, expires, license}"},
-	{"kloudless.account.verify_email", false, "refuse a token whose account has another e-mail than the customer gave"},
-	{"kloudless.account.path", kloudless.DefaultAccountPath, "path of the account's object, below the base (assumed)"},
-	{"kloudless.account.email", kloudless.DefaultEmail, "jq expression: the account's object to its e-mail"},
-	{"cache.ttl", "60s", "how long an accepted credential is not asked about again: the upper bound from a license's withdrawal to the refusal"},
-	{"cache.refusal_ttl", "10s", "the same for a refused one"},
-	{"cache.stale_ttl", "15m", "how long after its ttl an accepted credential still serves while the API is down; 0s for not at all"},
-	{"cache.max_entries", 10_000, "accepted credentials kept at most"},
-	{"cache.max_refusals", 1_000, "refused credentials kept at most"},
-	{"log.level", "info", "debug, info, warn or error"},
+var table = settings.Table{
+	{Key: "listen.address", Default: "unix:/run/authsvc/authsvc.sock", Usage: "where nginx asks: unix:PATH, tcp:HOST:PORT, or systemd:NAME for a socket that systemd passes"},
+	{Key: "listen.mode", Default: "0660", Usage: "mode of the unix socket, octal, in quotes"},
+	{Key: "listen.group", Default: "", Usage: "group of the unix socket: the one that nginx's workers are in"},
+	{Key: "private.address", Default: "127.0.0.1:9101", Usage: "where /healthz, /readyz and /metrics are served: HOST:PORT or unix:PATH"},
+	{Key: "realm", Default: "registry", Usage: "name of the registry in the question for a password"},
+	{Key: "messages.renew", Default: "", Usage: "sentence after the day on which a license expired, such as: renew at https://vendor.com/licenses"},
+	{Key: "upstream.token_file", Default: "/run/tokenrefresher/main.json", Usage: "the file that tokenrefresher writes"},
+	{Key: "upstream.refresh_socket", Default: "unix:/run/tokenrefresher/control.sock", Usage: "where tokenrefresher is asked for a new token when the registry rejects one; empty to never ask"},
+	{Key: "upstream.refresh_name", Default: "main", Usage: "the registry's name in tokenrefresher's configuration"},
+	{Key: "upstream.refresh_timeout", Default: "5s", Usage: "how long a customer's request waits for a new token"},
+	{Key: "kloudless.url", Default: "https://api.kloudless.com/v1/", Usage: "base of the Meta API"},
+	{Key: "kloudless.licenses_path", Default: kloudless.DefaultLicensesPath, Usage: "path of the list of licenses, below the base (assumed: Kloudless does not document it)"},
+	{Key: "kloudless.page_size", Default: 100, Usage: "licenses asked for at once"},
+	{Key: "kloudless.max_pages", Default: 20, Usage: "pages at most for one customer"},
+	{Key: "kloudless.timeout", Default: "5s", Usage: "time for one customer's look-up, all pages"},
+	{Key: "kloudless.ca_file", Default: "", Usage: "PEM file of the authorities that sign the API's certificate; empty for the system's"},
+	{Key: "kloudless.grants", Default: kloudless.DefaultGrants, Usage: "jq expression: a license object to grants {repository, tags, expires, license}"},
+	{Key: "kloudless.account.verify_email", Default: false, Usage: "refuse a token whose account has another e-mail than the customer gave"},
+	{Key: "kloudless.account.path", Default: kloudless.DefaultAccountPath, Usage: "path of the account's object, below the base (assumed)"},
+	{Key: "kloudless.account.email", Default: kloudless.DefaultEmail, Usage: "jq expression: the account's object to its e-mail"},
+	{Key: "cache.ttl", Default: "60s", Usage: "how long an accepted credential is not asked about again: the upper bound from a license's withdrawal to the refusal"},
+	{Key: "cache.refusal_ttl", Default: "10s", Usage: "the same for a refused one"},
+	{Key: "cache.stale_ttl", Default: "15m", Usage: "how long after its ttl an accepted credential still serves while the API is down; 0s for not at all"},
+	{Key: "cache.max_entries", Default: 10_000, Usage: "accepted credentials kept at most"},
+	{Key: "cache.max_refusals", Default: 1_000, Usage: "refused credentials kept at most"},
+	{Key: "log.level", Default: "info", Usage: "debug, info, warn or error"},
 }
 
 // read makes the Config out of the keys' values. Each line states the bounds.
-func (r *reader) read() Config {
+func read(r *settings.Reader) Config {
 	return Config{
 		Listen: Listen{
-			Address: r.address("listen.address", "unix", "tcp", "systemd"),
-			Mode:    r.mode("listen.mode"),
-			Group:   r.text("listen.group", 0, 64),
+			Address: r.Address("listen.address", "unix", "tcp", "systemd"),
+			Mode:    r.Mode("listen.mode"),
+			Group:   r.Text("listen.group", 0, 64),
 		},
-		Private:  Private{Address: r.address("private.address", "unix", "")},
-		Realm:    r.quotable("realm", 1, 128),
-		Messages: Messages{Renew: r.text("messages.renew", 0, 512)},
+		Private:  Private{Address: r.Address("private.address", "unix", "")},
+		Realm:    r.Quotable("realm", 1, 128),
+		Messages: Messages{Renew: r.Text("messages.renew", 0, 512)},
 		Upstream: Upstream{
-			TokenFile:      r.path("upstream.token_file"),
-			RefreshSocket:  r.optionalAddress("upstream.refresh_socket", "unix"),
-			RefreshName:    r.text("upstream.refresh_name", 1, 64),
-			RefreshTimeout: r.duration("upstream.refresh_timeout", 100*time.Millisecond, time.Minute),
+			TokenFile:      r.Path("upstream.token_file"),
+			RefreshSocket:  r.Optional("upstream.refresh_socket", func(key string) string { return r.Address(key, "unix") }),
+			RefreshName:    r.Text("upstream.refresh_name", 1, 64),
+			RefreshTimeout: r.Duration("upstream.refresh_timeout", 100*time.Millisecond, time.Minute),
 		},
 		Kloudless: Kloudless{
-			URL:          r.text("kloudless.url", 1, 1024),
-			LicensesPath: r.text("kloudless.licenses_path", 1, 256),
-			PageSize:     r.number("kloudless.page_size", 1, 1000),
-			MaxPages:     r.number("kloudless.max_pages", 1, 1000),
-			Timeout:      r.duration("kloudless.timeout", 100*time.Millisecond, time.Minute),
-			CAFile:       r.optionalPath("kloudless.ca_file"),
-			Grants:       r.text("kloudless.grants", 1, 8192),
+			URL:          r.Text("kloudless.url", 1, 1024),
+			LicensesPath: r.Text("kloudless.licenses_path", 1, 256),
+			PageSize:     r.Number("kloudless.page_size", 1, 1000),
+			MaxPages:     r.Number("kloudless.max_pages", 1, 1000),
+			Timeout:      r.Duration("kloudless.timeout", 100*time.Millisecond, time.Minute),
+			CAFile:       r.Optional("kloudless.ca_file", r.Path),
+			Grants:       r.Text("kloudless.grants", 1, 8192),
 			Account: Account{
-				VerifyEmail: r.boolean("kloudless.account.verify_email"),
-				Path:        r.text("kloudless.account.path", 1, 256),
-				Email:       r.text("kloudless.account.email", 1, 8192),
+				VerifyEmail: r.Boolean("kloudless.account.verify_email"),
+				Path:        r.Text("kloudless.account.path", 1, 256),
+				Email:       r.Text("kloudless.account.email", 1, 8192),
 			},
 		},
 		Cache: Cache{
-			TTL:         r.duration("cache.ttl", time.Second, time.Hour),
-			RefusalTTL:  r.duration("cache.refusal_ttl", time.Second, time.Hour),
-			StaleTTL:    r.duration("cache.stale_ttl", 0, 24*time.Hour),
-			MaxEntries:  r.number("cache.max_entries", 1, 10_000_000),
-			MaxRefusals: r.number("cache.max_refusals", 1, 10_000_000),
+			TTL:         r.Duration("cache.ttl", time.Second, time.Hour),
+			RefusalTTL:  r.Duration("cache.refusal_ttl", time.Second, time.Hour),
+			StaleTTL:    r.Duration("cache.stale_ttl", 0, 24*time.Hour),
+			MaxEntries:  r.Number("cache.max_entries", 1, 10_000_000),
+			MaxRefusals: r.Number("cache.max_refusals", 1, 10_000_000),
 		},
-		Log: Log{Level: r.level("log.level")},
+		Log: Log{Level: r.Level("log.level")},
 	}
 }

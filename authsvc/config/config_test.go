@@ -57,26 +57,27 @@ func TestLaterWin(t *testing.T) {
 // TestRefuses has a bad file for each rule, with the exact message.
 func TestRefuses(t *testing.T) {
 	tests := []struct{ name, yaml, want string }{
-		{"unknown key", "cache: {tll: 3s}", "FILE: unknown key cache.tll; authsvc --help lists the known ones"},
-		{"unknown section", "caches: {ttl: 3s}", "FILE: unknown key caches.ttl; authsvc --help lists the known ones"},
-		{"section is a value", "cache: 3s", "FILE: unknown key cache; authsvc --help lists the known ones"},
-		{"value is a section", "realm: {a: b}", "FILE: unknown key realm.a; authsvc --help lists the known ones"},
+		{"unknown key", "cache: {tll: 3s}", "unknown key cache.tll; authsvc --help lists the known ones"},
+		{"unknown section", "caches: {ttl: 3s}", "unknown key caches.ttl; authsvc --help lists the known ones"},
+		{"section is a value", "cache: 3s", `cache: expected the keys of a section, found "3s"`},
+		{"value is a section", "realm: {a: b}", `realm: expected text of 1 to 128 bytes, found a section`},
 		{"bare duration", "cache: {ttl: 60}", `cache.ttl: expected a duration with its unit such as 30s, from 1s to 1h0m0s, found 60`},
 		{"duration too short", "cache: {ttl: 0s}", `cache.ttl: expected a duration with its unit such as 30s, from 1s to 1h0m0s, found "0s"`},
 		{"duration too long", "cache: {stale_ttl: 48h}", `cache.stale_ttl: expected a duration with its unit such as 30s, from 0s to 24h0m0s, found "48h"`},
 		{"number as text", "cache: {max_entries: many}", `cache.max_entries: expected a whole number from 1 to 10000000, found "many"`},
 		{"number zero", "cache: {max_entries: 0}", `cache.max_entries: expected a whole number from 1 to 10000000, found 0`},
-		{"number as list", "cache: {max_entries: [1]}", `cache.max_entries: expected a whole number from 1 to 10000000, found []interface {}{1}`},
+		{"number as list", "cache: {max_entries: [1]}", `cache.max_entries: expected a whole number from 1 to 10000000, found a list of 1`},
 		{"boolean", "kloudless: {account: {verify_email: perhaps}}", `kloudless.account.verify_email: expected true or false, found "perhaps"`},
 		{"mode without quotes", "listen: {mode: 0660}", `listen.mode: expected an octal mode in quotes such as "0660", found 432`},
 		{"mode not octal", `listen: {mode: "999"}`, `listen.mode: expected an octal mode in quotes such as "0660", found "999"`},
 		{"level", "log: {level: loud}", `log.level: expected debug, info, warn or error, found "loud"`},
-		{"level as list", "log: {level: [info]}", `log.level: expected debug, info, warn or error, found []interface {}{"info"}`},
+		{"level as list", "log: {level: [info]}", `log.level: expected debug, info, warn or error, found a list of 1`},
 		{"relative path", "upstream: {token_file: token.json}", `upstream.token_file: expected an absolute path, found "token.json"`},
 		{"relative socket", "listen: {address: unix:a.sock}", `listen.address: expected unix:/PATH or tcp:HOST:PORT or systemd:NAME, found "unix:a.sock"`},
 		{"no scheme", "listen: {address: 127.0.0.1:1}", `listen.address: expected unix:/PATH or tcp:HOST:PORT or systemd:NAME, found "127.0.0.1:1"`},
 		{"port", "private: {address: 127.0.0.1:http}", `private.address: expected unix:/PATH or HOST:PORT, found "127.0.0.1:http"`},
 		{"quote in the realm", `realm: a"b`, "realm: expected printable ASCII without \" and \\, found \"a\\\"b\""},
+		{"key without a value", "cache: {ttl: }\nx: 1", "unknown key x; authsvc --help lists the known ones"},
 		{"empty realm", `realm: ""`, `realm: expected text of 1 to 128 bytes, found ""`},
 	}
 	for _, test := range tests {
@@ -87,7 +88,7 @@ func TestRefuses(t *testing.T) {
 				t.Fatal("accepted")
 			}
 			got := strings.ReplaceAll(err.Error(), file, "FILE")
-			if want := "configuration: " + test.want; got != want {
+			if want := "configuration FILE: " + test.want; got != want {
 				t.Errorf("got  %s\nwant %s", got, want)
 			}
 		})

@@ -10,19 +10,26 @@ import (
 )
 
 // outcome is the decision in one word, for the log and the metric's label:
-// allow, or the error's code in lower case.
+// allow, or the error's code in lower case; canceled if the client did not
+// wait for it.
 func (a answer) outcome() string {
-	if a.refusal == nil {
+	switch {
+	case a.refusal == nil:
 		return "allow"
+	case errors.Is(a.cause, context.Canceled):
+		return "canceled"
 	}
 	return strings.ToLower(string(a.refusal.Code))
 }
+
+// outage is the outcome that is somebody's fault, but not the customer's.
+var outage = strings.ToLower(string(registry.Unavailable))
 
 // record logs and counts a decision.
 func (s *Server) record(q question, a answer) {
 	s.metrics.observe(a)
 	level := slog.LevelInfo
-	if a.refusal != nil && a.refusal.Code == registry.Unavailable {
+	if a.outcome() == outage {
 		level = slog.LevelError
 	}
 	ctx := context.Background()
@@ -39,7 +46,7 @@ func (s *Server) record(q question, a answer) {
 		slog.String("reference", a.request.Reference.String()),
 		slog.String("decision", a.outcome()),
 		slog.String("cache", string(a.cache)),
-		slog.Duration("duration", a.duration),
+		slog.Float64("duration_ms", float64(a.duration.Microseconds())/1000),
 		slog.String("reason", a.reason()),
 	}
 	s.logger.LogAttrs(ctx, level, "decision", attributes[:]...)

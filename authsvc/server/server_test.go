@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -312,13 +313,28 @@ func TestDecisionIsLogged(t *testing.T) {
 	f := newFixture(t, nil)
 	f.ask("/authorize", "GET", "/v2/acme/appliance/manifests/1.4", basic("ann@example.com:right"))
 	for _, want := range []string{`"request_id":"request-1"`, `"client":"192.0.2.1"`, `"subject":"ann@example.com"`, `"license":"lic_1"`,
-		`"repository":"acme/appliance"`, `"reference":"1.4"`, `"decision":"allow"`, `"cache":"hit"`, `"duration":`} {
+		`"repository":"acme/appliance"`, `"reference":"1.4"`, `"decision":"allow"`, `"cache":"hit"`, `"duration_ms":`} {
 		if !strings.Contains(f.log.String(), want) {
 			t.Errorf("%s is not in the log line %s", want, f.log)
 		}
 	}
 	if lines := strings.Count(f.log.String(), "\n"); lines != 1 {
 		t.Errorf("%d log lines for one decision", lines)
+	}
+}
+
+// TestClientThatLeft: whoever ends a pull by Ctrl-C is no outage.
+func TestClientThatLeft(t *testing.T) {
+	f := newFixture(t, func(o *server.Options) {
+		o.Authenticator = vendor{func(credential.Credential) (auth.Decision, error) {
+			return auth.Decision{}, fmt.Errorf("asking the vendor: %w", context.Canceled)
+		}}
+	})
+	isContract(t, f.ask("/authorize", "GET", "/v2/acme/appliance/manifests/1.4", basic("ann@example.com:right")))
+	for _, want := range []string{`"level":"INFO"`, `"decision":"canceled"`} {
+		if !strings.Contains(f.log.String(), want) {
+			t.Errorf("%s is not in the log line %s", want, f.log)
+		}
 	}
 }
 

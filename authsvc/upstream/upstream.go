@@ -65,20 +65,27 @@ func (u *Upstream) Current() (tokenfile.Token, error) {
 // which rejected is the ID. One that has arrived meanwhile is returned at
 // once; else one refresh is asked for, however many requests wait for it.
 func (u *Upstream) Renew(ctx context.Context, rejected string) (tokenfile.Token, error) {
-	current, err := u.Current()
-	if err == nil && ID(current) != rejected {
+	if current, ok := u.other(rejected); ok {
 		return current, nil
 	}
 	if u.refresh == "" {
 		return tokenfile.Token{}, fmt.Errorf("the registry rejects its token, and upstream.refresh_socket is not set")
 	}
-	result := u.flight.DoChan("", func() (any, error) {
+	result := u.flight.DoChan(rejected, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), u.timeout)
 		defer cancel()
+		current, ok := u.other(rejected)
+		if ok { // it arrived since the caller looked
+			return current, nil
+		}
 		if err := u.askFor(ctx, current.FetchedAt); err != nil {
 			return nil, err
 		}
-		return u.source.Wait(ctx, current.FetchedAt)
+		renewed, err := u.source.Wait(ctx, current.FetchedAt)
+		if err == nil {
+			err = renewed.Usable(time.Now())
+		}
+		return renewed, err
 	})
 	select {
 	case <-ctx.Done():
@@ -89,6 +96,13 @@ func (u *Upstream) Renew(ctx context.Context, rejected string) (tokenfile.Token,
 		}
 		return r.Val.(tokenfile.Token), nil
 	}
+}
+
+// other returns the current token, and whether it is usable and another than
+// the rejected one.
+func (u *Upstream) other(rejected string) (tokenfile.Token, bool) {
+	current, err := u.Current()
+	return current, err == nil && ID(current) != rejected
 }
 
 func (u *Upstream) askFor(ctx context.Context, newerThan time.Time) error {

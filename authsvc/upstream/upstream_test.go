@@ -173,6 +173,21 @@ func TestRenewFails(t *testing.T) {
 	}
 }
 
+// TestRenewRefusesExpired: a clock that is wrong must not make a token good.
+func TestRenewRefusesExpired(t *testing.T) {
+	old := token("old", fetched)
+	s := newSource(old)
+	socket := refresher(t, func(http.ResponseWriter, *http.Request) {
+		renewed := token("renewed", fetched.Add(time.Hour))
+		renewed.ExpiresAt = time.Now().Add(-time.Minute)
+		s.replace(renewed)
+	})
+	_, err := upstream.New(s, socket, "main", 5*time.Second).Renew(t.Context(), upstream.ID(old))
+	if err == nil || !strings.Contains(err.Error(), "expired") {
+		t.Errorf("error %v, want expired", err)
+	}
+}
+
 func TestRenewLeavesWithTheCaller(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)

@@ -48,8 +48,8 @@ func TestShowTakesDecisionsAndWholeLines(t *testing.T) {
 	digest := "sha256:" + strings.Repeat("0a", 32)
 	rest := d.show([]byte(`{"msg":"serving"}
 not JSON
-{"msg":"decision","subject":"ann@acme.example","license":"lic","kind":"blob","repository":"a/b","reference":"` + digest + `","decision":"allow","cache":"hit","duration":1500000}
-{"msg":"decision","kind":"manifest","repository":"a/b","reference":"1.0","decision":"denied","duration":1000,"reason":"no"}
+{"msg":"decision","subject":"ann@acme.example","license":"lic","kind":"blob","repository":"a/b","reference":"` + digest + `","decision":"allow","cache":"hit","duration_ms":1.5}
+{"msg":"decision","kind":"manifest","repository":"a/b","reference":"1.0","decision":"denied","duration_ms":0.001,"reason":"no"}
 {"msg":"deci`))
 	if string(rest) != `{"msg":"deci` {
 		t.Errorf("rest %q", rest)

@@ -13,17 +13,17 @@ import (
 
 // decision is a line of authsvc's log, as far as it is shown.
 type decision struct {
-	Time       time.Time     `json:"time"`
-	Msg        string        `json:"msg"`
-	Subject    string        `json:"subject"`
-	License    string        `json:"license"`
-	Kind       string        `json:"kind"`
-	Repository string        `json:"repository"`
-	Reference  string        `json:"reference"`
-	Decision   string        `json:"decision"`
-	Cache      string        `json:"cache"`
-	Reason     string        `json:"reason"`
-	Duration   time.Duration `json:"duration"`
+	Time       time.Time `json:"time"`
+	Msg        string    `json:"msg"`
+	Subject    string    `json:"subject"`
+	License    string    `json:"license"`
+	Kind       string    `json:"kind"`
+	Repository string    `json:"repository"`
+	Reference  string    `json:"reference"`
+	Decision   string    `json:"decision"`
+	Cache      string    `json:"cache"`
+	Reason     string    `json:"reason"`
+	Duration   float64   `json:"duration_ms"`
 }
 
 // String is the decision in a line.
@@ -42,7 +42,7 @@ func (d decision) String() string {
 	if d.Cache != "" {
 		text += ", cache " + d.Cache
 	}
-	text += ", " + d.Duration.Round(time.Microsecond).String()
+	text += ", " + time.Duration(d.Duration*float64(time.Millisecond)).String()
 	if d.Reason != "" {
 		text += ": " + d.Reason
 	}

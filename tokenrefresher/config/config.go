@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"os"
 	"time"
+
+	"github.com/pullgate/pullgate/tokenrefresher/settings"
 )
 
 // A Config is a checked configuration.
@@ -79,66 +81,66 @@ type Private struct {
 // Log is what is logged.
 type Log struct{ Level slog.Level }
 
-// settings lists every key but those of registries, with its default and what
+// table lists every key but those of registries, with its default and what
 // it is: the one place for defaults, and the flags' help.
-var settings = []setting{
-	{"interval", "8h", "time from one refresh to the next"},
-	{"margin", "30m", "refresh so long before the token expires, if that is earlier"},
-	{"jitter", "10m", "a refresh is earlier by up to this at random"},
-	{"timeout", "30s", "time for one refresh: fetch, try and store"},
-	{"backoff.initial", "1s", "wait after a failed refresh, doubled with each further failure"},
-	{"backoff.max", "5m", "the longest wait after a failed refresh"},
-	{"control.address", "unix:/run/tokenrefresher/control.sock", "where a refresh can be asked for, unix:PATH; empty for nowhere"},
-	{"control.mode", "0660", "mode of the control socket, octal, in quotes"},
-	{"control.group", "", "group of the control socket: the one that authsvc is in"},
-	{"control.min_interval", "10s", "least time between two refreshes of one registry that were asked for"},
-	{"private.address", "127.0.0.1:9102", "where /healthz, /readyz and /metrics are served: HOST:PORT or unix:PATH"},
-	{"log.level", "info", "debug, info, warn or error"},
+var table = settings.Table{
+	{Key: "interval", Default: "8h", Usage: "time from one refresh to the next"},
+	{Key: "margin", Default: "30m", Usage: "refresh so long before the token expires, if that is earlier"},
+	{Key: "jitter", Default: "10m", Usage: "a refresh is earlier by up to this at random"},
+	{Key: "timeout", Default: "30s", Usage: "time for one refresh: fetch, try and store"},
+	{Key: "backoff.initial", Default: "1s", Usage: "wait after a failed refresh, doubled with each further failure"},
+	{Key: "backoff.max", Default: "5m", Usage: "the longest wait after a failed refresh"},
+	{Key: "control.address", Default: "unix:/run/tokenrefresher/control.sock", Usage: "where a refresh can be asked for, unix:PATH; empty for nowhere"},
+	{Key: "control.mode", Default: "0660", Usage: "mode of the control socket, octal, in quotes"},
+	{Key: "control.group", Default: "", Usage: "group of the control socket: the one that authsvc is in"},
+	{Key: "control.min_interval", Default: "10s", Usage: "least time between two refreshes of one registry that were asked for"},
+	{Key: "private.address", Default: "127.0.0.1:9102", Usage: "where /healthz, /readyz and /metrics are served: HOST:PORT or unix:PATH"},
+	{Key: "log.level", Default: "info", Usage: "debug, info, warn or error"},
 }
 
-// registrySettings lists the keys of each of registries. They can stand in the
+// registryTable lists the keys of each of registries. They can stand in the
 // file alone. An empty text is the same as none.
-var registrySettings = []setting{
-	{"name", "", "name in logs, metrics and requests"},
-	{"kind", "ecr", "ecr, or basic for user and password from files"},
-	{"region", "", "ecr: region; empty for that of the SDK's default chain (environment, profile, instance metadata)"},
-	{"registry_id", "", "ecr: account that owns the registry, 12 digits in quotes; empty for the credential's own"},
-	{"role_arn", "", "ecr: role to assume"},
-	{"endpoint", "", "ecr: URL of the API in place of AWS's own, such as a VPC endpoint"},
-	{"host", "", "host of the registry; needed for basic, empty for ecr for the one that AWS tells"},
-	{"probe_url", "", "where a new token is tried; empty for https://HOST/v2/, off for not at all"},
-	{"ca_file", "", "PEM file of the authorities that sign the registry's certificate, for the try; empty for the system's"},
-	{"username_file", "", "basic: file with the user"},
-	{"password_file", "", "basic: file with the password"},
-	{"file", "", "where the token is written, mode 0640"},
-	{"group", "", "group of that file: the one that authsvc is in"},
+var registryTable = settings.Table{
+	{Key: "name", Default: "", Usage: "name in logs, metrics and requests"},
+	{Key: "kind", Default: "ecr", Usage: "ecr, or basic for user and password from files"},
+	{Key: "region", Default: "", Usage: "ecr: region; empty for that of the SDK's default chain (environment, profile, instance metadata)"},
+	{Key: "registry_id", Default: "", Usage: "ecr: account that owns the registry, 12 digits in quotes; empty for the credential's own"},
+	{Key: "role_arn", Default: "", Usage: "ecr: role to assume"},
+	{Key: "endpoint", Default: "", Usage: "ecr: URL of the API in place of AWS's own, such as a VPC endpoint"},
+	{Key: "host", Default: "", Usage: "host of the registry; needed for basic, empty for ecr for the one that AWS tells"},
+	{Key: "probe_url", Default: "", Usage: "where a new token is tried; empty for https://HOST/v2/, off for not at all"},
+	{Key: "ca_file", Default: "", Usage: "PEM file of the authorities that sign the registry's certificate, for the try; empty for the system's"},
+	{Key: "username_file", Default: "", Usage: "basic: file with the user"},
+	{Key: "password_file", Default: "", Usage: "basic: file with the password"},
+	{Key: "file", Default: "", Usage: "where the token is written, mode 0640"},
+	{Key: "group", Default: "", Usage: "group of that file: the one that authsvc is in"},
 }
 
 // read makes the Config out of the keys' values. Each line states the bounds.
-func read(r *reader) Config {
+func read(r *settings.Reader) Config {
 	c := Config{
-		Interval: r.duration("interval", time.Second, 7*24*time.Hour),
-		Margin:   r.duration("margin", 0, 24*time.Hour),
-		Jitter:   r.duration("jitter", 0, 24*time.Hour),
-		Timeout:  r.duration("timeout", time.Second, 5*time.Minute),
+		Interval: r.Duration("interval", time.Second, 7*24*time.Hour),
+		Margin:   r.Duration("margin", 0, 24*time.Hour),
+		Jitter:   r.Duration("jitter", 0, 24*time.Hour),
+		Timeout:  r.Duration("timeout", time.Second, 5*time.Minute),
 		Backoff: Backoff{
-			Initial: r.duration("backoff.initial", 100*time.Millisecond, time.Hour),
-			Max:     r.duration("backoff.max", 100*time.Millisecond, 24*time.Hour),
+			Initial: r.Duration("backoff.initial", 100*time.Millisecond, time.Hour),
+			Max:     r.Duration("backoff.max", 100*time.Millisecond, 24*time.Hour),
 		},
 		Control: Control{
-			Address:     r.optional("control.address", r.unixAddress),
-			Mode:        r.mode("control.mode"),
-			Group:       r.text("control.group", 0, 64),
-			MinInterval: r.duration("control.min_interval", 0, time.Hour),
+			Address:     r.Optional("control.address", func(key string) string { return r.Address(key, "unix") }),
+			Mode:        r.Mode("control.mode"),
+			Group:       r.Text("control.group", 0, 64),
+			MinInterval: r.Duration("control.min_interval", 0, time.Hour),
 		},
-		Private: Private{Address: r.address("private.address")},
-		Log:     Log{Level: r.level("log.level")},
+		Private: Private{Address: r.Address("private.address", "", "unix")},
+		Log:     Log{Level: r.Level("log.level")},
 	}
-	if len(r.problems) == 0 && c.Backoff.Max < c.Backoff.Initial {
-		r.wrong("backoff.max", "at least backoff.initial, which is "+c.Backoff.Initial.String())
+	if r.Err() == nil && c.Backoff.Max < c.Backoff.Initial {
+		r.Wrong("backoff.max", "at least backoff.initial, which is "+c.Backoff.Initial.String())
 	}
-	if len(r.problems) == 0 && c.Jitter >= c.Interval {
-		r.wrong("jitter", "less than interval, which is "+c.Interval.String())
+	if r.Err() == nil && c.Jitter >= c.Interval {
+		r.Wrong("jitter", "less than interval, which is "+c.Interval.String())
 	}
 	return c
 }

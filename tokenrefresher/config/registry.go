@@ -2,9 +2,18 @@ package config
 
 import (
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
+	"regexp"
+
+	"github.com/pullgate/pullgate/tokenrefresher/settings"
+	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
+)
+
+var (
+	namePattern    = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
+	kindPattern    = regexp.MustCompile(`^(ecr|basic)$`)
+	regionPattern  = regexp.MustCompile(`^[a-z]+(-[a-z]+)+-[0-9]{1,2}$`)
+	accountPattern = regexp.MustCompile(`^[0-9]{12}$`)
+	rolePattern    = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}$`)
 )
 
 // readRegistries reads the list registries. Each problem names the entry and
@@ -12,7 +21,7 @@ import (
 func readRegistries(value any) ([]Registry, []error) {
 	list, ok := value.([]any)
 	if !ok || len(list) == 0 {
-		return nil, []error{fmt.Errorf("registries: expected a list of at least one registry, found %s", found(value))}
+		return nil, []error{fmt.Errorf("registries: expected a list of at least one registry, found %s", settings.Found(value))}
 	}
 	var registries []Registry
 	var problems []error
@@ -20,89 +29,88 @@ func readRegistries(value any) ([]Registry, []error) {
 		prefix := fmt.Sprintf("registries[%d]", i)
 		keys, ok := entry.(map[string]any)
 		if !ok {
-			problems = append(problems, fmt.Errorf("%s: expected the keys of a registry, found %s", prefix, found(entry)))
+			problems = append(problems, fmt.Errorf("%s: expected the keys of a registry, found %s", prefix, settings.Found(entry)))
 			continue
 		}
-		r := &reader{prefix: prefix + ".", get: func(key string) any { return or(keys[key], registrySettings, key) }}
-		for _, key := range slices.Sorted(maps.Keys(keys)) {
-			if !contains(registrySettings, key) {
-				r.problems = append(r.problems, fmt.Errorf("unknown key %s.%s; the known ones are %s", prefix, key, names(registrySettings)))
-			}
-		}
+		r := registryTable.Section(prefix+".", keys)
 		registry := readRegistry(r)
-		r.unique(registries, registry)
+		unique(r, registries, registry)
 		registries = append(registries, registry)
-		problems = append(problems, r.problems...)
+		problems = append(problems, r.Problems()...)
 	}
 	return registries, problems
 }
 
 // readRegistry reads one registry. Each line states the bounds.
-func readRegistry(r *reader) Registry {
+func readRegistry(r *settings.Reader) Registry {
 	registry := Registry{
-		Name:       r.match("name", namePattern, "1 to 64 of a-z, 0-9, _, . and -, with a letter or digit first"),
-		Kind:       Kind(r.match("kind", kindPattern, "ecr or basic")),
-		Region:     r.optionalMatch("region", regionPattern, "a region such as eu-west-1"),
-		RegistryID: r.optionalMatch("registry_id", accountPattern, "12 digits in quotes"),
-		RoleARN:    r.optionalMatch("role_arn", rolePattern, "arn:aws:iam::ACCOUNT:role/NAME"),
-		Endpoint:   r.optional("endpoint", r.url),
-		Host:       r.optional("host", r.host),
-		CAFile:     r.optional("ca_file", r.path),
+		Name:       r.Match("name", namePattern, "1 to 64 of a-z, 0-9, _, . and -, with a letter or digit first"),
+		Kind:       Kind(r.Match("kind", kindPattern, "ecr or basic")),
+		Region:     optionalMatch(r, "region", regionPattern, "a region such as eu-west-1"),
+		RegistryID: optionalMatch(r, "registry_id", accountPattern, "12 digits in quotes"),
+		RoleARN:    optionalMatch(r, "role_arn", rolePattern, "arn:aws:iam::ACCOUNT:role/NAME"),
+		Endpoint:   r.Optional("endpoint", r.URL),
+		Host:       r.Optional("host", func(key string) string { return host(r, key) }),
+		CAFile:     r.Optional("ca_file", r.Path),
 
-		UsernameFile: r.optional("username_file", r.path),
-		PasswordFile: r.optional("password_file", r.path),
+		UsernameFile: r.Optional("username_file", r.Path),
+		PasswordFile: r.Optional("password_file", r.Path),
 
-		File:  r.path("file"),
-		Group: r.text("group", 0, 64),
+		File:  r.Path("file"),
+		Group: r.Text("group", 0, 64),
 	}
-	registry.Probe = r.get("probe_url") != "off"
+	registry.Probe = r.Get("probe_url") != "off"
 	if registry.Probe {
-		registry.ProbeURL = r.optional("probe_url", r.url)
+		registry.ProbeURL = r.Optional("probe_url", r.URL)
 	}
 	switch registry.Kind {
 	case ECR:
-		r.onlyFor(Basic, "username_file", "password_file")
+		onlyFor(r, Basic, "username_file", "password_file")
 	case Basic:
-		r.onlyFor(ECR, "region", "registry_id", "role_arn", "endpoint")
-		r.needed("host", "username_file", "password_file")
+		onlyFor(r, ECR, "region", "registry_id", "role_arn", "endpoint")
+		needed(r, "host", "username_file", "password_file")
 	}
 	return registry
 }
 
 // onlyFor refuses keys that this registry's kind would ignore.
-func (r *reader) onlyFor(kind Kind, keys ...string) {
+func onlyFor(r *settings.Reader, kind Kind, keys ...string) {
 	for _, key := range keys {
-		if r.get(key) != "" {
-			r.wrong(key, "nothing, for it is for kind "+string(kind))
+		if r.Get(key) != "" {
+			r.Wrong(key, "nothing, for it is for kind "+string(kind))
 		}
 	}
 }
 
-func (r *reader) needed(keys ...string) {
+func needed(r *settings.Reader, keys ...string) {
 	for _, key := range keys {
-		if r.get(key) == "" {
-			r.wrong(key, "a value, for kind basic needs it")
+		if r.Get(key) == "" {
+			r.Wrong(key, "a value, for kind basic needs it")
 		}
 	}
 }
 
 // unique refuses a name or file that one of before has: two registries would
 // overwrite each other's token for ever.
-func (r *reader) unique(before []Registry, registry Registry) {
+func unique(r *settings.Reader, before []Registry, registry Registry) {
 	for i, other := range before {
 		if registry.Name != "" && registry.Name == other.Name {
-			r.wrong("name", fmt.Sprintf("another than registries[%d].name", i))
+			r.Wrong("name", fmt.Sprintf("another than registries[%d].name", i))
 		}
 		if registry.File != "" && registry.File == other.File {
-			r.wrong("file", fmt.Sprintf("another than registries[%d].file", i))
+			r.Wrong("file", fmt.Sprintf("another than registries[%d].file", i))
 		}
 	}
 }
 
-func names(settings []setting) string {
-	var keys []string
-	for _, s := range settings {
-		keys = append(keys, s.key)
+func optionalMatch(r *settings.Reader, key string, pattern *regexp.Regexp, expected string) string {
+	return r.Optional(key, func(key string) string { return r.Match(key, pattern, expected) })
+}
+
+func host(r *settings.Reader, key string) string {
+	s, _ := r.Get(key).(string)
+	if tokenfile.CheckHost(s) != nil {
+		r.Wrong(key, "a host name in lower case, with a port only if that is not 443")
 	}
-	return strings.Join(keys, ", ")
+	return s
 }

@@ -1,4 +1,5 @@
-package server
+// Package listen opens the sockets on which the programs serve. Both use it.
+package listen
 
 import (
 	"context"
@@ -10,16 +11,30 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/activation"
+
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
-// Listen opens a listener at address, unix:PATH or HOST:PORT. Mode and group
-// (by name or number, empty for the process's own) are a unix socket's.
+// Listen opens a listener at address: unix:PATH, tcp:HOST:PORT, plain
+// HOST:PORT, or systemd:NAME for a socket that systemd passes with that
+// FileDescriptorName (systemd.socket(5), sd_listen_fds(3)). Mode and group (by
+// name or number, empty for the process's own) are a unix socket's; systemd
+// sets its own.
 func Listen(ctx context.Context, address string, mode os.FileMode, group string) (net.Listener, error) {
-	path, unix := strings.CutPrefix(address, "unix:")
-	if !unix {
-		return new(net.ListenConfig).Listen(ctx, "tcp", address)
+	scheme, rest, _ := strings.Cut(address, ":")
+	switch scheme {
+	case "unix":
+		return listenUnix(ctx, rest, mode, group)
+	case "systemd":
+		return inherited(rest)
+	case "tcp":
+		return new(net.ListenConfig).Listen(ctx, "tcp", rest)
 	}
+	return new(net.ListenConfig).Listen(ctx, "tcp", address)
+}
+
+func listenUnix(ctx context.Context, path string, mode os.FileMode, group string) (net.Listener, error) {
 	if err := removeDead(ctx, path); err != nil {
 		return nil, fmt.Errorf("listening on %s: %w", path, err)
 	}
@@ -68,4 +83,21 @@ func admit(path string, mode os.FileMode, group string) error {
 		}
 	}
 	return os.Chmod(path, mode)
+}
+
+func inherited(name string) (net.Listener, error) {
+	listeners, err := activation.ListenersWithNames()
+	if err != nil {
+		return nil, fmt.Errorf("taking the sockets that systemd passes: %w", err)
+	}
+	found := listeners[name]
+	if len(found) != 1 || found[0] == nil {
+		var names []string
+		for name := range listeners {
+			names = append(names, name)
+		}
+		return nil, fmt.Errorf("expected one socket of the name %q from systemd, found %d (names passed: %q); "+
+			"set FileDescriptorName= in the .socket unit", name, len(found), names)
+	}
+	return found[0], nil
 }

@@ -1,4 +1,4 @@
-package server_test
+package listen_test
 
 import (
 	"net"
@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/pullgate/pullgate/tokenrefresher/server"
+	"github.com/pullgate/pullgate/tokenrefresher/listen"
 )
 
 func TestListenUnix(t *testing.T) {
@@ -19,7 +19,7 @@ func TestListenUnix(t *testing.T) {
 		gid = 12345 // root can give a file to any group
 	}
 	for range 2 { // a second time over what a killed process leaves
-		listener, err := server.Listen(t.Context(), "unix:"+path, 0o660, strconv.Itoa(gid))
+		listener, err := listen.Listen(t.Context(), "unix:"+path, 0o660, strconv.Itoa(gid))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,9 +55,11 @@ func TestListenRefuses(t *testing.T) {
 		{"unix:" + filepath.Join(dir, "none", "a.sock"), "", "no such file or directory"},
 		{"unix:" + filepath.Join(dir, "a.sock"), "no-such-group", "group no-such-group"},
 		{"127.0.0.1:99999", "", "invalid port"},
+		{"tcp:127.0.0.1:99999", "", "invalid port"},
+		{"systemd:authsvc", "", `expected one socket of the name "authsvc" from systemd, found 0`},
 	}
 	for _, test := range tests {
-		listener, err := server.Listen(t.Context(), test.address, 0o660, test.group)
+		listener, err := listen.Listen(t.Context(), test.address, 0o660, test.group)
 		if err == nil {
 			_ = listener.Close()
 		}
@@ -71,11 +73,13 @@ func TestListenRefuses(t *testing.T) {
 }
 
 func TestListenTCP(t *testing.T) {
-	listener, err := server.Listen(t.Context(), "127.0.0.1:0", 0, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := listener.Close(); err != nil {
-		t.Error(err)
+	for _, address := range []string{"127.0.0.1:0", "tcp:127.0.0.1:0"} {
+		listener, err := listen.Listen(t.Context(), address, 0, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := listener.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -1,0 +1,219 @@
+package settings
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Reader reads values by key, and collects what is wrong with them, so that
+// one run shows every mistake. What is wrong reads as some value; Err tells.
+type Reader struct {
+	table    Table
+	file     string
+	prefix   string // of the keys in problems
+	get      func(key string) any
+	problems []error
+}
+
+// Get is the value of key as YAML has it, or the key's default where there is
+// none: a key without a value, or a value in place of the key's section.
+func (r *Reader) Get(key string) any {
+	value := r.get(key)
+	for _, s := range r.table {
+		if value == nil && s.Key == key {
+			return s.Default
+		}
+	}
+	return value
+}
+
+// Wrong adds a problem: what was expected of key.
+func (r *Reader) Wrong(key, expected string) {
+	r.Add(fmt.Errorf("%s%s: expected %s, found %s", r.prefix, key, expected, Found(r.Get(key))))
+}
+
+// Add adds problems.
+func (r *Reader) Add(problems ...error) { r.problems = append(r.problems, problems...) }
+
+// Problems are those found so far.
+func (r *Reader) Problems() []error { return r.problems }
+
+// Found shows a value for an error, in YAML's terms.
+func Found(value any) string {
+	switch v := value.(type) {
+	case nil:
+		return "nothing"
+	case string:
+		return fmt.Sprintf("%.200q", v)
+	case map[string]any:
+		return "a section"
+	case []any:
+		return fmt.Sprintf("a list of %d", len(v))
+	}
+	return fmt.Sprint(value)
+}
+
+// Text reads a string of min to max bytes.
+func (r *Reader) Text(key string, min, max int) string {
+	s, ok := r.Get(key).(string)
+	if !ok || len(s) < min || len(s) > max {
+		r.Wrong(key, fmt.Sprintf("text of %d to %d bytes", min, max))
+	}
+	return s
+}
+
+// Quotable reads text that stands in an HTTP quoted-string as it is (RFC 9110,
+// 5.6.4).
+func (r *Reader) Quotable(key string, min, max int) string {
+	s := r.Text(key, min, max)
+	if strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' || c == '"' || c == '\\' }) {
+		r.Wrong(key, `printable ASCII without " and \`)
+	}
+	return s
+}
+
+// Match reads a string that matches pattern.
+func (r *Reader) Match(key string, pattern *regexp.Regexp, expected string) string {
+	s, ok := r.Get(key).(string)
+	if !ok || !pattern.MatchString(s) {
+		r.Wrong(key, expected)
+		return ""
+	}
+	return s
+}
+
+// Optional reads by read, unless the value is empty.
+func (r *Reader) Optional(key string, read func(key string) string) string {
+	if r.Get(key) == "" {
+		return ""
+	}
+	return read(key)
+}
+
+// Path reads an absolute path.
+func (r *Reader) Path(key string) string {
+	s, _ := r.Get(key).(string)
+	if !filepath.IsAbs(s) {
+		r.Wrong(key, "an absolute path")
+		return ""
+	}
+	return filepath.Clean(s)
+}
+
+// URL reads a URL that a credential is sent to: by TLS, or to the same machine.
+func (r *Reader) URL(key string) string {
+	s, _ := r.Get(key).(string)
+	u, err := url.Parse(s)
+	if err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "" ||
+		u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
+		r.Wrong(key, "a URL that begins with https:// (http:// only to a loopback address), without a user")
+	}
+	return s
+}
+
+func loopback(host string) bool { return host == "localhost" || net.ParseIP(host).IsLoopback() }
+
+// forms are how an address may begin, and how it is shown in an error.
+var forms = map[string]string{"unix": "unix:/PATH", "tcp": "tcp:HOST:PORT", "systemd": "systemd:NAME", "": "HOST:PORT"}
+
+// Address reads SCHEME:REST with one of schemes: unix, tcp, systemd, or "" for
+// a plain HOST:PORT.
+func (r *Reader) Address(key string, schemes ...string) string {
+	s, _ := r.Get(key).(string)
+	scheme, rest, _ := strings.Cut(s, ":")
+	if _, ok := forms[scheme]; !ok {
+		scheme, rest = "", s
+	}
+	valid := slices.Contains(schemes, scheme)
+	switch scheme {
+	case "unix":
+		valid = valid && filepath.IsAbs(rest)
+	case "systemd":
+		valid = valid && rest != ""
+	default:
+		_, port, err := net.SplitHostPort(rest)
+		_, number := strconv.ParseUint(port, 10, 16)
+		valid = valid && err == nil && number == nil
+	}
+	if !valid {
+		var expected []string
+		for _, scheme := range schemes {
+			expected = append(expected, forms[scheme])
+		}
+		r.Wrong(key, strings.Join(expected, " or "))
+	}
+	return s
+}
+
+// Mode reads an octal file mode in a string; YAML's own 0660 is a decimal
+// number by the time it arrives here.
+func (r *Reader) Mode(key string) os.FileMode {
+	s, _ := r.Get(key).(string)
+	mode, err := strconv.ParseUint(s, 8, 32)
+	if err != nil || mode > 0o777 {
+		r.Wrong(key, `an octal mode in quotes such as "0660"`)
+	}
+	return os.FileMode(mode)
+}
+
+// Duration reads a time with its unit. A bare number is refused: nobody agrees
+// on what its unit would be.
+func (r *Reader) Duration(key string, min, max time.Duration) time.Duration {
+	s, _ := r.Get(key).(string)
+	d, err := time.ParseDuration(s)
+	if err != nil || d < min || d > max {
+		r.Wrong(key, fmt.Sprintf("a duration with its unit such as 30s, from %v to %v", min, max))
+	}
+	return d
+}
+
+// Number reads a whole number, in digits where it comes from the environment
+// or a flag.
+func (r *Reader) Number(key string, min, max int) int {
+	var n int
+	var err error
+	switch value := r.Get(key).(type) {
+	case int:
+		n = value
+	case string:
+		n, err = strconv.Atoi(value)
+	default:
+		err = strconv.ErrSyntax
+	}
+	if err != nil || n < min || n > max {
+		r.Wrong(key, fmt.Sprintf("a whole number from %d to %d", min, max))
+	}
+	return n
+}
+
+// Boolean reads true or false.
+func (r *Reader) Boolean(key string) bool {
+	switch r.Get(key) {
+	case true, "true":
+		return true
+	case false, "false":
+		return false
+	}
+	r.Wrong(key, "true or false")
+	return false
+}
+
+// Level reads the level of a log.
+func (r *Reader) Level(key string) slog.Level {
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	s, _ := r.Get(key).(string)
+	level, ok := levels[s]
+	if !ok {
+		r.Wrong(key, "debug, info, warn or error")
+	}
+	return level
+}

@@ -1,0 +1,189 @@
+// Package settings reads the configuration of a program: a YAML file,
+// environment variables and flags, of which the later win. Both programs use
+// it.
+//
+// A program lists its keys in a Table, the one place for defaults, and reads
+// them by a Reader, whose calls state the bounds. Nothing is guessed: a key
+// that is unknown and a value that is impossible are errors, and all of them
+// are told at once.
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+	"github.com/spf13/viper"
+)
+
+// A Setting is one key, with dots between the names of its sections.
+type Setting struct {
+	Key string
+	// Default is a string, an int or a bool.
+	Default any
+	// Usage is a line of help.
+	Usage string
+}
+
+// A Table is all settings of a program.
+type Table []Setting
+
+// A Source is where the values come from.
+type Source struct {
+	// Program names the program in errors; in capitals and with "_" it begins
+	// the names of its environment variables: AUTHSVC_CACHE_TTL is cache.ttl.
+	Program string
+	// File is a YAML file; empty for none.
+	File string
+	// Environ is as os.Environ gives it.
+	Environ []string
+	// Flags are those of Table.Flags after parsing; nil for none.
+	Flags *pflag.FlagSet
+	// Lists are keys of the file that hold lists of sections, which have
+	// tables of their own.
+	Lists []string
+}
+
+// Flags adds a flag to flags for every key.
+func (t Table) Flags(flags *pflag.FlagSet) {
+	for _, s := range t {
+		flags.String(s.Key, fmt.Sprint(s.Default), s.Usage)
+	}
+}
+
+// Keys are the table's keys, in its order.
+func (t Table) Keys() []string {
+	var keys []string
+	for _, s := range t {
+		keys = append(keys, s.Key)
+	}
+	return keys
+}
+
+// Load reads the values. Its error is that the file cannot be read; keys that
+// are unknown are problems of the Reader.
+func (t Table) Load(source Source) (*Reader, error) {
+	v := viper.New()
+	if source.File != "" {
+		v.SetConfigFile(source.File)
+		v.SetConfigType("yaml")
+		if err := v.ReadInConfig(); err != nil {
+			return nil, fmt.Errorf("reading the configuration %s: %w", source.File, err)
+		}
+	}
+	problems := t.unknownKeys(v, source)
+	for _, s := range t {
+		v.SetDefault(s.Key, s.Default)
+	}
+	problems = append(problems, t.mergeEnvironment(v, source)...)
+	t.mergeFlags(v, source.Flags)
+	return &Reader{table: t, file: source.File, get: v.Get, problems: problems}, nil
+}
+
+// Section reads one entry of a list; prefix names it in problems, as in
+// "registries[1].".
+func (t Table) Section(prefix string, values map[string]any) *Reader {
+	r := &Reader{table: t, prefix: prefix, get: func(key string) any { return values[key] }}
+	keys := make([]string, 0, len(values))
+	for key := range values {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	for _, key := range keys {
+		if !t.has(key) {
+			r.problems = append(r.problems, fmt.Errorf("unknown key %s%s; the known ones are %s", prefix, key, strings.Join(t.Keys(), ", ")))
+		}
+	}
+	return r
+}
+
+func (t Table) has(key string) bool {
+	return slices.ContainsFunc(t, func(s Setting) bool { return s.Key == key })
+}
+
+func (t Table) hasSection(key string) bool {
+	return slices.ContainsFunc(t, func(s Setting) bool { return strings.HasPrefix(s.Key, key+".") })
+}
+
+// unknownKeys finds the file's keys that are none.
+func (t Table) unknownKeys(v *viper.Viper, source Source) []error {
+	var problems []error
+	keys := v.AllKeys()
+	slices.Sort(keys)
+	for _, key := range keys {
+		switch value := v.Get(key); {
+		case t.has(key), slices.Contains(source.Lists, key):
+		case t.hasSection(key):
+			if value != nil { // nil is a section whose keys are all commented out
+				problems = append(problems, fmt.Errorf("%s: expected the keys of a section, found %s", key, Found(value)))
+			}
+		case t.isBelowValue(key, source.Lists):
+			// The reader of that key tells what is expected there.
+		default:
+			problems = append(problems, fmt.Errorf("unknown key %s; %s --help lists the known ones", key, source.Program))
+		}
+	}
+	return problems
+}
+
+// isBelowValue tells whether key lies in what should be a value or a list.
+func (t Table) isBelowValue(key string, lists []string) bool {
+	for above := key; ; {
+		last := strings.LastIndexByte(above, '.')
+		if last < 0 {
+			return false
+		}
+		above = above[:last]
+		if t.has(above) || slices.Contains(lists, above) {
+			return true
+		}
+	}
+}
+
+// mergeEnvironment takes the program's variables. One that names no key is an
+// error: it is a slip that would go unnoticed.
+func (t Table) mergeEnvironment(v *viper.Viper, source Source) []error {
+	prefix := strings.ToUpper(source.Program) + "_"
+	keys := make(map[string]string, len(t))
+	for _, s := range t {
+		keys[prefix+strings.ToUpper(strings.ReplaceAll(s.Key, ".", "_"))] = s.Key
+	}
+	var unknown []error
+	for _, variable := range source.Environ {
+		name, value, _ := strings.Cut(variable, "=")
+		if !strings.HasPrefix(name, prefix) {
+			continue
+		}
+		key, ok := keys[name]
+		if !ok {
+			unknown = append(unknown, fmt.Errorf("unknown environment variable %s; %sLOG_LEVEL, for one, is log.level", name, prefix))
+			continue
+		}
+		v.Set(key, value)
+	}
+	return unknown
+}
+
+func (t Table) mergeFlags(v *viper.Viper, flags *pflag.FlagSet) {
+	if flags == nil {
+		return
+	}
+	flags.Visit(func(f *pflag.Flag) {
+		if t.has(f.Name) {
+			v.Set(f.Name, f.Value.String())
+		}
+	})
+}
+
+// Err joins everything that was wrong, or is nil.
+func (r *Reader) Err() error {
+	if len(r.problems) == 0 {
+		return nil
+	}
+	if r.file == "" {
+		return fmt.Errorf("configuration: %w", errors.Join(r.problems...))
+	}
+	return fmt.Errorf("configuration %s: %w", r.file, errors.Join(r.problems...))
+}
