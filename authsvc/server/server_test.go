@@ -368,18 +368,34 @@ func TestPrivate(t *testing.T) {
 	}
 }
 
+// BenchmarkDecision is one whole decision for a credential that the cache
+// knows: headers in, headers out, and the log line.
 func BenchmarkDecision(b *testing.B) {
-	f := newFixture(b, func(o *server.Options) { o.Logger = slog.New(slog.NewJSONHandler(io.Discard, nil)) })
+	f := newFixture(b, func(o *server.Options) {
+		o.Logger = slog.New(slog.NewJSONHandler(io.Discard, nil))
+		o.Authenticator = auth.NewCache(o.Authenticator, auth.CacheConfig{TTL: time.Hour, RefusalTTL: time.Hour, MaxEntries: 10, MaxRefusals: 10})
+	})
 	r := httptest.NewRequest(http.MethodGet, "/authorize", nil)
 	r.Header.Set("X-Original-Method", "GET")
 	r.Header.Set("X-Original-URI", "/v2/acme/appliance/manifests/1.4")
 	r.Header.Set("Authorization", basic("ann@example.com:right"))
+	w := &discard{header: http.Header{}}
 	b.ReportAllocs()
 	for b.Loop() {
-		w := httptest.NewRecorder()
+		clear(w.header)
 		f.handler.ServeHTTP(w, r)
-		if w.Code != 200 {
-			b.Fatal(w.Code)
+		if w.status != http.StatusOK {
+			b.Fatal(w.status)
 		}
 	}
 }
+
+// discard is a response that is not kept, so that it costs nothing.
+type discard struct {
+	header http.Header
+	status int
+}
+
+func (d *discard) Header() http.Header            { return d.header }
+func (d *discard) Write(text []byte) (int, error) { return len(text), nil }
+func (d *discard) WriteHeader(status int)         { d.status = status }

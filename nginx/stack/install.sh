@@ -67,6 +67,8 @@ for_bench() {
     have wrk || want wrk "load"
     [ -e /usr/lib/nginx/modules/ngx_http_lua_module.so ] ||
         want libnginx-mod-http-lua "the design that this one is compared with"
+    [ -e /usr/share/lua/5.1/cjson ] || [ -e /usr/lib/x86_64-linux-gnu/lua/5.1/cjson.so ] || dpkg -s lua-cjson >/dev/null 2>&1 ||
+        want lua-cjson "the same"
 }
 
 stream_module() {

@@ -80,7 +80,7 @@ func (s *Stack) changes() []change {
 	all := []change{
 		{"authsvc.conf", regexp.MustCompile(`unix:/run/authsvc/authsvc\.sock`), address},
 		{"upstream.conf", resolver, "${1}resolver " + s.DNS.Addr() + " valid=1s ipv6=off;"},
-		{"upstream.conf", regexp.MustCompile(`/etc/ssl/certs/ca-certificates\.crt`), s.ca.file},
+		{"upstream.conf", regexp.MustCompile(`/etc/ssl/certs/ca-certificates\.crt`), s.ca.File},
 	}
 	if !s.opts.stream() {
 		return all

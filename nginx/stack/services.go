@@ -30,7 +30,7 @@ func (s *Stack) configureTokenrefresher() error {
 		"endpoint":  s.ECR.API.URL(),
 		"host":      s.registryHost(),
 		"probe_url": s.ECR.Front.URL() + "/v2/", // by address: the name is in the stack's own DNS alone
-		"ca_file":   s.ca.file,
+		"ca_file":   s.ca.File,
 		"file":      s.TokenFile(),
 	}
 	maps.Copy(registry, s.opts.Registry)
@@ -56,7 +56,7 @@ func (s *Stack) configureAuthsvc() error {
 		"upstream.refresh_socket": "unix:" + s.controlSocket(),
 		"upstream.refresh_name":   "main",
 		"kloudless.url":           s.Vendor.TLS.URL() + vendorapi.Base,
-		"kloudless.ca_file":       s.ca.file,
+		"kloudless.ca_file":       s.ca.File,
 	}, s.opts.Authsvc)
 }
 

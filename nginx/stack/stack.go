@@ -24,6 +24,7 @@ import (
 
 	"github.com/pullgate/pullgate/nginx/stack/dns"
 	"github.com/pullgate/pullgate/nginx/stack/ecr"
+	"github.com/pullgate/pullgate/nginx/stack/pki"
 	"github.com/pullgate/pullgate/nginx/stack/standin"
 	"github.com/pullgate/pullgate/nginx/stack/vendorapi"
 )
@@ -45,7 +46,7 @@ type Stack struct {
 	opts      Options
 	binDir    string
 	nginxPath string
-	ca        *authority
+	ca        *pki.Authority
 	client    *http.Client
 	starter   *starter
 	socket    *socket
@@ -111,10 +112,10 @@ func (s *Stack) startAll(ctx context.Context) error {
 // startStandins starts what runs inside this process.
 func (s *Stack) startStandins() error {
 	var err error
-	if s.ca, err = newAuthority(s.Dir); err != nil {
+	if s.ca, err = pki.New(s.Dir); err != nil {
 		return err
 	}
-	certificate, err := s.ca.issue("vendor-cert", "api.vendor.example", "127.0.0.1")
+	certificate, err := s.ca.Issue("vendor-cert", "api.vendor.example", "127.0.0.1")
 	if err != nil {
 		return err
 	}
@@ -124,7 +125,7 @@ func (s *Stack) startStandins() error {
 	o := s.opts.ECR
 	o.Backend = s.backend
 	name := ecr.Host(or(o.Account, ecr.Account), or(o.Region, ecr.Region))
-	if o.Certificate, err = s.ca.issue("ecr-cert", name, "127.0.0.1"); err != nil {
+	if o.Certificate, err = s.ca.Issue("ecr-cert", name, "127.0.0.1"); err != nil {
 		return err
 	}
 	if s.ECR, err = ecr.Start(o); err != nil {
@@ -147,7 +148,7 @@ func (s *Stack) startPrograms(ctx context.Context) error {
 	s.Host = fmt.Sprintf("127.0.0.1:%d", s.plainPort)
 	s.URL = "http://" + s.Host
 	s.TLSURL = fmt.Sprintf("https://127.0.0.1:%d", s.tlsPort)
-	if _, err := s.ca.issue("nginx-cert", ServerName, "localhost", "127.0.0.1"); err != nil {
+	if _, err := s.ca.Issue("nginx-cert", ServerName, "localhost", "127.0.0.1"); err != nil {
 		return err
 	}
 	s.client = &http.Client{Transport: s.Transport(), Timeout: 5 * time.Second}
@@ -196,16 +197,16 @@ func (s *Stack) Forget() {
 func (s *Stack) Transport() *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.Proxy = nil
-	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.ca.pool}
+	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.ca.Pool}
 	t.MaxIdleConnsPerHost = 64
 	return t
 }
 
 // CA returns the pool with the stack's CA; CAFile is its PEM file.
-func (s *Stack) CA() *x509.CertPool { return s.ca.pool }
+func (s *Stack) CA() *x509.CertPool { return s.ca.Pool }
 
 // CAFile is the PEM file of the CA that signs nginx's certificate.
-func (s *Stack) CAFile() string { return s.ca.file }
+func (s *Stack) CAFile() string { return s.ca.File }
 
 // Process returns a child: "nginx", "authsvc", "tokenrefresher" or
 // "docker-registry".

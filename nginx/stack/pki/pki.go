@@ -1,4 +1,5 @@
-package stack
+// Package pki makes the certificates of systems that live as long as a test.
+package pki
 
 import (
 	"crypto/ecdsa"
@@ -16,16 +17,19 @@ import (
 	"time"
 )
 
-// An authority signs the stack's certificates. It lives as long as the stack.
-type authority struct {
-	file string // PEM
+// An Authority signs certificates, for two days.
+type Authority struct {
+	// File is its own certificate as PEM, Pool the same for clients.
+	File string
+	Pool *x509.CertPool
+
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
-	pool *x509.CertPool
 }
 
-func newAuthority(dir string) (*authority, error) {
-	a := &authority{file: filepath.Join(dir, "ca.pem"), pool: x509.NewCertPool()}
+// New makes an Authority that keeps its files in dir, its own as ca.pem.
+func New(dir string) (*Authority, error) {
+	a := &Authority{File: filepath.Join(dir, "ca.pem"), Pool: x509.NewCertPool()}
 	template := &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
 		Subject:               pkix.Name{CommonName: "pullgate test stack"},
@@ -37,25 +41,25 @@ func newAuthority(dir string) (*authority, error) {
 	}
 	var err error
 	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-		return nil, fmt.Errorf("making the stack's CA: %w", err)
+		return nil, fmt.Errorf("making a CA: %w", err)
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
 	if err != nil {
-		return nil, fmt.Errorf("making the stack's CA: %w", err)
+		return nil, fmt.Errorf("making a CA: %w", err)
 	}
 	if a.cert, err = x509.ParseCertificate(der); err != nil {
-		return nil, fmt.Errorf("making the stack's CA: %w", err)
+		return nil, fmt.Errorf("making a CA: %w", err)
 	}
-	a.pool.AddCert(a.cert)
-	if err := writePEM(a.file, 0o644, "CERTIFICATE", der); err != nil {
-		return nil, fmt.Errorf("making the stack's CA: %w", err)
+	a.Pool.AddCert(a.cert)
+	if err := writePEM(a.File, 0o644, "CERTIFICATE", der); err != nil {
+		return nil, fmt.Errorf("making a CA: %w", err)
 	}
 	return a, nil
 }
 
-// issue makes a certificate for names and addresses, as NAME.pem and NAME.key
-// in the CA's folder.
-func (a *authority) issue(name string, hosts ...string) (tls.Certificate, error) {
+// Issue makes a certificate for names and addresses, as NAME.pem and NAME.key
+// in the authority's folder.
+func (a *Authority) Issue(name string, hosts ...string) (tls.Certificate, error) {
 	fail := func(err error) (tls.Certificate, error) {
 		return tls.Certificate{}, fmt.Errorf("making the certificate %s: %w", name, err)
 	}
@@ -90,7 +94,7 @@ func (a *authority) issue(name string, hosts ...string) (tls.Certificate, error)
 	if err != nil {
 		return fail(err)
 	}
-	base := filepath.Join(filepath.Dir(a.file), name)
+	base := filepath.Join(filepath.Dir(a.File), name)
 	if err := writePEM(base+".pem", 0o644, "CERTIFICATE", der); err != nil {
 		return fail(err)
 	}

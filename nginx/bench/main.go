@@ -1,0 +1,93 @@
+// Command bench measures what the authorization costs, as ratios within one
+// run, and writes every figure into bench-results.json:
+//
+//	requests_ratio_bare  requests per second, nginx + authsvc to bare nginx
+//	requests_ratio_lua   the same, to the Lua design that authsvc replaces
+//	cpu_ratio_bare       CPU seconds per request, nginx + authsvc to bare nginx
+//	decision_ns          one decision of authsvc, credential cached, in ns
+//	decision_allocs      its allocations
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+)
+
+const resultsFile = "bench-results.json"
+
+// figures are measured numbers by name.
+type figures map[string]float64
+
+// parts are what can be measured alone, by name.
+var parts = map[string]func(context.Context, io.Writer) (figures, error){
+	"requests": measureRequests,
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, names []string, stdout io.Writer) error {
+	if len(names) == 0 {
+		names = slices.Sorted(maps.Keys(parts))
+	}
+	all := figures{}
+	for _, name := range names {
+		measure, ok := parts[name]
+		if !ok {
+			return fmt.Errorf("unknown part %q; known are: %s", name, strings.Join(slices.Sorted(maps.Keys(parts)), ", "))
+		}
+		measured, err := measure(ctx, stdout)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		maps.Copy(all, measured)
+	}
+	if err := show(stdout, all); err != nil {
+		return err
+	}
+	return save(all)
+}
+
+func show(stdout io.Writer, all figures) error {
+	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "\nFIGURE\tVALUE")
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		fmt.Fprintf(w, "%s\t%.4g\n", name, all[name])
+	}
+	return w.Flush()
+}
+
+// save writes the figures, and keeps those of the parts that did not run.
+func save(measured figures) error {
+	all := figures{}
+	switch old, err := os.ReadFile(resultsFile); {
+	case err == nil:
+		if err := json.Unmarshal(old, &all); err != nil {
+			return fmt.Errorf("%s holds no figures: %w; remove it", resultsFile, err)
+		}
+	case !os.IsNotExist(err):
+		return err
+	}
+	maps.Copy(all, measured)
+	text, err := json.MarshalIndent(all, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(resultsFile, append(text, '\n'), 0o644)
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"text/tabwriter"
+)
+
+const (
+	rounds      = 3
+	seconds     = 3 // of one measurement
+	connections = 32
+)
+
+// A way is one of the configurations that are compared.
+type way struct {
+	name string
+	port int
+	// processes are those that do the work, but for the registry and the
+	// vendor's API.
+	processes []*process
+
+	requests   float64 // a second, the best of the rounds
+	cpuSeconds float64 // per 1,000 requests, the best of the rounds
+}
+
+// measureRequests loads the three ways in turn, several times, so that what
+// else the machine does falls on all of them.
+func measureRequests(ctx context.Context, stdout io.Writer) (figures, error) {
+	fmt.Fprintf(stdout, "requests: %d rounds of %d s with %d connections for each of three ways\n", rounds, seconds, connections)
+	r, err := newRig(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer r.close()
+
+	ways := []*way{
+		{name: "bare nginx", port: r.Bare, processes: []*process{r.nginx}},
+		{name: "nginx + authsvc", port: r.Authsvc, processes: []*process{r.nginx, r.authsvc}},
+		{name: "nginx Lua", port: r.Lua, processes: []*process{r.nginx}},
+	}
+	for range rounds {
+		for _, w := range ways {
+			if err := w.measure(ctx, r.script()); err != nil {
+				return nil, fmt.Errorf("%s: %w\n%s", w.name, err, r.logs())
+			}
+		}
+	}
+	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "\nWAY\tREQUESTS/S\tCPU s / 1,000 REQUESTS")
+	for _, way := range ways {
+		fmt.Fprintf(w, "%s\t%.0f\t%.4f\n", way.name, way.requests, way.cpuSeconds)
+	}
+	if err := w.Flush(); err != nil {
+		return nil, err
+	}
+	bare, authsvc, lua := ways[0], ways[1], ways[2]
+	decision, err := benchmarkDecision(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return figures{
+		"requests_ratio_bare": authsvc.requests / bare.requests,
+		"requests_ratio_lua":  authsvc.requests / lua.requests,
+		"cpu_ratio_bare":      authsvc.cpuSeconds / bare.cpuSeconds,
+		"decision_ns":         decision.nanoseconds,
+		"decision_allocs":     decision.allocations,
+	}, nil
+}
+
+var (
+	wrkRequests = regexp.MustCompile(`(\d+) requests in`)
+	wrkRate     = regexp.MustCompile(`Requests/sec:\s+([\d.]+)`)
+	wrkErrors   = regexp.MustCompile(`(?m)^\s*(Non-2xx.*|Socket errors.*)$`)
+)
+
+// measure loads the way once, as script tells wrk. One answer that is not 2xx spoils it.
+func (w *way) measure(ctx context.Context, script string) error {
+	before, err := cpuSeconds(w.processes)
+	if err != nil {
+		return err
+	}
+	wrk := exec.CommandContext(ctx, "wrk", "-t1", fmt.Sprintf("-c%d", connections), fmt.Sprintf("-d%ds", seconds),
+		"-s", script, fmt.Sprintf("http://127.0.0.1:%d/v2/acme/appliance/manifests/1.4", w.port))
+	out, err := wrk.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("wrk: %w: %s", err, out)
+	}
+	after, err := cpuSeconds(w.processes)
+	if err != nil {
+		return err
+	}
+	if errors := wrkErrors.Find(out); errors != nil {
+		return fmt.Errorf("wrk: %s", errors)
+	}
+	rate, err := number(wrkRate, out)
+	if err != nil {
+		return err
+	}
+	count, err := number(wrkRequests, out)
+	if err != nil {
+		return err
+	}
+	w.requests = max(w.requests, rate)
+	if cost := (after - before) / count * 1000; w.cpuSeconds == 0 || cost < w.cpuSeconds {
+		w.cpuSeconds = cost
+	}
+	return nil
+}
+
+func number(pattern *regexp.Regexp, text []byte) (float64, error) {
+	match := pattern.FindSubmatch(text)
+	if match == nil {
+		return 0, fmt.Errorf("expected %s, found:\n%s", pattern, text)
+	}
+	return strconv.ParseFloat(string(match[1]), 64)
+}
+
+func (r *rig) authorization() string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte("ann@example.com:"+r.Secret))
+}
+
+type decisionCost struct{ nanoseconds, allocations float64 }
+
+var benchmarkLine = regexp.MustCompile(`BenchmarkDecision\S*\s+\d+\s+([\d.]+) ns/op\s+\d+ B/op\s+(\d+) allocs/op`)
+
+// benchmarkDecision runs the Go benchmark of a decision.
+func benchmarkDecision(ctx context.Context) (decisionCost, error) {
+	out, err := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkDecision$", "-benchmem", "./authsvc/server").CombinedOutput()
+	if err != nil {
+		return decisionCost{}, fmt.Errorf("go test -bench: %w: %s", err, out)
+	}
+	match := benchmarkLine.FindSubmatch(out)
+	if match == nil {
+		return decisionCost{}, fmt.Errorf("expected a line of BenchmarkDecision, found:\n%s", out)
+	}
+	ns, err := strconv.ParseFloat(string(match[1]), 64)
+	if err != nil {
+		return decisionCost{}, err
+	}
+	allocs, err := strconv.ParseFloat(string(match[2]), 64)
+	return decisionCost{nanoseconds: ns, allocations: allocs}, err
+}

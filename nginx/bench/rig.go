@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"embed"
+	"encoding/base64"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/pullgate/pullgate/nginx/stack/pki"
+	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
+)
+
+// tokenBytes is the size of the registry's token that was seen most often.
+const tokenBytes = 2368
+
+//go:embed nginx.conf.tmpl backends.conf.tmpl access.lua
+var files embed.FS
+
+// A rig is the three ways and what stands behind them, on loopback. Its
+// exported fields are what the templates show.
+type rig struct {
+	Dir                        string
+	Root                       bool
+	Host                       string
+	Bare, Authsvc, Lua, Vendor int
+	Token, Secret, Manifest    string
+
+	nginx, authsvc, backends *process
+}
+
+// newRig starts everything, and returns when all three ways answer.
+func newRig(ctx context.Context) (r *rig, err error) {
+	dir, err := os.MkdirTemp("", "bench-")
+	if err != nil {
+		return nil, err
+	}
+	r = &rig{
+		Dir: dir, Root: os.Geteuid() == 0, Host: "123456789012.dkr.ecr.eu-central-1.amazonaws.com",
+		Token:    base64.StdEncoding.EncodeToString([]byte("AWS:" + strings.Repeat(rand.Text(), 100)[:tokenBytes*3/4-4])),
+		Secret:   rand.Text(),
+		Manifest: strings.Repeat("m", 1024),
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%w\n%s", err, r.logs())
+			r.close()
+		}
+	}()
+	for _, port := range []*int{&r.Bare, &r.Authsvc, &r.Lua, &r.Vendor} {
+		if *port, err = freePort(); err != nil {
+			return r, err
+		}
+	}
+	for _, prepare := range []func(context.Context) error{r.writeFiles, r.writeCertificates, r.startBackends, r.startAuthsvc, r.startNginx, r.waitFor} {
+		if err := prepare(ctx); err != nil {
+			return r, err
+		}
+	}
+	return r, nil
+}
+
+func (r *rig) close() {
+	for _, p := range []*process{r.nginx, r.authsvc, r.backends} {
+		if p != nil {
+			p.stop()
+		}
+	}
+	_ = os.RemoveAll(r.Dir)
+}
+
+// logs are what the processes said, for an error.
+func (r *rig) logs() string {
+	var b strings.Builder
+	for _, p := range []*process{r.nginx, r.authsvc, r.backends} {
+		if p != nil {
+			b.Write(p.output.Bytes())
+		}
+	}
+	for _, name := range []string{"nginx-error.log", "backends-error.log"} {
+		text, _ := os.ReadFile(filepath.Join(r.Dir, name))
+		b.Write(text[:min(len(text), 2000)])
+	}
+	return b.String()
+}
+
+func (r *rig) writeFiles(context.Context) error {
+	templates, err := template.ParseFS(files, "*.tmpl")
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"nginx.conf", "backends.conf"} {
+		file, err := os.OpenFile(filepath.Join(r.Dir, name), os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		if err := templates.ExecuteTemplate(file, name+".tmpl", r); err != nil {
+			return err
+		}
+		if err := file.Close(); err != nil {
+			return err
+		}
+	}
+	lua, err := files.ReadFile("access.lua")
+	if err != nil {
+		return err
+	}
+	for name, text := range map[string]string{
+		"access.lua": strings.ReplaceAll(string(lua), "@DIR@", r.Dir),
+		"token":      r.Token,
+		"wrk.lua":    fmt.Sprintf("wrk.headers[\"Authorization\"] = %q\n", r.authorization()),
+	} {
+		if err := os.WriteFile(filepath.Join(r.Dir, name), []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	if err := os.CopyFS(filepath.Join(r.Dir, "registry"), os.DirFS("nginx/registry")); err != nil {
+		return fmt.Errorf("%w; bench runs at the root of the repository", err)
+	}
+	return r.writeSettings()
+}
+
+// script gives wrk the credential, where no other user can read it.
+func (r *rig) script() string { return filepath.Join(r.Dir, "wrk.lua") }
+
+func (r *rig) writeCertificates(context.Context) error {
+	authority, err := pki.New(r.Dir)
+	if err != nil {
+		return err
+	}
+	_, err = authority.Issue("registry", r.Host)
+	return err
+}
+
+// writeSettings sets what differs in the includes' settings.
+func (r *rig) writeSettings() error {
+	for _, change := range []struct{ file, from, to string }{
+		{"authsvc.conf", "/run/authsvc/authsvc.sock", filepath.Join(r.Dir, "authsvc.sock")},
+		{"upstream.conf", "/etc/ssl/certs/ca-certificates.crt", filepath.Join(r.Dir, "ca.pem")},
+	} {
+		path := filepath.Join(r.Dir, "registry", "settings", change.file)
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if !strings.Contains(string(text), change.from) {
+			return fmt.Errorf("nginx/registry/settings/%s: expected %s in it, found none", change.file, change.from)
+		}
+		if err := os.WriteFile(path, []byte(strings.ReplaceAll(string(text), change.from, change.to)), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *rig) startBackends(ctx context.Context) (err error) {
+	r.backends, err = start(ctx, r.Dir, "nginx", "-p", r.Dir, "-c", filepath.Join(r.Dir, "backends.conf"), "-e", "stderr")
+	return err
+}
+
+func (r *rig) startNginx(ctx context.Context) (err error) {
+	r.nginx, err = start(ctx, r.Dir, "nginx", "-p", r.Dir, "-c", filepath.Join(r.Dir, "nginx.conf"), "-e", "stderr")
+	return err
+}
+
+func (r *rig) startAuthsvc(ctx context.Context) error {
+	binary := filepath.Join(r.Dir, "authsvc")
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "./authsvc").CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w: %s", err, out)
+	}
+	file := filepath.Join(r.Dir, "main.json")
+	token := tokenfile.Token{Host: r.Host, Value: tokenfile.NewValue(r.Token), FetchedAt: time.Now(), ExpiresAt: time.Now().Add(12 * time.Hour)}
+	if err := tokenfile.Write(file, token); err != nil {
+		return err
+	}
+	p, err := start(ctx, r.Dir, "sh", "-c", `exec "$0" "$@" >authsvc.log`, binary,
+		"--listen.address", "unix:"+filepath.Join(r.Dir, "authsvc.sock"),
+		"--private.address", "unix:"+filepath.Join(r.Dir, "private.sock"),
+		"--upstream.token_file", file, "--upstream.refresh_socket", "",
+		"--kloudless.url", fmt.Sprintf("http://127.0.0.1:%d/", r.Vendor))
+	r.authsvc = p
+	return err
+}
+
+// waitFor waits until each way answers 200.
+func (r *rig) waitFor(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	for _, port := range []int{r.Bare, r.Authsvc, r.Lua} {
+		for {
+			status, err := r.get(ctx, port)
+			if err == nil && status == http.StatusOK {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("waiting for port %d: expected status 200, found %d (%v)", port, status, err)
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+	}
+	return nil
+}
+
+func (r *rig) get(ctx context.Context, port int) (int, error) {
+	url := fmt.Sprintf("http://127.0.0.1:%d/v2/acme/appliance/manifests/1.4", port)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, err
+	}
+	request.Header.Set("Authorization", r.authorization())
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	return response.StatusCode, response.Body.Close()
+}
+
+func freePort() (int, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	return listener.Addr().(*net.TCPAddr).Port, listener.Close()
+}
