@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/pullgate/pullgate/authsvc/registry"
 )
@@ -36,7 +37,10 @@ func (s *Server) record(q question, a answer) {
 	if !s.logger.Enabled(ctx, level) {
 		return
 	}
-	attributes := [...]slog.Attr{
+	// By the handler itself: the logger would look up this line of the source
+	// for every decision.
+	line := slog.NewRecord(time.Now(), level, "decision", 0)
+	line.AddAttrs(
 		slog.String("request_id", q.requestID),
 		slog.String("client", q.realIP),
 		slog.String("subject", headerText(a.subject)),
@@ -48,8 +52,8 @@ func (s *Server) record(q question, a answer) {
 		slog.String("cache", string(a.cache)),
 		slog.Float64("duration_ms", float64(a.duration.Microseconds())/1000),
 		slog.String("reason", a.reason()),
-	}
-	s.logger.LogAttrs(ctx, level, "decision", attributes[:]...)
+	)
+	_ = s.logger.Handler().Handle(ctx, line) // there is nobody to tell
 }
 
 // reason is the operator's sentence: the cause where there is one that the

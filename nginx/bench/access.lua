@@ -13,7 +13,7 @@ local function registry_token()
     if cached then
         return cached
     end
-    local file = io.open("@DIR@/token")
+    local file = io.open("@DIR@/ecr-token")
     if not file then
         return nil
     end

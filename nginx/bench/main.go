@@ -1,7 +1,8 @@
 // Command bench measures what the authorization costs, as ratios within one
 // run, and writes every figure into bench-results.json:
 //
-//	requests_ratio_bare  requests per second, nginx + authsvc to bare nginx
+//	requests_ratio_bare  requests per second, nginx + authsvc to bare nginx;
+//	                     this and the next two: median of the rounds
 //	requests_ratio_lua   the same, to the Lua design that authsvc replaces
 //	cpu_ratio_bare       CPU seconds per request, nginx + authsvc to bare nginx
 //	decision_ns          one decision of authsvc, credential cached, in ns

@@ -7,13 +7,14 @@ import (
 	"io"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"text/tabwriter"
 )
 
 const (
-	rounds      = 3
-	seconds     = 3 // of one measurement
+	rounds      = 5
+	seconds     = 2 // of one measurement
 	connections = 32
 )
 
@@ -25,8 +26,8 @@ type way struct {
 	// vendor's API.
 	processes []*process
 
-	requests   float64 // a second, the best of the rounds
-	cpuSeconds float64 // per 1,000 requests, the best of the rounds
+	// Of each round: requests a second, and CPU seconds per 1,000 requests.
+	requests, cpuSeconds []float64
 }
 
 // measureRequests loads the three ways in turn, several times, so that what
@@ -54,7 +55,7 @@ func measureRequests(ctx context.Context, stdout io.Writer) (figures, error) {
 	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\nWAY\tREQUESTS/S\tCPU s / 1,000 REQUESTS")
 	for _, way := range ways {
-		fmt.Fprintf(w, "%s\t%.0f\t%.4f\n", way.name, way.requests, way.cpuSeconds)
+		fmt.Fprintf(w, "%s\t%.0f\t%.4f\n", way.name, median(way.requests), median(way.cpuSeconds))
 	}
 	if err := w.Flush(); err != nil {
 		return nil, err
@@ -65,9 +66,9 @@ func measureRequests(ctx context.Context, stdout io.Writer) (figures, error) {
 		return nil, err
 	}
 	return figures{
-		"requests_ratio_bare": authsvc.requests / bare.requests,
-		"requests_ratio_lua":  authsvc.requests / lua.requests,
-		"cpu_ratio_bare":      authsvc.cpuSeconds / bare.cpuSeconds,
+		"requests_ratio_bare": ratio(authsvc.requests, bare.requests),
+		"requests_ratio_lua":  ratio(authsvc.requests, lua.requests),
+		"cpu_ratio_bare":      ratio(authsvc.cpuSeconds, bare.cpuSeconds),
 		"decision_ns":         decision.nanoseconds,
 		"decision_allocs":     decision.allocations,
 	}, nil
@@ -106,11 +107,24 @@ func (w *way) measure(ctx context.Context, script string) error {
 	if err != nil {
 		return err
 	}
-	w.requests = max(w.requests, rate)
-	if cost := (after - before) / count * 1000; w.cpuSeconds == 0 || cost < w.cpuSeconds {
-		w.cpuSeconds = cost
-	}
+	w.requests = append(w.requests, rate)
+	w.cpuSeconds = append(w.cpuSeconds, (after-before)/count*1000)
 	return nil
+}
+
+// ratio is the median of the rounds' ratios, since what is measured one after
+// the other is disturbed alike.
+func ratio(of, to []float64) float64 {
+	var ratios []float64
+	for i := range of {
+		ratios = append(ratios, of[i]/to[i])
+	}
+	return median(ratios)
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
 }
 
 func number(pattern *regexp.Regexp, text []byte) (float64, error) {

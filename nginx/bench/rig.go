@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"embed"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/pullgate/pullgate/nginx/stack/pki"
+	"github.com/pullgate/pullgate/nginx/stack/vendorapi"
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
@@ -33,6 +35,7 @@ type rig struct {
 	Host                       string
 	Bare, Authsvc, Lua, Vendor int
 	Token, Secret, Manifest    string
+	Licenses                   string // the vendor's API's answer
 
 	nginx, authsvc, backends *process
 }
@@ -48,6 +51,9 @@ func newRig(ctx context.Context) (r *rig, err error) {
 		Token:    base64.StdEncoding.EncodeToString([]byte("AWS:" + strings.Repeat(rand.Text(), 100)[:tokenBytes*3/4-4])),
 		Secret:   rand.Text(),
 		Manifest: strings.Repeat("m", 1024),
+	}
+	if r.Licenses, err = licenses(); err != nil {
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -66,6 +72,23 @@ func newRig(ctx context.Context) (r *rig, err error) {
 		}
 	}
 	return r, nil
+}
+
+// licenses is the vendor's API's answer for a customer with three products, of
+// which the last is the one that is pulled.
+func licenses() (string, error) {
+	var objects []vendorapi.License
+	for i, product := range []string{"gateway", "console", "appliance"} {
+		objects = append(objects, vendorapi.License{
+			ID: fmt.Sprintf("lic_%d", i+1), Expiration: time.Now().AddDate(1, 0, 0),
+			Releases: []vendorapi.Release{
+				{Repository: "acme/" + product, Tags: []string{"1.*", "2.*"}},
+				{Repository: "acme/" + product + "-tools", Tags: []string{"*"}},
+			},
+		})
+	}
+	body, err := json.Marshal(map[string]any{"type": "object_list", "api": "meta", "page": 1, "count": len(objects), "objects": objects})
+	return string(body), err
 }
 
 func (r *rig) close() {
@@ -115,7 +138,7 @@ func (r *rig) writeFiles(context.Context) error {
 	}
 	for name, text := range map[string]string{
 		"access.lua": strings.ReplaceAll(string(lua), "@DIR@", r.Dir),
-		"token":      r.Token,
+		"ecr-token":  r.Token,
 		"wrk.lua":    fmt.Sprintf("wrk.headers[\"Authorization\"] = %q\n", r.authorization()),
 	} {
 		if err := os.WriteFile(filepath.Join(r.Dir, name), []byte(text), 0o600); err != nil {
@@ -136,7 +159,10 @@ func (r *rig) writeCertificates(context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = authority.Issue("registry", r.Host)
+	if _, err := authority.Issue("registry", r.Host); err != nil {
+		return err
+	}
+	_, err = authority.Issue("vendor", "api.kloudless.com", "127.0.0.1")
 	return err
 }
 
@@ -176,7 +202,11 @@ func (r *rig) startAuthsvc(ctx context.Context) error {
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "./authsvc").CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w: %s", err, out)
 	}
-	file := filepath.Join(r.Dir, "main.json")
+	// A folder of its own: authsvc watches it, and its log is in the other.
+	file := filepath.Join(r.Dir, "token", "main.json")
+	if err := os.Mkdir(filepath.Dir(file), 0o700); err != nil {
+		return err
+	}
 	token := tokenfile.Token{Host: r.Host, Value: tokenfile.NewValue(r.Token), FetchedAt: time.Now(), ExpiresAt: time.Now().Add(12 * time.Hour)}
 	if err := tokenfile.Write(file, token); err != nil {
 		return err
@@ -185,7 +215,8 @@ func (r *rig) startAuthsvc(ctx context.Context) error {
 		"--listen.address", "unix:"+filepath.Join(r.Dir, "authsvc.sock"),
 		"--private.address", "unix:"+filepath.Join(r.Dir, "private.sock"),
 		"--upstream.token_file", file, "--upstream.refresh_socket", "",
-		"--kloudless.url", fmt.Sprintf("http://127.0.0.1:%d/", r.Vendor))
+		"--kloudless.url", fmt.Sprintf("https://127.0.0.1:%d/", r.Vendor),
+		"--kloudless.ca_file", filepath.Join(r.Dir, "ca.pem"))
 	r.authsvc = p
 	return err
 }
