@@ -18,7 +18,7 @@ INSTALL := nginx/stack/install.sh
 
 .PHONY: help
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## docker login and pull through the whole system; DEMO=once ends by itself
@@ -44,7 +44,7 @@ lint: tools ## golangci-lint, gofmt, shellcheck, tidy modules
 
 .PHONY: unit
 unit: tools ## unit tests, with the race detector; fuzz targets run their seeds
-	go test -race ./authsvc/... ./tokenrefresher/... ./nginx/stack/...
+	go test -race ./authsvc/... ./tokenrefresher/... ./nginx/stack/... ./nginx/demo/... ./nginx/bench/...
 
 .PHONY: e2e
 e2e: tools ## the real nginx, registry and clients; RUN=TestName for one

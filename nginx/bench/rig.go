@@ -227,13 +227,13 @@ func (r *rig) waitFor(ctx context.Context) error {
 	defer cancel()
 	for _, port := range []int{r.Bare, r.Authsvc, r.Lua} {
 		for {
-			status, err := r.get(ctx, port)
-			if err == nil && status == http.StatusOK {
+			err := r.get(ctx, port)
+			if err == nil {
 				break
 			}
 			select {
 			case <-ctx.Done():
-				return fmt.Errorf("waiting for port %d: expected status 200, found %d (%v)", port, status, err)
+				return fmt.Errorf("waiting for port %d: %w", port, err)
 			case <-time.After(50 * time.Millisecond):
 			}
 		}
@@ -241,18 +241,25 @@ func (r *rig) waitFor(ctx context.Context) error {
 	return nil
 }
 
-func (r *rig) get(ctx context.Context, port int) (int, error) {
+// get asks for the manifest, and wants a 200.
+func (r *rig) get(ctx context.Context, port int) error {
 	url := fmt.Sprintf("http://127.0.0.1:%d/v2/acme/appliance/manifests/1.4", port)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	request.Header.Set("Authorization", r.authorization())
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	return response.StatusCode, response.Body.Close()
+	if err := response.Body.Close(); err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("expected status 200, found %d", response.StatusCode)
+	}
+	return nil
 }
 
 func freePort() (int, error) {
