@@ -12,7 +12,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 
 # A Go that install.sh has put there is found even if the shell does not know it.
 export PATH := $(BIN):$(PATH):/usr/local/go/bin:$(BUILD)/go/bin
-export CGO_ENABLED ?= 1
+export CGO_ENABLED := 0
 
 INSTALL := nginx/stack/install.sh
 
@@ -27,7 +27,7 @@ demo: ## docker login and pull through the whole system; DEMO=once ends by itsel
 
 .PHONY: build
 build: ## the two programs, static, into .build/bin
-	@CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./authsvc ./tokenrefresher
+	@go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./authsvc ./tokenrefresher
 
 .PHONY: test
 test: tools lint unit e2e ## everything that CI checks
@@ -44,7 +44,7 @@ lint: tools ## golangci-lint, gofmt, shellcheck, tidy modules
 
 .PHONY: unit
 unit: tools ## unit tests, with the race detector; fuzz targets run their seeds
-	go test -race ./authsvc/... ./tokenrefresher/... ./nginx/stack/... ./nginx/demo/... ./nginx/bench/...
+	CGO_ENABLED=1 go test -race ./authsvc/... ./tokenrefresher/... ./nginx/stack/... ./nginx/demo/... ./nginx/bench/...
 
 .PHONY: e2e
 e2e: tools ## the real nginx, registry and clients; RUN=TestName for one

@@ -25,6 +25,8 @@ func start(ctx context.Context, dir, name string, args ...string) (*process, err
 	p := &process{cmd: exec.CommandContext(ctx, name, args...)}
 	p.cmd.Dir = dir
 	p.cmd.Stderr = &p.output
+	// nginx's master ends its workers, if it is asked to.
+	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w; `nginx/stack/install.sh bench` installs what is missing", name, err)
