@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -176,6 +177,9 @@ func (e *Engine) Close() error {
 		e.starter.close()
 		e.starter = nil
 	}
+	// dockerd mounts its folder on itself where / is not shared, and does not
+	// always take that back.
+	_ = syscall.Unmount(filepath.Join(e.dir, "data"), syscall.MNT_DETACH)
 	errs = append(errs, os.RemoveAll(e.dir))
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("closing the Docker Engine: %w", err)
