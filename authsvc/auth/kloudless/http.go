@@ -43,6 +43,16 @@ func parseBase(text string) (*url.URL, error) {
 	return base, nil
 }
 
+// below resolves a path below base. One that leads to another host would take
+// the customers' tokens there.
+func below(base *url.URL, path string) (*url.URL, error) {
+	u, err := base.Parse(path)
+	if err != nil || u.Scheme != base.Scheme || u.Host != base.Host || u.User != nil || !strings.HasPrefix(u.Path, base.Path) {
+		return nil, fmt.Errorf("expected a path below %s such as meta/licenses, found %q", base, path)
+	}
+	return u, nil
+}
+
 func newHTTPClient(caFile string) (*http.Client, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if caFile != "" {
@@ -72,10 +82,10 @@ func newHTTPClient(caFile string) (*http.Client, error) {
 	}, nil
 }
 
-func (c *Client) pageURL(page int) *url.URL {
+func (c *Client) pageURL(page string) *url.URL {
 	u := *c.licenses
 	query := u.Query()
-	query.Set("page", strconv.Itoa(page))
+	query.Set("page", page)
 	query.Set("page_size", strconv.Itoa(c.pageSize))
 	u.RawQuery = query.Encode()
 	return &u
@@ -127,11 +137,17 @@ func outcome(status int, err error) string {
 // A list is a page of the API's objects.
 type list struct {
 	objects []any
-	more    bool
+	// next is the page to ask for after this one; empty at the end.
+	next string
 }
 
-// decodeList reads {"objects": […], "next_page": …}.
-func decodeList(body []byte) (list, error) {
+// decodeList reads a page, the number'th, of size objects at most.
+//
+// The API answers {"objects": […]} and either "next_page", which is what to ask
+// for next, or "page", the page's own number. In the second form a page that is
+// not full is the last; a full one may be the last too, and then the next is a
+// 404.
+func decodeList(body []byte, number, size int) (list, error) {
 	value, err := decode(body)
 	if err != nil {
 		return list{}, err
@@ -141,8 +157,21 @@ func decodeList(body []byte) (list, error) {
 	if !ok {
 		return list{}, errors.New(`expected a list with the key "objects", found none`)
 	}
-	next, has := object["next_page"]
-	return list{objects: objects, more: has && next != nil}, nil
+	following := strconv.Itoa(number + 1)
+	switch next := object["next_page"].(type) {
+	case nil:
+		_, said := object["next_page"]
+		if _, numbered := object["page"]; said || !numbered || len(objects) < size {
+			following = ""
+		}
+	case float64:
+		following = strconv.FormatFloat(next, 'f', -1, 64)
+	case string:
+		following = next
+	default:
+		return list{}, errors.New(`expected a number, text or null for "next_page", found something else`)
+	}
+	return list{objects: objects, next: following}, nil
 }
 
 // decode reads one JSON value and nothing behind it. Its errors do not quote

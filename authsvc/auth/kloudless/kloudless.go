@@ -94,7 +94,7 @@ func New(c Config) (*Client, error) {
 	if client.http, err = newHTTPClient(c.CAFile); err != nil {
 		return nil, fmt.Errorf("ca_file: %w", err)
 	}
-	if client.licenses, err = base.Parse(c.LicensesPath); err != nil {
+	if client.licenses, err = below(base, c.LicensesPath); err != nil {
 		return nil, fmt.Errorf("licenses_path: %w", err)
 	}
 	if client.grantsOf, err = compile(c.Grants); err != nil {
@@ -103,7 +103,7 @@ func New(c Config) (*Client, error) {
 	if !c.Account.VerifyEmail {
 		return client, nil
 	}
-	if client.account, err = base.Parse(c.Account.Path); err != nil {
+	if client.account, err = below(base, c.Account.Path); err != nil {
 		return nil, fmt.Errorf("account.path: %w", err)
 	}
 	if client.emailOf, err = compile(c.Account.Email); err != nil {
@@ -162,8 +162,9 @@ func (c *Client) email(ctx context.Context, token credential.Secret) (email stri
 
 // grants asks for all pages of licenses.
 func (c *Client) grants(ctx context.Context, token credential.Secret) (grants []auth.Grant, refused bool, err error) {
+	next := "1"
 	for page := 1; page <= c.maxPages; page++ {
-		body, status, err := c.get(ctx, c.pageURL(page), token)
+		body, status, err := c.get(ctx, c.pageURL(next), token)
 		switch {
 		case err != nil:
 			return nil, false, err
@@ -174,14 +175,14 @@ func (c *Client) grants(ctx context.Context, token credential.Secret) (grants []
 		case status != http.StatusOK:
 			return nil, false, unexpected(status)
 		}
-		list, err := decodeList(body)
+		list, err := decodeList(body, page, c.pageSize)
 		if err != nil {
 			return nil, false, fmt.Errorf("page %d: %w", page, err)
 		}
 		if grants, err = c.appendGrants(ctx, grants, list.objects); err != nil {
 			return nil, false, fmt.Errorf("page %d: %w", page, err)
 		}
-		if !list.more {
+		if next = list.next; next == "" {
 			return grants, false, nil
 		}
 	}
