@@ -1,0 +1,240 @@
+package e2e_test
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"github.com/pullgate/pullgate/nginx/stack"
+)
+
+// protocols are those in which clients come.
+var protocols = []string{"HTTP/1.0", "HTTP/1.1", "HTTP/2"}
+
+// A request is sent as it stands here, byte for byte in HTTP/1.
+type request struct {
+	proto  string // of protocols; HTTP/1.1 if empty
+	method string // GET if empty
+	uri    string
+	header []string // "Name: value"
+	body   string
+	// user and password, if not those of the usual customer; anonymous for
+	// none.
+	user, password string
+	anonymous      bool
+}
+
+// An answer has been read to its end.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func basic(user, password string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
+}
+
+// lines are the request's header, with the credential.
+func (r request) lines() []string {
+	lines := slices.Clone(r.header)
+	switch {
+	case r.anonymous:
+	case r.user != "":
+		lines = append(lines, "Authorization: "+basic(r.user, r.password))
+	default:
+		lines = append(lines, "Authorization: "+basic(email, secret))
+	}
+	return lines
+}
+
+// get asks for uri as the usual customer does.
+func get(t *testing.T, s *stack.Stack, uri string) answer {
+	t.Helper()
+	return send(t, s, request{uri: uri})
+}
+
+// send sends one request on a connection of its own.
+func send(t *testing.T, s *stack.Stack, r request) answer {
+	t.Helper()
+	if r.method == "" {
+		r.method = http.MethodGet
+	}
+	var a answer
+	var err error
+	if r.proto == "HTTP/2" {
+		a, err = sendHTTP2(t, s, r)
+	} else {
+		a, err = sendHTTP1(s, r)
+	}
+	if err != nil {
+		t.Fatalf("%s %s %s: %v", r.proto, r.method, r.uri, err)
+	}
+	return a
+}
+
+func sendHTTP1(s *stack.Stack, r request) (answer, error) {
+	if r.proto == "" {
+		r.proto = "HTTP/1.1"
+	}
+	conn, err := net.DialTimeout("tcp", s.Host, 5*time.Second)
+	if err != nil {
+		return answer{}, err
+	}
+	defer conn.Close() //nolint:errcheck // the answer is read
+	if err := conn.SetDeadline(time.Now().Add(60 * time.Second)); err != nil {
+		return answer{}, err
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%s %s %s\r\n", r.method, r.uri, r.proto)
+	lines := r.lines()
+	if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "Host:") }) {
+		lines = append(lines, "Host: "+s.Host)
+	}
+	if r.body != "" {
+		lines = append(lines, "Content-Length: "+strconv.Itoa(len(r.body)))
+	}
+	for _, line := range append(lines, "Connection: close") {
+		b.WriteString(line + "\r\n")
+	}
+	b.WriteString("\r\n")
+	// The body goes by itself, since the answer may come before its end.
+	if _, err := conn.Write(b.Bytes()); err != nil {
+		return answer{}, err
+	}
+	go func() { _, _ = io.WriteString(conn, r.body) }()
+	response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: r.method})
+	if err != nil {
+		return answer{}, err
+	}
+	return read(response)
+}
+
+func sendHTTP2(t *testing.T, s *stack.Stack, r request) (answer, error) {
+	transport := &http2.Transport{TLSClientConfig: &tls.Config{RootCAs: s.CA(), MinVersion: tls.VersionTLS12}, DisableCompression: true}
+	defer transport.CloseIdleConnections()
+	httpRequest, err := http.NewRequestWithContext(t.Context(), r.method, s.TLSURL+"/", strings.NewReader(r.body))
+	if err != nil {
+		return answer{}, err
+	}
+	if r.body == "" {
+		httpRequest.Body, httpRequest.ContentLength = nil, 0
+	}
+	httpRequest.URL.Opaque = r.uri
+	for _, line := range r.lines() {
+		name, value, _ := strings.Cut(line, ": ")
+		httpRequest.Header.Add(name, value)
+	}
+	response, err := transport.RoundTrip(httpRequest)
+	if err != nil {
+		return answer{}, err
+	}
+	return read(response)
+}
+
+func read(response *http.Response) (answer, error) {
+	defer response.Body.Close() //nolint:errcheck // read to its end
+	body, err := io.ReadAll(response.Body)
+	return answer{response.StatusCode, response.Header, string(body)}, err
+}
+
+// registryError reads the body, strictly, as the Distribution API's error.
+func registryError(body string) (code, message string, err error) {
+	var object struct {
+		Errors []struct {
+			Code    string  `json:"code"`
+			Message string  `json:"message"`
+			Detail  *string `json:"detail"`
+		} `json:"errors"`
+	}
+	decoder := json.NewDecoder(strings.NewReader(body))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&object); err != nil {
+		return "", "", fmt.Errorf("the body is not the registry's JSON: %w: %.200q", err, body)
+	}
+	if len(object.Errors) != 1 || object.Errors[0].Code == "" || object.Errors[0].Message == "" {
+		return "", "", fmt.Errorf("expected one error with a code and a message, found %.200q", body)
+	}
+	return object.Errors[0].Code, object.Errors[0].Message, nil
+}
+
+// wantError checks an error as a client meets it: status, form and headers,
+// whatever made it.
+func wantError(t *testing.T, r request, a answer, status int, code string) {
+	t.Helper()
+	what := strings.TrimSpace(r.proto + " " + r.method + " " + r.uri)
+	if a.status != status {
+		t.Errorf("%s: status %d, want %d: %.300s", what, a.status, status, a.body)
+		return
+	}
+	if got := a.header.Values("Docker-Distribution-Api-Version"); len(got) != 1 || got[0] != "registry/2.0" {
+		t.Errorf("%s: %d has Docker-Distribution-Api-Version %q", what, status, got)
+	}
+	if got := a.header.Get("Content-Type"); got != "application/json" {
+		t.Errorf("%s: %d has Content-Type %q", what, status, got)
+	}
+	if r.method == http.MethodHead {
+		if a.body != "" {
+			t.Errorf("%s: %d has a body: %q", what, status, a.body)
+		}
+	} else if got, _, err := registryError(a.body); err != nil || got != code {
+		t.Errorf("%s: %d has code %s, want %s; %v", what, status, got, code, err)
+	}
+	challenges := a.header.Values("Www-Authenticate")
+	if want := status == http.StatusUnauthorized; want != (len(challenges) == 1 && strings.HasPrefix(challenges[0], `Basic realm="`)) || !want && len(challenges) > 0 {
+		t.Errorf("%s: %d has WWW-Authenticate %q", what, status, challenges)
+	}
+	retry := a.header.Values("Retry-After")
+	if want := status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable; want != (len(retry) == 1 && retry[0] != "") {
+		t.Errorf("%s: %d has Retry-After %q", what, status, retry)
+	}
+	wantNoLeak(t, what, a)
+}
+
+// wantNoLeak checks that nothing of what lies behind nginx is in an answer.
+func wantNoLeak(t *testing.T, what string, a answer) {
+	t.Helper()
+	for name, values := range a.header {
+		lower := strings.ToLower(name)
+		switch {
+		case strings.HasPrefix(lower, "x-amz"), strings.HasPrefix(lower, "x-ecr"), strings.HasPrefix(lower, "x-auth"),
+			strings.HasPrefix(lower, "x-registry"), strings.HasPrefix(lower, "x-upstream"):
+			t.Errorf("%s: %d shows %s: %q", what, a.status, name, values)
+		case lower == "server" && !slices.Equal(values, []string{"nginx"}):
+			t.Errorf("%s: %d shows Server %q", what, a.status, values)
+		}
+		for _, value := range values {
+			// The one place where a customer can read the account: the URL
+			// that S3 has signed, which cannot be changed.
+			if a.status == http.StatusTemporaryRedirect && name == "Location" && !strings.Contains(value, ".dkr.ecr.") {
+				continue
+			}
+			wantNoSecret(t, what+": header "+name, value)
+		}
+	}
+	if a.status >= 400 {
+		wantNoSecret(t, what+": body", a.body)
+	}
+}
+
+func wantNoSecret(t *testing.T, what, text string) {
+	t.Helper()
+	for _, secret := range []string{"123456789012", "arn:aws", "ecr.amazonaws.com", ".dkr.ecr.", "AmazonECR", "registry-pull", "aws ecr", "QVdTO"} {
+		if strings.Contains(text, secret) {
+			t.Errorf("%s holds %q: %.300q", what, secret, text)
+		}
+	}
+}
