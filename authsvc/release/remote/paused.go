@@ -1,0 +1,94 @@
+package remote
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+const (
+	// firstPause is how long nothing is asked of a registry that says it has
+	// too much to do and not for how long. It doubles each time.
+	firstPause = 500 * time.Millisecond
+	// maxPause bounds what a registry can ask for.
+	maxPause = 30 * time.Second
+	// maxAttempts is how often one request is sent.
+	maxAttempts = 3
+)
+
+// paused does as the registry says that answers 429 or 503: it sends nothing
+// until then, and then tries again. A request whose time would be up before
+// that fails at once.
+type paused struct {
+	next http.RoundTripper
+
+	mu    sync.Mutex
+	until time.Time
+	pause time.Duration // the next one, unless the registry says how long
+}
+
+func (p *paused) RoundTrip(r *http.Request) (*http.Response, error) {
+	for attempt := 1; ; attempt++ {
+		if err := p.wait(r.Context()); err != nil {
+			return nil, err
+		}
+		response, err := p.next.RoundTrip(r)
+		if err != nil {
+			return nil, err
+		}
+		if response.StatusCode != http.StatusTooManyRequests && response.StatusCode != http.StatusServiceUnavailable {
+			p.recovered()
+			return response, nil
+		}
+		p.busy(response.Header.Get("Retry-After"))
+		if attempt == maxAttempts {
+			return response, nil
+		}
+		drain(response)
+	}
+}
+
+// wait waits until the registry may be asked.
+func (p *paused) wait(ctx context.Context) error {
+	for {
+		p.mu.Lock()
+		left := time.Until(p.until)
+		p.mu.Unlock()
+		if left <= 0 {
+			return nil
+		}
+		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < left {
+			return fmt.Errorf("the registry asks for a pause of another %s", left.Round(time.Millisecond))
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(left):
+		}
+	}
+}
+
+// busy notes that the registry has asked for a pause.
+func (p *paused) busy(retryAfter string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pause := min(max(p.pause, firstPause), maxPause)
+	p.pause = 2 * pause
+	if seconds, err := strconv.ParseUint(retryAfter, 10, 32); err == nil {
+		pause = min(time.Duration(seconds)*time.Second, maxPause) //nolint:gosec // 32 bits of seconds
+	}
+	if until := time.Now().Add(pause); until.After(p.until) {
+		p.until = until
+	}
+}
+
+func (p *paused) recovered() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pause != 0 && !time.Now().Before(p.until) {
+		p.pause = 0
+	}
+}

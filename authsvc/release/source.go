@@ -1,0 +1,43 @@
+package release
+
+import (
+	"context"
+	"errors"
+)
+
+// A Source is the registry of which a Graph learns. The remote package asks a
+// real one.
+//
+// Its errors are outages, but for the three below: what a Source could not
+// find out must never look like something that is not there.
+type Source interface {
+	// Host names the registry. What is known of one is not believed of
+	// another, nor in a repository of the same name there.
+	Host() (string, error)
+	// Tags lists a repository's tags, in any order; ErrNotFound if there is no
+	// such repository.
+	Tags(ctx context.Context, repository string) ([]string, error)
+	// Resolve tells the digest that a tag has now; ErrNotFound if there is no
+	// such tag.
+	Resolve(ctx context.Context, repository, tag string) (digest string, err error)
+	// Manifest fetches a manifest by its tag or its digest, and has checked
+	// that the bytes have that digest; ErrNotFound if there is none, ErrTooBig
+	// if it is bigger than a manifest may be.
+	Manifest(ctx context.Context, repository, reference string) (Manifest, error)
+	// Referrers lists the digests of the manifests that refer to one, all
+	// pages; ErrUnsupported if the registry does not know the call.
+	Referrers(ctx context.Context, repository, digest string) ([]string, error)
+}
+
+// A Manifest is a manifest as the registry serves it.
+type Manifest struct {
+	Digest string
+	Body   []byte
+}
+
+// What a Source may have found out instead of what was asked.
+var (
+	ErrNotFound    = errors.New("not in the registry")
+	ErrTooBig      = errors.New("bigger than a manifest may be")
+	ErrUnsupported = errors.New("not supported by the registry")
+)
