@@ -1,15 +1,22 @@
 package entitlement_test
 
 import (
+	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
+	"maps"
 	"math/rand/v2"
 	"path"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/entitlement"
 	"github.com/pullgate/pullgate/authsvc/registry"
+	"github.com/pullgate/pullgate/authsvc/release"
 )
 
 var now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -36,75 +43,284 @@ func parse(t testing.TB, uri string) registry.Request {
 	return request
 }
 
-const digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+// shelves are tags, and the digests that each reaches, by repository.
+type shelves map[string]map[string][]string
 
-func TestCheck(t *testing.T) {
-	grants := []auth.Grant{
+func (s shelves) Find(_ context.Context, repository, digest string, want release.Tags) (string, error) {
+	if s == nil {
+		return "", errors.New("the registry is down")
+	}
+	for _, tag := range slices.Sorted(maps.Keys(s[repository])) {
+		if want.Match(tag) && slices.Contains(s[repository][tag], digest) {
+			return tag, nil
+		}
+	}
+	return "", nil
+}
+
+func (s shelves) Tags(_ context.Context, repository string) ([]string, error) {
+	if s == nil {
+		return nil, errors.New("the registry is down")
+	}
+	if s[repository] == nil {
+		return nil, fmt.Errorf("repository: %w", release.ErrNotFound)
+	}
+	return slices.Sorted(maps.Keys(s[repository])), nil
+}
+
+func (shelves) Asked(string, string) {}
+
+// untouchable fails the test if it is asked anything.
+type untouchable struct{ t *testing.T }
+
+func (u untouchable) Find(_ context.Context, repository, digest string, _ release.Tags) (string, error) {
+	u.t.Errorf("asked for %s in %s", digest, repository)
+	return "", nil
+}
+
+func (u untouchable) Tags(_ context.Context, repository string) ([]string, error) {
+	u.t.Errorf("asked for the tags of %s", repository)
+	return nil, nil
+}
+
+func (u untouchable) Asked(repository, tag string) { u.t.Errorf("told of %s:%s", repository, tag) }
+
+func hash(name string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(name))) }
+
+func customer(t testing.TB) []auth.Grant {
+	return []auth.Grant{
 		grant(t, "acme/appliance", "1.*", now.Add(time.Hour), "current"),
 		grant(t, "acme/appliance", "0.*", now.Add(-30*24*time.Hour), "older"),
 		grant(t, "acme/appliance", "0.9*", now.Add(-24*time.Hour), "old"),
-		grant(t, "acme/gone", "*", now.Add(-time.Nanosecond), "gone"),
+		grant(t, "acme/gone", "1.*", now.Add(-time.Nanosecond), "gone"),
 		grant(t, "acme/second", "*", now, "ends now"),
 		grant(t, "acme/tools/*", "*", time.Time{}, "for ever"),
 	}
+}
+
+var shop = shelves{
+	"acme/appliance": {
+		"0.1": {hash("0.1"), hash("base")}, "0.9": {hash("0.9"), hash("base")},
+		"1.4": {hash("1.4"), hash("base")}, "2.0": {hash("2.0"), hash("base"), hash("layer of 2.0")},
+	},
+	"acme/gone":      {"1.0": {hash("gone")}},
+	"acme/tools/cli": {"9": {hash("cli")}},
+}
+
+func TestCheck(t *testing.T) {
+	schema := func(name, suffix string) string {
+		return strings.Replace(hash(name), ":", "-", 1) + suffix
+	}
+	const forwarded = "UNSUPPORTED: this list is not to be had here"
 	tests := []struct {
 		name, uri   string
-		grants      []auth.Grant
 		wantLicence string
 		wantStatus  int
 		wantError   string
 	}{
-		{name: "ping", uri: "/v2/", grants: grants},
-		{name: "ping without grants", uri: "/v2/"},
-		{name: "catalog", uri: "/v2/_catalog", grants: grants, wantStatus: 404,
-			wantError: "UNSUPPORTED: this registry lists no repositories; name the one that you have licensed"},
-		{name: "tag", uri: "/v2/acme/appliance/manifests/1.4.2", grants: grants, wantLicence: "current"},
-		{name: "digest", uri: "/v2/acme/appliance/manifests/" + digest, grants: grants, wantLicence: "current"},
-		{name: "blob", uri: "/v2/acme/appliance/blobs/" + digest, grants: grants, wantLicence: "current"},
-		{name: "referrers", uri: "/v2/acme/appliance/referrers/" + digest, grants: grants, wantLicence: "current"},
-		{name: "tags", uri: "/v2/acme/appliance/tags/list", grants: grants, wantLicence: "current"},
-		{name: "tag of an ended licence", uri: "/v2/acme/appliance/manifests/0.1", grants: grants, wantLicence: "older",
+		{name: "ping", uri: "/v2/"},
+		{name: "catalog, which is not for nginx to forward", uri: "/v2/_catalog", wantStatus: 404, wantError: forwarded},
+		{name: "tags, which are not for nginx to forward", uri: "/v2/acme/appliance/tags/list", wantStatus: 404, wantError: forwarded},
+		{name: "tag", uri: "/v2/acme/appliance/manifests/1.4.2", wantLicence: "current"},
+		{name: "manifest", uri: "/v2/acme/appliance/manifests/" + hash("1.4"), wantLicence: "current"},
+		{name: "blob", uri: "/v2/acme/appliance/blobs/" + hash("1.4"), wantLicence: "current"},
+		{name: "referrers", uri: "/v2/acme/appliance/referrers/" + hash("1.4"), wantLicence: "current"},
+		// keygen-api #1148: a layer shared by an allowed and a forbidden image was refused.
+		{name: "shared layer", uri: "/v2/acme/appliance/blobs/" + hash("base"), wantLicence: "current"},
+		{name: "manifest never licensed", uri: "/v2/acme/appliance/manifests/" + hash("2.0"), wantStatus: 404,
+			wantError: "MANIFEST_UNKNOWN: acme/appliance@" + hash("2.0") + " does not exist or is not part of your license"},
+		{name: "blob never licensed", uri: "/v2/acme/appliance/blobs/" + hash("layer of 2.0"), wantStatus: 404,
+			wantError: "BLOB_UNKNOWN: acme/appliance@" + hash("layer of 2.0") + " does not exist or is not part of your license"},
+		{name: "digest in another repository", uri: "/v2/acme/tools/cli/blobs/" + hash("1.4"), wantStatus: 404,
+			wantError: "BLOB_UNKNOWN: acme/tools/cli@" + hash("1.4") + " does not exist or is not part of your license"},
+		{name: "digest of an ended licence", uri: "/v2/acme/appliance/manifests/" + hash("0.1"), wantLicence: "older",
 			wantStatus: 403, wantError: "DENIED: license older expired on 2026-10-24; renew at x"},
-		{name: "the licence that ended last is named", uri: "/v2/acme/appliance/manifests/0.9", grants: grants, wantLicence: "old",
+		{name: "digest of two ended licences", uri: "/v2/acme/appliance/manifests/" + hash("0.9"), wantLicence: "old",
 			wantStatus: 403, wantError: "DENIED: license old expired on 2026-11-22; renew at x"},
-		{name: "tag never licensed", uri: "/v2/acme/appliance/manifests/2.0", grants: grants, wantStatus: 404,
+		{name: "signature's tag", uri: "/v2/acme/appliance/manifests/" + schema("1.4", ".sig"), wantLicence: "current"},
+		{name: "referrers' tag", uri: "/v2/acme/appliance/manifests/" + schema("1.4", ""), wantLicence: "current"},
+		{name: "signature's tag, never licensed", uri: "/v2/acme/appliance/manifests/" + schema("2.0", ".sig"), wantStatus: 404,
+			wantError: "MANIFEST_UNKNOWN: acme/appliance:" + schema("2.0", ".sig") + " does not exist or is not part of your license"},
+		{name: "signature's tag, of an ended licence", uri: "/v2/acme/appliance/manifests/" + schema("0.1", ".sig"), wantLicence: "older",
+			wantStatus: 403, wantError: "DENIED: license older expired on 2026-10-24; renew at x"},
+		{name: "another suffix belongs to nothing", uri: "/v2/acme/appliance/manifests/" + schema("1.4", ".exe"), wantStatus: 404,
+			wantError: "MANIFEST_UNKNOWN: acme/appliance:" + schema("1.4", ".exe") + " does not exist or is not part of your license"},
+		{name: "tag of an ended licence", uri: "/v2/acme/appliance/manifests/0.1", wantLicence: "older",
+			wantStatus: 403, wantError: "DENIED: license older expired on 2026-10-24; renew at x"},
+		{name: "the licence that ended last is named", uri: "/v2/acme/appliance/manifests/0.9", wantLicence: "old",
+			wantStatus: 403, wantError: "DENIED: license old expired on 2026-11-22; renew at x"},
+		{name: "tag never licensed", uri: "/v2/acme/appliance/manifests/2.0", wantStatus: 404,
 			wantError: "MANIFEST_UNKNOWN: acme/appliance:2.0 does not exist or is not part of your license"},
-		{name: "repository ended", uri: "/v2/acme/gone/blobs/" + digest, grants: grants, wantLicence: "gone", wantStatus: 403,
+		{name: "tag never licensed, repository ended", uri: "/v2/acme/gone/manifests/2.0", wantStatus: 404,
+			wantError: "MANIFEST_UNKNOWN: acme/gone:2.0 does not exist or is not part of your license"},
+		{name: "repository ended", uri: "/v2/acme/gone/blobs/" + hash("gone"), wantLicence: "gone", wantStatus: 403,
 			wantError: "DENIED: license gone expired on 2026-11-23; renew at x"},
-		{name: "ends at its very moment", uri: "/v2/acme/second/tags/list", grants: grants, wantLicence: "ends now", wantStatus: 403,
+		{name: "ends at its very moment", uri: "/v2/acme/second/manifests/1", wantLicence: "ends now", wantStatus: 403,
 			wantError: "DENIED: license ends now expired on 2026-11-23; renew at x"},
-		{name: "repository never licensed", uri: "/v2/acme/other/manifests/1.4.2", grants: grants, wantStatus: 404,
+		{name: "repository never licensed", uri: "/v2/acme/other/manifests/1.4.2", wantStatus: 404,
 			wantError: "NAME_UNKNOWN: repository acme/other does not exist or is not part of your license"},
-		{name: "pattern", uri: "/v2/acme/tools/cli/manifests/9", grants: grants, wantLicence: "for ever"},
-		{name: "a star does not cross a slash", uri: "/v2/acme/tools/cli/deep/manifests/9", grants: grants, wantStatus: 404,
+		{name: "pattern", uri: "/v2/acme/tools/cli/manifests/9", wantLicence: "for ever"},
+		{name: "a star does not cross a slash", uri: "/v2/acme/tools/cli/deep/manifests/9", wantStatus: 404,
 			wantError: "NAME_UNKNOWN: repository acme/tools/cli/deep does not exist or is not part of your license"},
-		// distr: no licences at all meant everything allowed.
-		{name: "no licences, no rights", uri: "/v2/acme/appliance/manifests/1.4.2", wantStatus: 404,
-			wantError: "NAME_UNKNOWN: repository acme/appliance does not exist or is not part of your license"},
-		{name: "the zero grant matches nothing", uri: "/v2/acme/appliance/manifests/1.4.2", grants: make([]auth.Grant, 1), wantStatus: 404,
-			wantError: "NAME_UNKNOWN: repository acme/appliance does not exist or is not part of your license"},
 	}
-	rules := entitlement.Rules{Renew: "renew at x"}
+	rules := entitlement.Rules{Releases: shop, Renew: "renew at x", Now: func() time.Time { return now }}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := rules.Check(test.grants, parse(t, test.uri), now)
+			got, err := rules.Check(t.Context(), customer(t), parse(t, test.uri))
 			if got.License != test.wantLicence {
 				t.Errorf("licence %q, want %q", got.License, test.wantLicence)
 			}
-			if test.wantError == "" {
-				if err != nil {
-					t.Fatalf("refused: %v", err)
-				}
-				return
+			is(t, err, test.wantStatus, test.wantError)
+		})
+	}
+}
+
+// is checks an error: none, or a refusal.
+func is(t *testing.T, err error, status int, text string) {
+	t.Helper()
+	if text == "" {
+		if err != nil {
+			t.Fatalf("refused: %v", err)
+		}
+		return
+	}
+	var refusal *registry.Error
+	if !errors.As(err, &refusal) {
+		t.Fatalf("error %v, want a *registry.Error", err)
+	}
+	if refusal.Status != status || refusal.Error() != text {
+		t.Errorf("got %d %v, want %d %s", refusal.Status, refusal, status, text)
+	}
+}
+
+// TestStrangersAskNobody: of a repository in which the customer never had
+// anything, not even the time of the answer may tell whether it exists.
+func TestStrangersAskNobody(t *testing.T) {
+	const unknown = "NAME_UNKNOWN: repository acme/secret does not exist or is not part of your license"
+	for name, grants := range map[string][]auth.Grant{
+		"others": customer(t),
+		// distr: no licences at all meant everything allowed.
+		"none":      nil,
+		"zero ones": make([]auth.Grant, 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			rules := entitlement.Rules{Releases: untouchable{t}, Now: func() time.Time { return now }}
+			for _, uri := range []string{"manifests/1.4", "manifests/" + hash("1.4"), "blobs/" + hash("1.4"), "referrers/" + hash("1.4"),
+				"manifests/" + strings.Replace(hash("1.4"), ":", "-", 1)} {
+				_, err := rules.Check(t.Context(), grants, parse(t, "/v2/acme/secret/"+uri))
+				is(t, err, 404, unknown)
 			}
-			var refusal *registry.Error
-			if !errors.As(err, &refusal) {
-				t.Fatalf("error %v, want a *registry.Error", err)
+			_, _, err := rules.Tags(t.Context(), grants, "acme/secret")
+			is(t, err, 404, unknown)
+		})
+	}
+}
+
+// TestOutageIsNoRefusal: what could not be found out is neither yes nor no.
+func TestOutageIsNoRefusal(t *testing.T) {
+	rules := entitlement.Rules{Releases: shelves(nil), Now: func() time.Time { return now }}
+	for _, uri := range []string{"manifests/" + hash("1.4"), "blobs/" + hash("1.4"), "manifests/" + strings.Replace(hash("1.4"), ":", "-", 1)} {
+		_, err := rules.Check(t.Context(), customer(t), parse(t, "/v2/acme/appliance/"+uri))
+		var refusal *registry.Error
+		if err == nil || errors.As(err, &refusal) {
+			t.Errorf("%s: got %v, want an error that is no refusal", uri, err)
+		}
+	}
+	if _, err := rules.Check(t.Context(), customer(t), parse(t, "/v2/acme/appliance/manifests/1.4")); err != nil {
+		t.Errorf("a tag, for which nobody has to be asked: %v", err)
+	}
+	if _, _, err := rules.Tags(t.Context(), customer(t), "acme/appliance"); err == nil {
+		t.Error("a list without an error")
+	}
+}
+
+// slow are releases whose answer takes until a moment.
+type slow struct {
+	shelves
+	pass func()
+}
+
+func (s slow) Find(ctx context.Context, repository, digest string, want release.Tags) (string, error) {
+	defer s.pass()
+	return s.shelves.Find(ctx, repository, digest, want)
+}
+
+func (s slow) Tags(ctx context.Context, repository string) ([]string, error) {
+	defer s.pass()
+	return s.shelves.Tags(ctx, repository)
+}
+
+// TestExpiresWhileWaiting: a licence that expires while its releases are
+// learned opens nothing any more.
+func TestExpiresWhileWaiting(t *testing.T) {
+	tests := []struct {
+		name    string
+		grants  []auth.Grant
+		licence string
+		want    string
+	}{
+		{"the only one", []auth.Grant{grant(t, "acme/appliance", "*", now.Add(time.Second), "a")}, "a", "DENIED: license a expired on 2026-11-23"},
+		{"another is left", []auth.Grant{
+			grant(t, "acme/appliance", "1.*", now.Add(time.Second), "a"), grant(t, "acme/appliance", "1.4", now.Add(time.Hour), "b"),
+		}, "b", ""},
+		{"another is left, which does not open it", []auth.Grant{
+			grant(t, "acme/appliance", "1.4", now.Add(time.Second), "a"), grant(t, "acme/appliance", "2.*", now.Add(time.Hour), "b"),
+		}, "a", "DENIED: license a expired on 2026-11-23"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			clock := now
+			rules := entitlement.Rules{Now: func() time.Time { return clock },
+				Releases: slow{shop, func() { clock = now.Add(time.Second) }}}
+			got, err := rules.Check(t.Context(), test.grants, parse(t, "/v2/acme/appliance/blobs/"+hash("1.4")))
+			if got.License != test.licence {
+				t.Errorf("licence %q, want %q", got.License, test.licence)
 			}
-			if refusal.Status != test.wantStatus || refusal.Error() != test.wantError {
-				t.Errorf("got %d %v, want %d %s", refusal.Status, refusal, test.wantStatus, test.wantError)
+			is(t, err, 403, test.want)
+		})
+	}
+}
+
+func TestTags(t *testing.T) {
+	rules := entitlement.Rules{Releases: shop, Renew: "renew at x", Now: func() time.Time { return now }}
+	tests := []struct {
+		repository, licence string
+		want                []string
+		wantStatus          int
+		wantError           string
+	}{
+		{repository: "acme/appliance", licence: "current", want: []string{"1.4"}},
+		{repository: "acme/tools/cli", licence: "for ever", want: []string{"9"}},
+		{repository: "acme/gone", licence: "gone", wantStatus: 403, wantError: "DENIED: license gone expired on 2026-11-23; renew at x"},
+		{repository: "acme/tools/none", licence: "for ever", wantStatus: 404,
+			wantError: "NAME_UNKNOWN: repository acme/tools/none does not exist or is not part of your license"},
+		{repository: "acme/other", wantStatus: 404, wantError: "NAME_UNKNOWN: repository acme/other does not exist or is not part of your license"},
+	}
+	for _, test := range tests {
+		t.Run(test.repository, func(t *testing.T) {
+			got, licence, err := rules.Tags(t.Context(), customer(t), test.repository)
+			is(t, err, test.wantStatus, test.wantError)
+			if !slices.Equal(got, test.want) || licence.License != test.licence {
+				t.Errorf("got %q by %q, want %q by %q", got, licence.License, test.want, test.licence)
 			}
 		})
+	}
+	clock := now
+	rules.Now = func() time.Time { return clock }
+	rules.Releases = slow{shop, func() { clock = now.Add(time.Hour) }}
+	_, _, err := rules.Tags(t.Context(), customer(t), "acme/appliance")
+	is(t, err, 403, "DENIED: license current expired on 2026-11-23; renew at x")
+}
+
+func TestCatalog(t *testing.T) {
+	rules := entitlement.Rules{Releases: untouchable{t}, Now: func() time.Time { return now },
+		Repositories: []string{"acme/tools/sed", "acme/tools/cli", "acme/tools/cli/deep", "acme/other", "acme/gone"}}
+	want := []string{"acme/appliance", "acme/tools/cli", "acme/tools/sed"}
+	if got := rules.Catalog(customer(t)); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := rules.Catalog(nil); len(got) > 0 {
+		t.Errorf("without grants: %q", got)
 	}
 }
 
@@ -115,6 +331,7 @@ func TestCheckAgainstModel(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	pick := func(from ...string) string { return from[random.IntN(len(from))] }
+	all := []string{"1", "1.2", "latest"}
 	for range 50_000 {
 		var grants []auth.Grant
 		for range random.IntN(4) {
@@ -124,21 +341,28 @@ func TestCheckAgainstModel(t *testing.T) {
 			}
 			grants = append(grants, grant(t, pick("a", "b", "a/*", "*", "?/b"), pick("1", "1.*", "*", "latest"), expires, "l"))
 		}
-		repository, tag := pick("a", "b", "a/b", "b/b", "a/b/b"), pick("1", "1.2", "latest")
-		byTag := random.IntN(2) == 0
-		uri := "/v2/" + repository + "/blobs/" + digest
-		if byTag {
-			uri = "/v2/" + repository + "/manifests/" + tag
+		repository := pick("a", "b", "a/b", "b/b", "a/b/b")
+		reached := map[string][]string{}
+		for _, tag := range all {
+			if random.IntN(2) == 0 {
+				reached[tag] = []string{hash("x")}
+			}
 		}
-
-		allowed := false
-		for _, g := range grants {
-			inRepository, _ := path.Match(g.Repository.String(), repository)
-			hasTag, _ := path.Match(g.Tag.String(), tag)
-			inTime := g.Expires.IsZero() || now.Before(g.Expires)
-			allowed = allowed || inRepository && inTime && (hasTag || !byTag)
+		allows := func(tag string) bool {
+			return slices.ContainsFunc(grants, func(g auth.Grant) bool {
+				inRepository, _ := path.Match(g.Repository.String(), repository)
+				hasTag, _ := path.Match(g.Tag.String(), tag)
+				return inRepository && hasTag && (g.Expires.IsZero() || now.Before(g.Expires))
+			})
 		}
-		if _, err := (entitlement.Rules{}).Check(grants, parse(t, uri), now); allowed != (err == nil) {
+		tag := pick(all...)
+		uri, allowed := "/v2/"+repository+"/manifests/"+tag, allows(tag)
+		if random.IntN(2) == 0 {
+			uri = "/v2/" + repository + "/blobs/" + hash("x")
+			allowed = slices.ContainsFunc(slices.Collect(maps.Keys(reached)), allows)
+		}
+		rules := entitlement.Rules{Releases: shelves{repository: reached}, Now: func() time.Time { return now }}
+		if _, err := rules.Check(t.Context(), grants, parse(t, uri)); allowed != (err == nil) {
 			t.Fatalf("%s with %v: allowed should be %t, got %v", uri, grants, allowed, err)
 		}
 	}

@@ -3,7 +3,7 @@ package registry
 import "net/http"
 
 // A Code is an error code of the Distribution API (Distribution
-// Specification 1.1, "Error Codes"); the last two are those of the CNCF
+// Specification 1.1, "Error Codes"); the last three are those of the CNCF
 // distribution registry, which the clients know as well.
 type Code string
 
@@ -20,6 +20,8 @@ const (
 	Unsupported     Code = "UNSUPPORTED"
 	TooManyRequests Code = "TOOMANYREQUESTS"
 	Unavailable     Code = "UNAVAILABLE"
+
+	PaginationNumberInvalid Code = "PAGINATION_NUMBER_INVALID"
 )
 
 // An Error is an answer other than the one that the customer asked for.

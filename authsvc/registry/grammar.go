@@ -32,12 +32,12 @@ func parseReference(s string, tags bool) (Reference, error) {
 	return Reference{Digest: s}, nil
 }
 
-// validName checks a repository's name:
+// ValidName checks a repository's name:
 //
 //	[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*
 //
 // (Distribution Specification 1.1, "Pulling manifests"), at most 255 bytes.
-func validName(name string) bool {
+func ValidName(name string) bool {
 	if len(name) > maxName {
 		return false
 	}

@@ -92,7 +92,7 @@ func parsePath(path string) (Request, error) {
 	if !ok || kind == Tags && last != "list" {
 		return Request{}, unknownPath()
 	}
-	if !validName(name) {
+	if !ValidName(name) {
 		return Request{}, refuse(NameInvalid, "the repository's name is not valid: "+
 			"lower case letters, digits and single separators, 255 characters at most")
 	}

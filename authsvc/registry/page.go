@@ -1,0 +1,58 @@
+package registry
+
+import (
+	"net/url"
+	"slices"
+	"strconv"
+)
+
+// A Page is the part of a list that a client asks for (Distribution
+// Specification 1.1, "Listing Tags").
+type Page struct {
+	// N is how many entries at most; negative for all.
+	N int
+	// Last is the entry after which the page begins, in the list's order; it
+	// need not be in the list. Empty for the beginning.
+	Last string
+}
+
+// maxPage is the largest N: more digits than a list has entries are a mistake.
+const maxPage = 1_000_000
+
+// Page reads n and last. Its error, an *Error, is 400.
+func (r Request) Page() (Page, error) {
+	page := Page{N: -1}
+	query, err := url.ParseQuery(r.Query)
+	if err != nil {
+		return Page{}, refuse(Unsupported, "the query is not valid")
+	}
+	page.Last = query.Get("last")
+	if text := query.Get("n"); query.Has("n") {
+		n, err := strconv.ParseUint(text, 10, 32)
+		if err != nil {
+			return Page{}, refuse(PaginationNumberInvalid, "n is not valid: a number of entries is expected")
+		}
+		page.N = int(min(n, maxPage))
+	}
+	return page, nil
+}
+
+// Cut returns the page of a sorted list, and whether there is more after it.
+// A page of none has no more: there is nothing to go on from.
+func (p Page) Cut(list []string) (page []string, more bool) {
+	from, found := slices.BinarySearch(list, p.Last)
+	if found && p.Last != "" {
+		from++
+	}
+	list = list[from:]
+	if p.N < 0 || len(list) <= p.N {
+		return list, false
+	}
+	return list[:p.N], p.N > 0
+}
+
+// Next returns the path and query of the page after one that ends with last,
+// for a request of path.
+func (p Page) Next(path, last string) string {
+	return path + "?last=" + url.QueryEscape(last) + "&n=" + strconv.Itoa(p.N)
+}
