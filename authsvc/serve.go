@@ -15,6 +15,8 @@ import (
 	"github.com/pullgate/pullgate/authsvc/auth/kloudless"
 	"github.com/pullgate/pullgate/authsvc/config"
 	"github.com/pullgate/pullgate/authsvc/entitlement"
+	"github.com/pullgate/pullgate/authsvc/release"
+	"github.com/pullgate/pullgate/authsvc/release/remote"
 	"github.com/pullgate/pullgate/authsvc/server"
 	"github.com/pullgate/pullgate/authsvc/upstream"
 	"github.com/pullgate/pullgate/tokenrefresher/listen"
@@ -51,6 +53,12 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 		MaxEntries: c.Cache.MaxEntries, MaxRefusals: c.Cache.MaxRefusals,
 	})
 
+	releases, err := newReleases(c, registry, logger, metrics)
+	if err != nil {
+		return err
+	}
+	defer releases.Close()
+
 	asked, err := listen.Listen(ctx, c.Listen.Address, c.Listen.Mode, c.Listen.Group)
 	if err != nil {
 		return fmt.Errorf("listen.address: %w", err)
@@ -63,7 +71,7 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 	return serveAll(ctx, logger, map[net.Listener]http.Handler{
 		asked: server.New(server.Options{
 			Authenticator: cache,
-			Rules:         entitlement.Rules{Renew: c.Messages.Renew},
+			Rules:         &entitlement.Rules{Releases: releases, Renew: c.Messages.Renew, Repositories: c.Catalog.Repositories},
 			Upstream:      registry,
 			Realm:         c.Realm,
 			Logger:        logger,
@@ -71,6 +79,22 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 		}),
 		private: server.NewPrivate(registry, numbers),
 	})
+}
+
+// newReleases makes what tells which tags reach a digest.
+func newReleases(c config.Config, registry *upstream.Upstream, logger *slog.Logger, metrics *server.Metrics) (*release.Graph, error) {
+	client, err := remote.New(remote.Options{
+		Upstream: registry, CAFile: c.Upstream.CAFile, Address: c.Upstream.Address,
+		Requests: c.Upstream.Requests, Timeout: c.Upstream.Timeout,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("upstream.ca_file: %w", err)
+	}
+	return release.New(release.Options{
+		Source: client, TagTTL: c.Release.TagTTL, Previous: c.Release.Previous, Timeout: c.Release.Timeout,
+		MaxDigests: c.Release.MaxDigests, Parallel: c.Upstream.Requests, NoReferrers: !c.Release.Referrers,
+		Logger: logger, Observe: metrics.ObserveRelease,
+	}), nil
 }
 
 func newVendor(c config.Config, observe func(string, time.Duration)) (*kloudless.Client, error) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pullgate/pullgate/authsvc/auth/kloudless"
+	"github.com/pullgate/pullgate/authsvc/registry"
 	"github.com/pullgate/pullgate/tokenrefresher/settings"
 )
 
@@ -18,6 +19,8 @@ type Config struct {
 	Realm     string
 	Messages  Messages
 	Upstream  Upstream
+	Release   Release
+	Catalog   Catalog
 	Kloudless Kloudless
 	Cache     Cache
 	Log       Log
@@ -56,6 +59,32 @@ type Upstream struct {
 	RefreshName string
 	// RefreshTimeout bounds the wait for a refresh that was asked for.
 	RefreshTimeout time.Duration
+	// Address is where authsvc itself reaches the registry, HOST:PORT; empty
+	// for its own name.
+	Address string
+	// CAFile has the authorities that sign the registry's certificate; empty
+	// for the system's.
+	CAFile string
+	// Requests is how many authsvc sends to the registry at once, Timeout the
+	// time for one of them.
+	Requests int
+	Timeout  time.Duration
+}
+
+// Release is what is remembered of the releases, and how long.
+type Release struct {
+	TagTTL     time.Duration
+	Previous   time.Duration
+	Timeout    time.Duration
+	MaxDigests int
+	Referrers  bool
+	// File keeps what is remembered over a restart; empty for none.
+	File string
+}
+
+// Catalog is what the list of repositories is made of, beside the licenses.
+type Catalog struct {
+	Repositories []string
 }
 
 // Kloudless is the vendor's API.
@@ -104,6 +133,17 @@ var table = settings.Table{
 	{Key: "upstream.refresh_socket", Default: "unix:/run/tokenrefresher/control.sock", Usage: "where tokenrefresher is asked for a new token when the registry rejects one; empty to never ask"},
 	{Key: "upstream.refresh_name", Default: "main", Usage: "the registry's name in tokenrefresher's configuration"},
 	{Key: "upstream.refresh_timeout", Default: "5s", Usage: "how long a customer's request waits for a new token"},
+	{Key: "upstream.address", Default: "", Usage: "HOST:PORT at which authsvc itself reaches the registry, if not by its own name: an endpoint in the VPC; the certificate is the name's nevertheless"},
+	{Key: "upstream.ca_file", Default: "", Usage: "PEM file of the authorities that sign the registry's certificate; empty for the system's"},
+	{Key: "upstream.requests", Default: 16, Usage: "requests that authsvc itself sends to the registry at once, to learn its releases"},
+	{Key: "upstream.timeout", Default: "10s", Usage: "time for one of them"},
+	{Key: "release.tag_ttl", Default: "30s", Usage: "how long the digest of a tag, and the list of tags, are believed before the registry is asked again"},
+	{Key: "release.previous", Default: "24h", Usage: "how long a tag that has moved or gone still opens what it had, from when it was last seen to have it; tag_ttl if that is longer"},
+	{Key: "release.timeout", Default: "5s", Usage: "how long a customer's request waits for what is not known yet; then it is unavailable"},
+	{Key: "release.max_digests", Default: 1_000_000, Usage: "digests remembered at most: manifests, configurations and layers; a million take about 100 MB"},
+	{Key: "release.referrers", Default: true, Usage: "ask the registry for referrers; false if it, or the role, does not have that call (tags of signatures count nevertheless)"},
+	{Key: "release.file", Default: "", Usage: "file that keeps what is remembered over a restart; empty for none"},
+	{Key: "catalog.repositories", Default: "", Usage: "list of repositories to look through for customers whose license names repositories by a pattern; those that a license names in full are listed anyway"},
 	{Key: "kloudless.url", Default: "https://api.kloudless.com/v1/", Usage: "base of the Meta API"},
 	{Key: "kloudless.licenses_path", Default: kloudless.DefaultLicensesPath, Usage: "path of the list of licenses, below the base (assumed: Kloudless does not document it)"},
 	{Key: "kloudless.page_size", Default: 100, Usage: "licenses asked for at once"},
@@ -138,7 +178,20 @@ func read(r *settings.Reader) Config {
 			RefreshSocket:  r.Optional("upstream.refresh_socket", func(key string) string { return r.Address(key, "unix") }),
 			RefreshName:    r.Text("upstream.refresh_name", 1, 64),
 			RefreshTimeout: r.Duration("upstream.refresh_timeout", 100*time.Millisecond, time.Minute),
+			Address:        r.Optional("upstream.address", func(key string) string { return r.Address(key, "") }),
+			CAFile:         r.Optional("upstream.ca_file", r.Path),
+			Requests:       r.Number("upstream.requests", 1, 1000),
+			Timeout:        r.Duration("upstream.timeout", 100*time.Millisecond, time.Minute),
 		},
+		Release: Release{
+			TagTTL:     r.Duration("release.tag_ttl", time.Second, time.Hour),
+			Previous:   r.Duration("release.previous", 0, 90*24*time.Hour),
+			Timeout:    r.Duration("release.timeout", 100*time.Millisecond, time.Minute),
+			MaxDigests: r.Number("release.max_digests", 1_000, 100_000_000),
+			Referrers:  r.Boolean("release.referrers"),
+			File:       r.Optional("release.file", r.Path),
+		},
+		Catalog: Catalog{Repositories: r.List("catalog.repositories", 100_000, registry.ValidName, "names of repositories")},
 		Kloudless: Kloudless{
 			URL:          r.Text("kloudless.url", 1, 1024),
 			LicensesPath: r.Text("kloudless.licenses_path", 1, 256),

@@ -3,6 +3,7 @@ package config_test
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +33,7 @@ func TestExampleIsValid(t *testing.T) {
 	}
 	// What the example sets for its vendor; all else it shows is the default.
 	defaults.Listen.Group, defaults.Realm, defaults.Messages.Renew = c.Listen.Group, c.Realm, c.Messages.Renew
-	if c != defaults {
+	if !reflect.DeepEqual(c, defaults) {
 		t.Errorf("the example says\n%+v\nthe defaults are\n%+v", c, defaults)
 	}
 }
@@ -51,6 +52,23 @@ func TestLaterWin(t *testing.T) {
 	if c.Cache.TTL != 40*time.Second || c.Cache.RefusalTTL != 2*time.Second || c.Realm != "environment" ||
 		c.Cache.MaxEntries != 7 || !c.Kloudless.Account.VerifyEmail {
 		t.Errorf("got %+v", c)
+	}
+}
+
+func TestList(t *testing.T) {
+	want := []string{"acme/a", "acme/b"}
+	for name, load := range map[string]func() (config.Config, error){
+		"file": func() (config.Config, error) {
+			return config.Load(write(t, "catalog: {repositories: [acme/a, acme/b]}"), nil, nil)
+		},
+		"environment": func() (config.Config, error) {
+			return config.Load("", []string{"AUTHSVC_CATALOG_REPOSITORIES=acme/a, acme/b"}, nil)
+		},
+	} {
+		c, err := load()
+		if err != nil || !reflect.DeepEqual(c.Catalog.Repositories, want) {
+			t.Errorf("%s: got %q, %v", name, c.Catalog.Repositories, err)
+		}
 	}
 }
 
@@ -78,6 +96,11 @@ func TestRefuses(t *testing.T) {
 		{"port", "private: {address: 127.0.0.1:http}", `private.address: expected unix:/PATH or HOST:PORT, found "127.0.0.1:http"`},
 		{"quote in the realm", `realm: a"b`, "realm: expected printable ASCII without \" and \\, found \"a\\\"b\""},
 		{"key without a value", "cache: {ttl: }\nx: 1", "unknown key x; authsvc --help lists the known ones"},
+		{"registry's address", "upstream: {address: tcp:a:1}", `upstream.address: expected HOST:PORT, found "tcp:a:1"`},
+		{"name of a repository", "catalog: {repositories: [acme/a, Acme/b]}", `catalog.repositories: expected a list of at most 100000 names of repositories, found a list of 2`},
+		{"repositories as a number", "catalog: {repositories: 3}", `catalog.repositories: expected a list of at most 100000 names of repositories, found 3`},
+		{"number in the repositories", "catalog: {repositories: [3]}", `catalog.repositories: expected a list of at most 100000 names of repositories, found a list of 1`},
+		{"digests", "release: {max_digests: 10}", `release.max_digests: expected a whole number from 1000 to 100000000, found 10`},
 		{"empty realm", `realm: ""`, `realm: expected text of 1 to 128 bytes, found ""`},
 	}
 	for _, test := range tests {

@@ -41,6 +41,7 @@ type answer struct {
 	license  string
 	cache    auth.CacheState
 	token    tokenfile.Token
+	list     list
 	duration time.Duration
 	// refusal is nil if the request may be served.
 	refusal *registry.Error
@@ -48,10 +49,15 @@ type answer struct {
 	cause error
 }
 
-// decide answers a question: parse, authenticate, entitle, and fetch the key.
-func (s *Server) decide(ctx context.Context, q question) (a answer) {
+// steps are what it takes to answer a question. They note in an answer what
+// they have found out, and end with an error if that is a refusal or an
+// outage.
+type steps func(context.Context, question, *answer) error
+
+// decide answers a question by its steps.
+func decide(ctx context.Context, q question, steps steps) (a answer) {
 	start := time.Now()
-	err := s.steps(ctx, q, &a)
+	err := steps(ctx, q, &a)
 	a.duration = time.Since(start)
 	if err != nil {
 		a.cause = err
@@ -62,24 +68,14 @@ func (s *Server) decide(ctx context.Context, q question) (a answer) {
 	return a
 }
 
-func (s *Server) steps(ctx context.Context, q question, a *answer) (err error) {
-	if a.request, err = registry.Parse(q.method, q.uri); err != nil {
-		return err
-	}
-	presented, err := credential.ParseBasic(q.authorization)
-	if err != nil {
-		return unauthorized(err)
-	}
-	a.subject = presented.User
-	decision, err := s.authenticator.Authenticate(ctx, presented)
+// serve says whether nginx may serve a request: parse, authenticate, entitle,
+// and fetch the key.
+func (s *Server) serve(ctx context.Context, q question, a *answer) error {
+	grants, err := s.authenticate(ctx, q, a)
 	if err != nil {
 		return err
 	}
-	a.cache = decision.Cache
-	if decision.Refusal != "" {
-		return refused(decision.Refusal)
-	}
-	grant, err := s.rules.Check(decision.Grants, a.request, s.now())
+	grant, err := s.rules.Check(ctx, grants, a.request)
 	a.license = grant.License
 	if err != nil {
 		return err
@@ -90,6 +86,27 @@ func (s *Server) steps(ctx context.Context, q question, a *answer) (err error) {
 		a.token, err = s.upstream.Current()
 	}
 	return err
+}
+
+// authenticate parses the request and the credential, and asks whose it is.
+func (s *Server) authenticate(ctx context.Context, q question, a *answer) (grants []auth.Grant, err error) {
+	if a.request, err = registry.Parse(q.method, q.uri); err != nil {
+		return nil, err
+	}
+	presented, err := credential.ParseBasic(q.authorization)
+	if err != nil {
+		return nil, unauthorized(err)
+	}
+	a.subject = presented.User
+	decision, err := s.authenticator.Authenticate(ctx, presented)
+	if err != nil {
+		return nil, err
+	}
+	a.cache = decision.Cache
+	if decision.Refusal != "" {
+		return nil, refused(decision.Refusal)
+	}
+	return decision.Grants, nil
 }
 
 // unauthorized says what to do about a credential that is not there or does

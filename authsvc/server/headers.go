@@ -20,4 +20,5 @@ const (
 	headerErrorMessage     = "X-Registry-Error-Message"
 
 	headerAPIVersion = "Docker-Distribution-Api-Version"
+	headerLink       = "Link"
 )

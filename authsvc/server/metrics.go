@@ -11,6 +11,7 @@ type Metrics struct {
 	decisions *prometheus.CounterVec
 	duration  prometheus.Histogram
 	vendor    *prometheus.HistogramVec
+	release   *prometheus.HistogramVec
 }
 
 // NewMetrics registers the metrics with r. The time until the upstream's
@@ -32,8 +33,14 @@ func NewMetrics(r prometheus.Registerer, upstream Upstream, cached func() int) *
 			Help:    "Time of a request to the vendor's API, by outcome.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"outcome"}),
+		release: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "authsvc_release_duration_seconds",
+			Help: "Time of a question to the registry (kind tags, resolve, manifest, referrers; outcome ok, unknown, error), " +
+				"and of a search for what reaches a digest (kind search; outcome known, found, unknown, error).",
+			Buckets: []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}, []string{"kind", "outcome"}),
 	}
-	r.MustRegister(m.decisions, m.duration, m.vendor,
+	r.MustRegister(m.decisions, m.duration, m.vendor, m.release,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "authsvc_cached_credentials",
 			Help: "Credentials in the cache, accepted and refused.",
@@ -57,4 +64,10 @@ func (m *Metrics) observe(a answer) {
 // ObserveVendor records one request to the vendor's API.
 func (m *Metrics) ObserveVendor(outcome string, d time.Duration) {
 	m.vendor.WithLabelValues(outcome).Observe(d.Seconds())
+}
+
+// ObserveRelease records one question about releases. It is release.Options'
+// Observe.
+func (m *Metrics) ObserveRelease(kind, outcome string, d time.Duration) {
+	m.release.WithLabelValues(kind, outcome).Observe(d.Seconds())
 }

@@ -58,6 +58,19 @@ func (s *Server) respondWhole(c echo.Context, a answer) error {
 	return c.JSON(a.refusal.Status, errorBody(a.refusal))
 }
 
+// respondList answers with a list. A refusal is respond's: nginx words it.
+func (s *Server) respondList(c echo.Context, a answer) error {
+	if a.refusal != nil {
+		return s.respond(c, a)
+	}
+	h := c.Response().Header()
+	set(h, headerSubject, headerText(a.subject))
+	set(h, headerLicense, headerText(a.license))
+	set(h, headerLink, a.list.link)
+	h.Set(headerAPIVersion, "registry/2.0")
+	return c.JSON(http.StatusOK, a.list.body)
+}
+
 func empty(c echo.Context, status int) error {
 	c.Response().Header().Set(echo.HeaderContentLength, "0")
 	return c.NoContent(status)

@@ -6,7 +6,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
@@ -29,31 +28,29 @@ type Upstream interface {
 // Options are what a Server is made of.
 type Options struct {
 	Authenticator auth.Authenticator
-	Rules         entitlement.Rules
+	Rules         *entitlement.Rules
 	Upstream      Upstream
 	// Realm names the registry when a password is asked for.
 	Realm   string
 	Logger  *slog.Logger
 	Metrics *Metrics
-	// Now tells the time by which licenses expire; nil for the real one.
-	Now func() time.Time
 }
 
 // A Server answers nginx.
 type Server struct {
 	authenticator auth.Authenticator
-	rules         entitlement.Rules
+	rules         *entitlement.Rules
 	upstream      Upstream
 	challenge     string
 	logger        *slog.Logger
 	metrics       *Metrics
-	now           func() time.Time
 }
 
 // New returns the handler of the listener that nginx asks:
 //
 //	GET /authorize  may this request be served? For auth_request.
 //	GET /v2/        the API's ping, answered whole.
+//	GET /list       the tags of a repository, or the repositories.
 func New(o Options) http.Handler {
 	s := &Server{
 		authenticator: o.Authenticator,
@@ -62,23 +59,20 @@ func New(o Options) http.Handler {
 		challenge:     `Basic realm="` + o.Realm + `", charset="UTF-8"`,
 		logger:        o.Logger,
 		metrics:       o.Metrics,
-		now:           o.Now,
-	}
-	if s.now == nil {
-		s.now = time.Now
 	}
 	e := echo.New()
 	e.Use(middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: s.logPanic}))
 	e.HTTPErrorHandler = s.handleError
 	e.GET("/authorize", s.authorize)
 	e.GET("/v2/", s.ping)
+	e.GET("/list", s.answerList)
 	return e
 }
 
 // authorize answers auth_request.
 func (s *Server) authorize(c echo.Context) error {
 	q := ask(c.Request())
-	a := s.decide(c.Request().Context(), q)
+	a := decide(c.Request().Context(), q, s.serve)
 	s.record(q, a)
 	return s.respond(c, a)
 }
@@ -87,13 +81,29 @@ func (s *Server) authorize(c echo.Context) error {
 // find out that the registry speaks version 2 of the API.
 func (s *Server) ping(c echo.Context) error {
 	q := ask(c.Request())
-	a := s.decide(c.Request().Context(), q)
-	if a.refusal == nil && a.request.Kind != registry.Ping {
-		// nginx routes by the normalised path, and this is not it.
-		a.refusal = &registry.Error{Status: http.StatusNotFound, Code: registry.Unsupported, Message: "no such path in the registry API"}
-	}
+	a := decide(c.Request().Context(), q, s.greet)
 	s.record(q, a)
 	return s.respondWhole(c, a)
+}
+
+// greet lets in whoever serve would, for the ping alone: nginx routes by the
+// normalised path, which may be another.
+func (s *Server) greet(ctx context.Context, q question, a *answer) error {
+	if err := s.serve(ctx, q, a); err != nil {
+		return err
+	}
+	if a.request.Kind != registry.Ping {
+		return errNoPath
+	}
+	return nil
+}
+
+// answerList answers a list, which nginx passes on as it is.
+func (s *Server) answerList(c echo.Context) error {
+	q := ask(c.Request())
+	a := decide(c.Request().Context(), q, s.enumerate)
+	s.record(q, a)
+	return s.respondList(c, a)
 }
 
 // ask reads nginx's question.

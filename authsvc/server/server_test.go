@@ -18,6 +18,7 @@ import (
 	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/credential"
 	"github.com/pullgate/pullgate/authsvc/entitlement"
+	"github.com/pullgate/pullgate/authsvc/release"
 	"github.com/pullgate/pullgate/authsvc/server"
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
@@ -47,6 +48,31 @@ func (r registry) Renew(_ context.Context, rejected string) (tokenfile.Token, er
 	return r.renew(rejected)
 }
 
+// releases are one image with one layer in one repository.
+type releases struct{}
+
+func (releases) Find(_ context.Context, repository, d string, want release.Tags) (string, error) {
+	switch {
+	case repository == "acme/down":
+		return "", errors.New("dial tcp 10.0.0.2: refused")
+	case repository == "acme/appliance" && d == digest && want.Match("1.4"):
+		return "1.4", nil
+	}
+	return "", nil
+}
+
+func (releases) Tags(_ context.Context, repository string) ([]string, error) {
+	switch repository {
+	case "acme/down":
+		return nil, errors.New("dial tcp 10.0.0.2: refused")
+	case "acme/appliance":
+		return []string{"1.3", "1.4", "1.5", "2.0"}, nil
+	}
+	return nil, release.ErrNotFound
+}
+
+func (releases) Asked(string, string) {}
+
 func token(secret string) tokenfile.Token {
 	return tokenfile.Token{Host: host, Value: tokenfile.NewValue(base64.StdEncoding.EncodeToString([]byte("AWS:" + secret))), FetchedAt: now}
 }
@@ -60,7 +86,7 @@ func pattern(t testing.TB, glob string) auth.Pattern {
 	return p
 }
 
-// fixture is a server with one customer, ann, whose token is "right".
+// fixture is a server with one customer, ann, whose token is "t0ken".
 type fixture struct {
 	handler http.Handler
 	private http.Handler
@@ -81,17 +107,17 @@ func newFixture(t testing.TB, change func(*server.Options)) fixture {
 	f := fixture{log: &bytes.Buffer{}, numbers: prometheus.NewRegistry()}
 	options := server.Options{
 		Authenticator: vendor{func(c credential.Credential) (auth.Decision, error) {
-			if c.User != "ann@example.com" || c.Secret.Reveal() != "right" {
+			if c.User != "ann@example.com" || c.Secret.Reveal() != "t0ken" {
 				return auth.Decision{Refusal: auth.WrongCredential, Cache: auth.Miss}, nil
 			}
 			return decision, nil
 		}},
-		Rules:    entitlement.Rules{Renew: `renew at "https://vendor.com/?a=ä"`},
+		Rules: &entitlement.Rules{Releases: releases{}, Renew: `renew at "https://vendor.com/?a=ä"`,
+			Now: func() time.Time { return now }},
 		Upstream: upstream,
 		Realm:    "docker.vendor.com",
 		Logger:   slog.New(slog.NewJSONHandler(f.log, nil)),
 		Metrics:  server.NewMetrics(f.numbers, upstream, func() int { return 3 }),
-		Now:      func() time.Time { return now },
 	}
 	if change != nil {
 		change(&options)
@@ -126,7 +152,7 @@ const challenge = `Basic realm="docker.vendor.com", charset="UTF-8"`
 
 // TestAuthorize is the contract with nginx, a row a case.
 func TestAuthorize(t *testing.T) {
-	right := basic("ann@example.com:right")
+	right := basic("ann@example.com:t0ken")
 	allowed := map[string]string{
 		"X-Ecr-Authorization": "Basic " + base64.StdEncoding.EncodeToString([]byte("AWS:current")), "X-Ecr-Registry": host,
 		"X-Ecr-Token-Id": "20261123T120000.000000000Z", "X-Auth-Subject": "ann@example.com", "X-Auth-License": "lic_1",
@@ -249,7 +275,7 @@ func TestOutage(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFixture(t, test.change)
-			got := f.ask("/authorize", "GET", "/v2/acme/appliance/manifests/1.4", basic("ann@example.com:right"), test.more...)
+			got := f.ask("/authorize", "GET", "/v2/acme/appliance/manifests/1.4", basic("ann@example.com:t0ken"), test.more...)
 			isContract(t, got)
 			h := got.Header
 			if got.StatusCode != 403 || h.Get("X-Registry-Status") != "503" || h.Get("Retry-After") == "" || h.Get("X-Registry-Error-Code") != "UNAVAILABLE" {
@@ -261,7 +287,7 @@ func TestOutage(t *testing.T) {
 			if test.name != "panic" && !strings.Contains(f.log.String(), internal.Error()) {
 				t.Errorf("the log does not tell the cause: %s", f.log)
 			}
-			if strings.Contains(f.log.String(), "right") {
+			if strings.Contains(f.log.String(), "t0ken") {
 				t.Errorf("the log has the secret: %s", f.log)
 			}
 		})
@@ -274,12 +300,12 @@ func TestPing(t *testing.T) {
 		wantStatus               int
 		wantBody                 string
 	}{
-		{"login", "/v2/", basic("ann@example.com:right"), 200, `{}`},
+		{"login", "/v2/", basic("ann@example.com:t0ken"), 200, `{}`},
 		{"no credential", "/v2/", "", 401,
 			`{"errors":[{"code":"UNAUTHORIZED","message":"authentication is required: docker login with your e-mail and your API token","detail":null}]}`},
 		{"wrong password", "/v2/", basic("ann@example.com:wrong"), 401,
 			`{"errors":[{"code":"UNAUTHORIZED","message":"the e-mail or the API token is wrong","detail":null}]}`},
-		{"another path", "/v2/acme/appliance/manifests/1.4", basic("ann@example.com:right"), 404,
+		{"another path", "/v2/acme/appliance/manifests/1.4", basic("ann@example.com:t0ken"), 404,
 			`{"errors":[{"code":"UNSUPPORTED","message":"no such path in the registry API","detail":null}]}`},
 	}
 	for _, test := range tests {
@@ -305,13 +331,13 @@ func TestPing(t *testing.T) {
 func TestUnknownPathIsNoAllowance(t *testing.T) {
 	f := newFixture(t, nil)
 	for _, path := range []string{"/", "/authorize/", "/healthz", "/metrics", "/v2/x"} {
-		isContract(t, f.ask(path, "GET", "/v2/", basic("ann@example.com:right")))
+		isContract(t, f.ask(path, "GET", "/v2/", basic("ann@example.com:t0ken")))
 	}
 }
 
 func TestDecisionIsLogged(t *testing.T) {
 	f := newFixture(t, nil)
-	f.ask("/authorize", "GET", "/v2/acme/appliance/manifests/1.4", basic("ann@example.com:right"))
+	f.ask("/authorize", "GET", "/v2/acme/appliance/manifests/1.4", basic("ann@example.com:t0ken"))
 	for _, want := range []string{`"request_id":"request-1"`, `"client":"192.0.2.1"`, `"subject":"ann@example.com"`, `"license":"lic_1"`,
 		`"repository":"acme/appliance"`, `"reference":"1.4"`, `"decision":"allow"`, `"cache":"hit"`, `"duration_ms":`} {
 		if !strings.Contains(f.log.String(), want) {
@@ -330,7 +356,7 @@ func TestClientThatLeft(t *testing.T) {
 			return auth.Decision{}, fmt.Errorf("asking the vendor: %w", context.Canceled)
 		}}
 	})
-	isContract(t, f.ask("/authorize", "GET", "/v2/acme/appliance/manifests/1.4", basic("ann@example.com:right")))
+	isContract(t, f.ask("/authorize", "GET", "/v2/acme/appliance/manifests/1.4", basic("ann@example.com:t0ken")))
 	for _, want := range []string{`"level":"INFO"`, `"decision":"canceled"`} {
 		if !strings.Contains(f.log.String(), want) {
 			t.Errorf("%s is not in the log line %s", want, f.log)
@@ -359,7 +385,7 @@ func TestPrivate(t *testing.T) {
 	}
 	for _, test := range tests {
 		f := newFixture(t, test.change)
-		f.ask("/authorize", "GET", "/v2/acme/appliance/manifests/1.4", basic("ann@example.com:right"))
+		f.ask("/authorize", "GET", "/v2/acme/appliance/manifests/1.4", basic("ann@example.com:t0ken"))
 		w := httptest.NewRecorder()
 		f.private.ServeHTTP(w, httptest.NewRequest("GET", test.path, nil))
 		if w.Code != test.status || !strings.Contains(w.Body.String(), test.want) {
@@ -378,7 +404,7 @@ func BenchmarkDecision(b *testing.B) {
 	r := httptest.NewRequest(http.MethodGet, "/authorize", nil)
 	r.Header.Set("X-Original-Method", "GET")
 	r.Header.Set("X-Original-URI", "/v2/acme/appliance/manifests/1.4")
-	r.Header.Set("Authorization", basic("ann@example.com:right"))
+	r.Header.Set("Authorization", basic("ann@example.com:t0ken"))
 	w := &discard{header: http.Header{}}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -195,6 +195,35 @@ func (r *Reader) Number(key string, min, max int) int {
 	return n
 }
 
+// List reads a list of at most max texts that are valid; in the environment and
+// in a flag they stand in one text, with spaces or commas between them.
+func (r *Reader) List(key string, max int, valid func(string) bool, expected string) []string {
+	var list []string
+	ok := true
+	switch value := r.Get(key).(type) {
+	case string:
+		list = strings.FieldsFunc(value, func(c rune) bool { return c == ',' || c == ' ' || c == '\n' || c == '\t' })
+	case []any:
+		for _, v := range value {
+			s, isText := v.(string)
+			ok = ok && isText
+			list = append(list, s)
+		}
+	default:
+		ok = false
+	}
+	for _, s := range list {
+		ok = ok && valid(s)
+	}
+	if !ok || len(list) > max {
+		r.Wrong(key, fmt.Sprintf("a list of at most %d %s", max, expected))
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	return list
+}
+
 // Boolean reads true or false.
 func (r *Reader) Boolean(key string) bool {
 	switch r.Get(key) {
