@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,7 +51,8 @@ func basic(user, password string) string {
 
 // lines are the request's header, with the credential.
 func (r request) lines() []string {
-	lines := slices.Clone(r.header)
+	lines := append(slices.Clone(r.header), // in several lines, as clients send it
+		"Accept: application/vnd.docker.distribution.manifest.v2+json", "Accept: application/vnd.oci.image.index.v1+json")
 	switch {
 	case r.anonymous:
 	case r.user != "":
@@ -236,5 +238,24 @@ func wantNoSecret(t *testing.T, what, text string) {
 		if strings.Contains(text, secret) {
 			t.Errorf("%s holds %q: %.300q", what, secret, text)
 		}
+	}
+}
+
+// waitFor waits until done, asking many times; 30 s at most.
+func waitFor(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for !done() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
