@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"bufio"
 	"bytes"
-	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -16,8 +15,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/net/http2"
 
 	"github.com/pullgate/pullgate/nginx/stack"
 )
@@ -126,7 +123,8 @@ func sendHTTP1(s *stack.Stack, r request) (answer, error) {
 }
 
 func sendHTTP2(t *testing.T, s *stack.Stack, r request) (answer, error) {
-	transport := &http2.Transport{TLSClientConfig: &tls.Config{RootCAs: s.CA(), MinVersion: tls.VersionTLS12}, DisableCompression: true}
+	transport := s.Transport()
+	transport.DisableCompression = true
 	defer transport.CloseIdleConnections()
 	httpRequest, err := http.NewRequestWithContext(t.Context(), r.method, s.TLSURL+"/", strings.NewReader(r.body))
 	if err != nil {
@@ -144,6 +142,9 @@ func sendHTTP2(t *testing.T, s *stack.Stack, r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	if response.ProtoMajor != 2 {
+		return answer{}, fmt.Errorf("expected HTTP/2, found %s", response.Proto)
+	}
 	return read(response)
 }
 
@@ -154,7 +155,7 @@ func read(response *http.Response) (answer, error) {
 }
 
 // registryError reads the body, strictly, as the Distribution API's error.
-func registryError(body string) (code, message string, err error) {
+func registryError(body string) (code string, err error) {
 	var object struct {
 		Errors []struct {
 			Code    string  `json:"code"`
@@ -165,12 +166,12 @@ func registryError(body string) (code, message string, err error) {
 	decoder := json.NewDecoder(strings.NewReader(body))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&object); err != nil {
-		return "", "", fmt.Errorf("the body is not the registry's JSON: %w: %.200q", err, body)
+		return "", fmt.Errorf("the body is not the registry's JSON: %w: %.200q", err, body)
 	}
 	if len(object.Errors) != 1 || object.Errors[0].Code == "" || object.Errors[0].Message == "" {
-		return "", "", fmt.Errorf("expected one error with a code and a message, found %.200q", body)
+		return "", fmt.Errorf("expected one error with a code and a message, found %.200q", body)
 	}
-	return object.Errors[0].Code, object.Errors[0].Message, nil
+	return object.Errors[0].Code, nil
 }
 
 // wantError checks an error as a client meets it: status, form and headers,
@@ -192,7 +193,7 @@ func wantError(t *testing.T, r request, a answer, status int, code string) {
 		if a.body != "" {
 			t.Errorf("%s: %d has a body: %q", what, status, a.body)
 		}
-	} else if got, _, err := registryError(a.body); err != nil || got != code {
+	} else if got, err := registryError(a.body); err != nil || got != code {
 		t.Errorf("%s: %d has code %s, want %s; %v", what, status, got, code, err)
 	}
 	challenges := a.header.Values("Www-Authenticate")
