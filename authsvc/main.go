@@ -81,7 +81,9 @@ Every key of the configuration can stand in the YAML file, in the environment
 		if err != nil {
 			return err
 		}
-		logger := slog.New(slog.NewJSONHandler(stdout, &slog.HandlerOptions{Level: c.Log.Level}))
+		lines := newLineWriter(stdout)
+		defer lines.Close()
+		logger := slog.New(slog.NewJSONHandler(lines, &slog.HandlerOptions{Level: c.Log.Level}))
 		return serve(cmd.Context(), c, logger)
 	}
 	root.AddCommand(

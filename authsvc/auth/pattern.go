@@ -31,7 +31,7 @@ func NewPattern(glob string) (Pattern, error) {
 // Match says whether the whole of name matches.
 func (p Pattern) Match(name string) bool {
 	ok, err := path.Match(p.glob, name)
-	return err == nil && ok
+	return err == nil && ok && p.glob != ""
 }
 
 // String returns the glob.

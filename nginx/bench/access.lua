@@ -65,4 +65,4 @@ local upstream = registry_token()
 if not upstream then
     return refuse(503)
 end
-ngx.var.registry_token = "Basic " .. upstream
+ngx.var.registry_authorization = "Basic " .. upstream

@@ -3,20 +3,18 @@ package e2e_test
 import (
 	"bufio"
 	"bytes"
-	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/net/http2"
 
 	"github.com/pullgate/pullgate/nginx/stack"
 )
@@ -50,7 +48,8 @@ func basic(user, password string) string {
 
 // lines are the request's header, with the credential.
 func (r request) lines() []string {
-	lines := slices.Clone(r.header)
+	lines := append(slices.Clone(r.header), // in several lines, as clients send it
+		"Accept: application/vnd.docker.distribution.manifest.v2+json", "Accept: application/vnd.oci.image.index.v1+json")
 	switch {
 	case r.anonymous:
 	case r.user != "":
@@ -124,7 +123,8 @@ func sendHTTP1(s *stack.Stack, r request) (answer, error) {
 }
 
 func sendHTTP2(t *testing.T, s *stack.Stack, r request) (answer, error) {
-	transport := &http2.Transport{TLSClientConfig: &tls.Config{RootCAs: s.CA(), MinVersion: tls.VersionTLS12}, DisableCompression: true}
+	transport := s.Transport()
+	transport.DisableCompression = true
 	defer transport.CloseIdleConnections()
 	httpRequest, err := http.NewRequestWithContext(t.Context(), r.method, s.TLSURL+"/", strings.NewReader(r.body))
 	if err != nil {
@@ -142,6 +142,9 @@ func sendHTTP2(t *testing.T, s *stack.Stack, r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	if response.ProtoMajor != 2 {
+		return answer{}, fmt.Errorf("expected HTTP/2, found %s", response.Proto)
+	}
 	return read(response)
 }
 
@@ -152,7 +155,7 @@ func read(response *http.Response) (answer, error) {
 }
 
 // registryError reads the body, strictly, as the Distribution API's error.
-func registryError(body string) (code, message string, err error) {
+func registryError(body string) (code string, err error) {
 	var object struct {
 		Errors []struct {
 			Code    string  `json:"code"`
@@ -163,12 +166,12 @@ func registryError(body string) (code, message string, err error) {
 	decoder := json.NewDecoder(strings.NewReader(body))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&object); err != nil {
-		return "", "", fmt.Errorf("the body is not the registry's JSON: %w: %.200q", err, body)
+		return "", fmt.Errorf("the body is not the registry's JSON: %w: %.200q", err, body)
 	}
 	if len(object.Errors) != 1 || object.Errors[0].Code == "" || object.Errors[0].Message == "" {
-		return "", "", fmt.Errorf("expected one error with a code and a message, found %.200q", body)
+		return "", fmt.Errorf("expected one error with a code and a message, found %.200q", body)
 	}
-	return object.Errors[0].Code, object.Errors[0].Message, nil
+	return object.Errors[0].Code, nil
 }
 
 // wantError checks an error as a client meets it: status, form and headers,
@@ -190,7 +193,7 @@ func wantError(t *testing.T, r request, a answer, status int, code string) {
 		if a.body != "" {
 			t.Errorf("%s: %d has a body: %q", what, status, a.body)
 		}
-	} else if got, _, err := registryError(a.body); err != nil || got != code {
+	} else if got, err := registryError(a.body); err != nil || got != code {
 		t.Errorf("%s: %d has code %s, want %s; %v", what, status, got, code, err)
 	}
 	challenges := a.header.Values("Www-Authenticate")
@@ -236,5 +239,24 @@ func wantNoSecret(t *testing.T, what, text string) {
 		if strings.Contains(text, secret) {
 			t.Errorf("%s holds %q: %.300q", what, secret, text)
 		}
+	}
+}
+
+// waitFor waits until done, asking many times; 30 s at most.
+func waitFor(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for !done() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -1,0 +1,257 @@
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/pullgate/pullgate/nginx/stack"
+	"github.com/pullgate/pullgate/nginx/stack/pki"
+)
+
+// examples are the files in nginx/examples.
+func examples(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("../examples/*.conf")
+	if err != nil || len(files) < 2 {
+		t.Fatalf("examples %q, %v", files, err)
+	}
+	return files
+}
+
+// TestExamples: nginx -t takes each example, in a folder that is made as it
+// says.
+func TestExamples(t *testing.T) {
+	for _, file := range examples(t) {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			nginx := newExample(t, file, nil)
+			if out, err := nginx("-t").CombinedOutput(); err != nil {
+				t.Errorf("nginx -t: %v\n%s", err, out)
+			} else if strings.Contains(string(out), "[warn]") {
+				t.Errorf("nginx -t warns:\n%s", out)
+			}
+		})
+	}
+}
+
+// newExample puts an example and the includes into a folder, with a
+// certificate, and free ports, users and paths of this machine instead of a
+// production machine's. It returns how to run nginx there.
+func newExample(t *testing.T, file string, more map[string]string) func(...string) *exec.Cmd {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(filepath.Join(dir, "registry"), os.DirFS("../registry")); err != nil {
+		t.Fatal(err)
+	}
+	for _, sub := range []string{"tls", "log", "lib"} {
+		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	authority, err := pki.New(filepath.Join(dir, "tls"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := authority.Issue("docker.vendor.com", "docker.vendor.com", "127.0.0.1"); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replaced := string(text)
+	for from, to := range map[string]string{
+		`(?m)^user .*$`:                "",
+		`/run/nginx\.pid`:              filepath.Join(dir, "pid"),
+		`/var/log/nginx/`:              filepath.Join(dir, "log") + "/",
+		`(?m)^(\s*)listen(\s+)(\d+)\b`: "${1}listen${2}127.0.0.1:1$3", // 443 to 1443
+		`(?m)^http \{`: "daemon off;\nhttp {\n" + strings.ReplaceAll(`client_body_temp_path DIR/lib; proxy_temp_path DIR/lib;
+			fastcgi_temp_path DIR/lib; uwsgi_temp_path DIR/lib; scgi_temp_path DIR/lib;`, "DIR", dir),
+	} {
+		replaced = regexp.MustCompile(from).ReplaceAllString(replaced, to)
+	}
+	for from, to := range more {
+		if !strings.Contains(replaced, from) {
+			t.Fatalf("%s: expected %q in it", file, from)
+		}
+		replaced = strings.ReplaceAll(replaced, from, to)
+	}
+	writeFile(t, filepath.Join(dir, "nginx.conf"), replaced)
+	return func(args ...string) *exec.Cmd {
+		path, err := exec.LookPath("nginx")
+		if err != nil {
+			path = "/usr/sbin/nginx"
+		}
+		return exec.CommandContext(t.Context(), path, append([]string{"-e", filepath.Join(dir, "log", "error.log"), "-p", dir, "-c", filepath.Join(dir, "nginx.conf")}, args...)...)
+	}
+}
+
+// run starts an example, and ends it with the test.
+func run(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("%v; as root: apt-get install nginx libnginx-mod-stream", err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Log(out.String())
+		}
+	})
+}
+
+// TestTLSExample: without authsvc it is an outage, by TLS, in JSON; and so is
+// everything else that a server of its own answers.
+func TestTLSExample(t *testing.T) {
+	run(t, newExample(t, "../examples/tls.conf", nil)())
+	waitFor(t, "nginx", func() bool { return dials(t, "127.0.0.1:1443") })
+	client := &http.Client{Transport: &http.Transport{
+		ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // it is what is looked at
+	}}
+	defer client.CloseIdleConnections()
+	for _, test := range []struct {
+		method, path string
+		status       int
+		code         string
+	}{
+		{"GET", "/v2/", 503, "UNAVAILABLE"}, {"GET", manifest, 503, "UNAVAILABLE"}, {"GET", "/", 404, "UNSUPPORTED"}, {"GET", "/v2", 404, "UNSUPPORTED"},
+		{"GET", "/index.html", 404, "UNSUPPORTED"}, {"PUT", manifest, 405, "UNSUPPORTED"}, {"TRACE", manifest, 405, "UNSUPPORTED"},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), test.method, "https://127.0.0.1:1443"+test.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := read(response)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if response.ProtoMajor != 2 {
+			t.Errorf("%s: %s, want HTTP/2", test.path, response.Proto)
+		}
+		wantError(t, request{method: test.method, uri: test.path}, a, test.status, test.code)
+	}
+}
+
+func dials(t *testing.T, address string) bool {
+	t.Helper()
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		return false
+	}
+	return conn.Close() == nil
+}
+
+// TestBehindALoadBalancer: the balancer's word counts for where a client is
+// and how it came, and nobody else's.
+func TestBehindALoadBalancer(t *testing.T) {
+	s := start(t, stack.Options{})
+	private := strings.TrimPrefix(s.AuthsvcURL(), "http://")
+	// The balancer is 127.0.0.1; 127.0.0.2 is somebody else.
+	cmd := newExample(t, "../examples/behind-load-balancer.conf", map[string]string{"10.0.0.0/16": "127.0.0.1/32", "127.0.0.1:9101": private})
+	run(t, cmd())
+	waitFor(t, "nginx", func() bool { return dials(t, "127.0.0.1:18080") })
+	ask := func(from, path string, header ...string) answer {
+		t.Helper()
+		transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}).DialContext(ctx, network, address)
+		}}
+		defer transport.CloseIdleConnections()
+		port := "18080"
+		if path == "/healthz" || path == "/metrics" {
+			port = "18081"
+		}
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:"+port+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range header {
+			name, value, _ := strings.Cut(line, ": ")
+			r.Header.Set(name, value)
+		}
+		response, err := transport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := read(response)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	const https, client = "X-Forwarded-Proto: https", "X-Forwarded-For: 192.0.2.7"
+	for _, path := range []string{"/v2/", manifest, "/", "/plain-http"} {
+		r := request{uri: path}
+		for what, a := range map[string]answer{
+			"by plain HTTP": ask("127.0.0.1", path, "X-Forwarded-Proto: http"), "not by the balancer": ask("127.0.0.2", path, https, client), "by nobody": ask("127.0.0.1", path),
+		} {
+			wantError(t, r, a, 403, "DENIED")
+			if !strings.Contains(a.body, "https only") {
+				t.Errorf("%s: %s", what, a.body)
+			}
+		}
+	}
+	wantError(t, request{uri: "/v2/"}, ask("127.0.0.1", "/v2/", https, client), 503, "UNAVAILABLE") // there is no authsvc
+	log, err := os.ReadFile(filepath.Join(filepath.Dir(cmd().Args[6]), "log", "registry.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Count(string(log), `"client":"192.0.2.7"`); got != 1 {
+		t.Errorf("%d log lines of the client behind the balancer, want 1:\n%s", got, log)
+	}
+	if a := ask("127.0.0.1", "/healthz"); a.status != 200 || a.body != "ok\n" {
+		t.Errorf("/healthz: %d %q", a.status, a.body)
+	}
+	if a := ask("127.0.0.1", "/metrics"); a.status != 404 {
+		t.Errorf("/metrics at the balancer's port: status %d, want 404", a.status)
+	}
+}
+
+// TestIncludesExplainThemselves: each begins with what it is for and where it
+// goes, and names of settings stand in one place.
+func TestIncludesExplainThemselves(t *testing.T) {
+	var files []string
+	for _, pattern := range []string{"../registry/*.conf", "../registry/*/*.conf"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
+	}
+	if len(files) < 20 {
+		t.Fatalf("%d includes: %q", len(files), files)
+	}
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimPrefix(file, "../registry/")
+		if !regexp.MustCompile(`\A# \S[\s\S]*?\n# Context: +\w`).Match(text) {
+			t.Errorf("%s does not begin with its purpose and its context", name)
+		}
+		if !strings.HasPrefix(name, "parts/") && !strings.Contains(string(readme), fmt.Sprintf("`%s`", name)) {
+			t.Errorf("nginx/README.md does not name %s", name)
+		}
+	}
+}

@@ -1,0 +1,169 @@
+package e2e_test
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pullgate/pullgate/nginx/stack"
+	"github.com/pullgate/pullgate/nginx/stack/standin"
+)
+
+// TestNothingLeaks asks for everything that there is, in good and in bad
+// times, and then looks for the secrets in every answer and every log.
+func TestNothingLeaks(t *testing.T) {
+	s := start(t, stack.Options{Tokenrefresher: quick, Authsvc: map[string]any{"log.level": "debug"}})
+	digest := push(t, s, "acme/appliance:1.0")
+	for _, tag := range []string{"1.1", "1.2", "1.3"} {
+		push(t, s, "acme/appliance:"+tag)
+	}
+	blob := layerOf(t, "acme/appliance:1.0")
+	uris := []string{
+		"/v2/", "/v2/_catalog", manifest, "/v2/acme/appliance/manifests/" + digest, "/v2/acme/appliance/manifests/none",
+		"/v2/acme/appliance/manifests/sha256:" + strings.Repeat("0", 64), "/v2/acme/appliance/blobs/" + blob,
+		"/v2/acme/appliance/blobs/sha256:" + strings.Repeat("0", 64), "/v2/acme/appliance/tags/list", "/v2/acme/appliance/tags/list?n=2",
+		"/v2/acme/nothing/tags/list", "/v2/other/x/tags/list", "/v2/acme/appliance/referrers/" + digest, "/v2/acme/appliance/tags/list?n=100000",
+	}
+	ask := func() {
+		for _, uri := range uris {
+			for _, r := range []request{{uri: uri}, {uri: uri, anonymous: true}, {uri: uri, user: email, password: "the wrong token"}} {
+				every(t, s, r, func(r request, a answer) { wantNoLeak(t, r.proto+" "+r.method+" "+r.uri, a) })
+			}
+		}
+	}
+	ask()
+	for _, fault := range []standin.Fault{
+		s.ECR.DenyByIAM(), {Status: 401, Header: http.Header{"Www-Authenticate": {`Basic realm="https://123456789012.dkr.ecr.eu-central-1.amazonaws.com/"`}}},
+		{Status: 500, Body: leaky}, {Reset: true},
+	} {
+		s.ECR.Front.Inject(fault)
+		ask()
+		s.ECR.Front.ClearFaults()
+	}
+	s.ECR.InvalidateTokens()
+	ask()
+
+	var token string
+	for _, r := range s.ECR.Front.Requests() {
+		token = strings.TrimPrefix(r.Header.Get("Authorization"), "Basic ")
+	}
+	secrets := map[string]string{
+		"the customer's token": secret, "the customer's credential": strings.TrimPrefix(basic(email, secret), "Basic "),
+		"a wrong token": "the wrong token", "the wrong credential": strings.TrimPrefix(basic(email, "the wrong token"), "Basic "),
+		"the registry's token": token, "a part of the registry's token": token[8:40],
+	}
+	logs, err := filepath.Glob(filepath.Join(s.Dir, "log", "*"))
+	if err != nil || len(logs) < 4 {
+		t.Fatalf("logs %q, %v", logs, err)
+	}
+	for _, log := range logs {
+		text, err := os.ReadFile(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantNone(t, log, string(text), secrets)
+	}
+	for _, url := range []string{s.AuthsvcURL(), s.TokenrefresherURL()} {
+		for _, path := range []string{"/metrics", "/readyz", "/healthz"} {
+			wantNone(t, url+path, fetch(t, url+path).body, secrets)
+		}
+	}
+}
+
+func wantNone(t *testing.T, where, text string, secrets map[string]string) {
+	t.Helper()
+	for name, secret := range secrets {
+		if strings.Contains(text, secret) {
+			t.Errorf("%s holds %s", where, name)
+		}
+	}
+}
+
+// fetch gets a URL as anybody.
+func fetch(t *testing.T, url string) answer {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := read(response)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// layerOf is the digest of a layer of the image that push makes of reference.
+func layerOf(t *testing.T, reference string) string {
+	t.Helper()
+	img, err := stack.Image(reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	layers, err := img.Layers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, err := layers[0].Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return digest.String()
+}
+
+// TestLinkIsRelative: ECR's names the account and another host.
+func TestLinkIsRelative(t *testing.T) {
+	s := start(t, stack.Options{})
+	for _, tag := range []string{"1.0", "1.1", "1.2"} {
+		push(t, s, "acme/appliance:"+tag)
+	}
+	seen := 0
+	uri := "/v2/acme/appliance/tags/list?n=1"
+	for uri != "" {
+		a := get(t, s, uri)
+		if a.status != 200 {
+			t.Fatalf("%s: status %d", uri, a.status)
+		}
+		seen++
+		link := a.header.Get("Link")
+		uri = ""
+		if link != "" {
+			next, ok := strings.CutSuffix(strings.TrimPrefix(link, "<"), `>; rel="next"`)
+			if !ok || !strings.HasPrefix(next, "/v2/acme/appliance/tags/list?") {
+				t.Fatalf("Link %q, want a relative one", link)
+			}
+			uri = next
+		}
+	}
+	if seen != 3 {
+		t.Errorf("%d pages, want 3", seen)
+	}
+}
+
+// TestBlobs: a redirect passes as it is; Range and HEAD work where it leads,
+// and the customer's credential does not have to go there.
+func TestBlobs(t *testing.T) {
+	s := start(t, stack.Options{})
+	push(t, s, "acme/appliance:1.0")
+	every(t, s, request{uri: "/v2/acme/appliance/blobs/" + layerOf(t, "acme/appliance:1.0"), header: []string{"Range: bytes=0-9"}}, func(r request, a answer) {
+		location := a.header.Get("Location")
+		if r.method == http.MethodHead {
+			if a.status != http.StatusOK || a.header.Get("Content-Length") == "" {
+				t.Errorf("%s HEAD: status %d, Content-Length %q", r.proto, a.status, a.header.Get("Content-Length"))
+			}
+			return
+		}
+		if a.status != http.StatusTemporaryRedirect || !strings.HasPrefix(location, s.ECR.Bucket.URL()) {
+			t.Fatalf("%s %s: status %d to %q, want 307 to the bucket", r.proto, r.method, a.status, location)
+		}
+	})
+	for _, r := range s.ECR.Bucket.Requests() {
+		t.Errorf("nginx asked the bucket: %s", r.URI)
+	}
+}
