@@ -18,7 +18,7 @@ INSTALL := nginx/stack/install.sh
 
 .PHONY: help
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## docker login and pull through the whole system; DEMO=once ends by itself
@@ -49,6 +49,14 @@ unit: tools ## unit tests, with the race detector; fuzz targets run their seeds
 .PHONY: e2e
 e2e: tools ## the real nginx, registry and clients; RUN=TestName for one
 	go test -count=1 -timeout 40m $(if $(RUN),-run '$(RUN)') ./nginx/e2e/...
+
+.PHONY: conformance
+conformance: tools ## the OCI's conformance program against the whole system, read-only
+	go test -count=1 -v -run '^TestConformance$$' ./nginx/e2e
+
+.PHONY: oracle
+oracle: ## ORACLE=N (100000) random decisions, compared with what trying everything says; SEED=N repeats
+	@ORACLE=$${ORACLE:-100000} go test -count=1 -v -timeout 60m -run '^TestOracle$$' ./authsvc/entitlement
 
 .PHONY: fuzz
 fuzz: tools ## each fuzz target for FUZZTIME (default 60s)

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -69,29 +70,44 @@ func TestConformance(t *testing.T) {
 func conform(t *testing.T, s *stack.Stack, data map[string]string) {
 	t.Helper()
 	dir := t.TempDir()
+	// Another name than the bucket's, or the program would take the customer's
+	// credential there, which S3 refuses.
+	registry := strings.Replace(s.Host, "127.0.0.1", "localhost", 1)
 	cmd := exec.CommandContext(t.Context(), newTool(t, "conformance", "nginx/stack/install.sh test").path)
 	cmd.Dir = dir
 	cmd.Env = []string{
-		"HOME=" + dir, "OCI_RESULTS_DIR=" + dir, "OCI_REGISTRY=" + s.Host, "OCI_TLS=disabled", "OCI_REPO1=acme/appliance", "OCI_USERNAME=" + email, "OCI_PASSWORD=" + secret,
+		"HOME=" + dir, "OCI_RESULTS_DIR=" + dir, "OCI_REGISTRY=" + registry, "OCI_TLS=disabled", "OCI_REPO1=acme/appliance", "OCI_USERNAME=" + email, "OCI_PASSWORD=" + secret,
 		"OCI_API_PUSH=false", "OCI_API_BLOBS_DELETE=false", "OCI_API_MANIFESTS_DELETE=false", "OCI_API_TAGS_DELETE=false",
-		"OCI_API_BLOBS_DIGEST_HEADER=false", "OCI_API_MANIFESTS_DIGEST_HEADER=true", "OCI_FILTER_TEST=OCI Conformance Test/read-only",
+		"OCI_FILTER_TEST=OCI Conformance Test/read-only",
 	}
 	for name, value := range data {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
 	out, err := cmd.CombinedOutput()
-	t.Logf("%s", out)
 	if err != nil {
-		t.Fatalf("conformance: %v", err)
+		t.Fatalf("conformance: %v\n%s", err, out)
+	}
+	if summary := regexp.MustCompile(`(?s)OCI Conformance Result:.*?Total\S+ +\d+`).Find(out); summary != nil {
+		t.Logf("%s", summary)
 	}
 	report, err := os.ReadFile(filepath.Join(dir, "junit.xml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	counts := regexp.MustCompile(`<testsuites tests="(\d+)"[^>]*?errors="(\d+)"[^>]*?failures="(\d+)"`).FindSubmatch(report)
-	t.Logf("junit.xml begins %.400s", report)
-	if counts == nil || string(counts[1]) == "0" || string(counts[2]) != "0" || string(counts[3]) != "0" {
-		t.Errorf("expected tests without errors and failures, found %q", counts)
+	counts := regexp.MustCompile(`<testsuite name="[^"]*" tests="(\d+)" failures="0" errors="0" disabled="(\d+)"`).FindSubmatch(report)
+	if counts == nil {
+		t.Fatalf("expected no failure and no error, found %.400s", report)
+	}
+	tests, err := strconv.Atoi(string(counts[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	disabled, err := strconv.Atoi(string(counts[2]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tests-disabled < 20 { // 16 of them are for what changes a registry
+		t.Errorf("%d of %d tests ran\n%s", tests-disabled, tests, out)
 	}
 }
 
