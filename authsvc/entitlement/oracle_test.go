@@ -145,10 +145,10 @@ func (w *world) grants(t *testing.T) (grants []auth.Grant) {
 		}
 		return p
 	}
-	for i := range w.random.IntN(4) {
+	for i := range w.random.IntN(5) {
 		grant := auth.Grant{
-			Repository: pattern("acme/appliance", "acme/*", "*/appliance", "other/*", "acme/tools", "*"),
-			Tag:        pattern("1.*", "1.0", "2.?", "latest", "*", "sha256-*", "edge", "[12].1"),
+			Repository: pattern("acme/appliance", "acme/*", "*/appliance", "other/*", "acme/tools", "*", "*/*", "*/*"),
+			Tag:        pattern("1.*", "1.0", "2.?", "latest", "*", "*", "*", "sha256-*", "edge", "[12].1"),
 			License:    fmt.Sprint("lic_", i),
 		}
 		if w.random.IntN(3) == 0 {
