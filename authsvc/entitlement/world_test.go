@@ -241,6 +241,12 @@ func (w *world) addIndexes(r *repository, shared map[string]manifest) {
 		m.body = []byte(object(map[string]any{"schemaVersion": 2, "manifests": each("digest", m.children)}))
 		r.manifests[digestOf(string(m.body))] = m
 	}
+	// An image whose layer has the bytes of a manifest: who may have them as a
+	// layer may not for that have what they name.
+	digests := sortedKeys(r.manifests)
+	trap := manifest{blobs: []string{digests[w.random.IntN(len(digests))]}}
+	trap.body = []byte(object(map[string]any{"schemaVersion": 2, "layers": each("digest", trap.blobs)}))
+	r.manifests[digestOf(string(trap.body))] = trap
 	if w.random.IntN(3) == 0 {
 		one, two := digestOf("circle 1"), digestOf("circle 2")
 		digests := sortedKeys(r.manifests)
