@@ -7,6 +7,14 @@
 //	cpu_ratio_bare       CPU seconds per request, nginx + authsvc to bare nginx
 //	decision_ns          one decision of authsvc, credential cached, in ns
 //	decision_allocs      its allocations
+//
+// and of the rights:
+//
+//	digest_decision_ratio  one decision by a layer's digest to one by a tag
+//	digests_1m_mb          memory of 1,000,000 known digests, in MB
+//	learn_seconds          200 tags of 3 platforms of 10 layers, learned from a
+//	                       registry that takes 20 ms for each answer
+//	list_5000_tags_ms      the list of 5,000 tags, once they are known, in ms
 package main
 
 import (
@@ -31,6 +39,7 @@ type figures map[string]float64
 // parts are what can be measured alone, by name.
 var parts = map[string]func(context.Context, io.Writer) (figures, error){
 	"requests": measureRequests,
+	"rights":   measureRights,
 }
 
 func main() {
