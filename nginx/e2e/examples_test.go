@@ -208,13 +208,14 @@ func TestBehindALoadBalancer(t *testing.T) {
 		}
 	}
 	wantError(t, request{uri: "/v2/"}, ask("127.0.0.1", "/v2/", https, client), 503, "UNAVAILABLE") // there is no authsvc
-	log, err := os.ReadFile(filepath.Join(filepath.Dir(cmd().Args[6]), "log", "registry.log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := strings.Count(string(log), `"client":"192.0.2.7"`); got != 1 {
-		t.Errorf("%d log lines of the client behind the balancer, want 1:\n%s", got, log)
-	}
+	path := filepath.Join(filepath.Dir(cmd().Args[6]), "log", "registry.log")
+	waitFor(t, "the log line of the client behind the balancer", func() bool { // written after the answer
+		log, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Count(string(log), `"client":"192.0.2.7"`) == 1
+	})
 	if a := ask("127.0.0.1", "/healthz"); a.status != 200 || a.body != "ok\n" {
 		t.Errorf("/healthz: %d %q", a.status, a.body)
 	}

@@ -11,6 +11,7 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 bin=$root/.build/bin
 
 crane_version=v0.22.1
+regctl_version=v0.11.7
 metadata_mock_version=v1.13.0
 golangci_version=v2.15.0
 conformance_version=v0.0.0-20260831232431-97274622c111
@@ -206,6 +207,7 @@ for set in "$@"; do
         demo) tool github.com/google/go-containerregistry/cmd/crane $crane_version "for the commands to try by hand" ;;
         test)
             tool github.com/google/go-containerregistry/cmd/crane $crane_version "another client"
+            tool github.com/regclient/regclient/cmd/regctl $regctl_version "another client"
             tool github.com/aws/amazon-ec2-metadata-mock/cmd/ec2-metadata-mock $metadata_mock_version "AWS's stand-in of instance metadata"
             tool github.com/opencontainers/distribution-spec/conformance $conformance_version "the OCI's conformance program"
             tool github.com/golangci/golangci-lint/v2/cmd/golangci-lint $golangci_version "make lint"

@@ -1,0 +1,228 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/pullgate/pullgate/nginx/stack"
+)
+
+// TestAttacks: what a customer of release 1.0 may not have, by whatever way.
+func TestAttacks(t *testing.T) {
+	s := start(t, stack.Options{})
+	s.Vendor.SetLicenses(secret, license("lic_1", "acme/appliance", "1.*"))
+	allowed := push(t, s, "acme/appliance:1.0")
+	forbidden := push(t, s, "acme/appliance:2.0")
+	push(t, s, "acme/secret:1.0")
+	index, err := stack.Index("acme/secret:1.1", "amd64", "arm64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Push(t.Context(), "acme/secret:1.1", index); err != nil {
+		t.Fatal(err)
+	}
+	list, err := index.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	inIndex := list.Manifests[0].Digest.String()
+	// What the tag had, and what it has, before anybody has asked.
+	gone := push(t, s, "acme/appliance:1.1")
+	pushAs(t, s, "acme/appliance:1.1", "another image")
+	forbiddenLayer, otherLayer := layerOf(t, "acme/appliance:2.0"), layerOf(t, "acme/secret:1.0")
+
+	const repository = "/v2/acme/appliance"
+	for _, served := range []string{"/manifests/1.0", "/manifests/" + allowed, "/blobs/" + layerOf(t, "acme/appliance:1.0"), "/manifests/1.1", "/referrers/" + allowed} {
+		if a := get(t, s, repository+served); a.status != 200 && a.status != 307 {
+			t.Errorf("%s: status %d: %s", served, a.status, a.body)
+		}
+	}
+	s.ECR.Front.Forget()
+	for name, attack := range map[string]struct {
+		uri    string
+		status int
+		code   string
+	}{
+		"forbidden tag":                    {repository + "/manifests/2.0", 404, "MANIFEST_UNKNOWN"},
+		"forbidden digest by manifest":     {repository + "/manifests/" + forbidden, 404, "MANIFEST_UNKNOWN"},
+		"forbidden digest by blob":         {repository + "/blobs/" + forbidden, 404, "BLOB_UNKNOWN"},
+		"forbidden digest's referrers":     {repository + "/referrers/" + forbidden, 404, "MANIFEST_UNKNOWN"},
+		"forbidden layer":                  {repository + "/blobs/" + forbiddenLayer, 404, "BLOB_UNKNOWN"},
+		"layer of another repository":      {repository + "/blobs/" + otherLayer, 404, "BLOB_UNKNOWN"},
+		"another repository's layer there": {"/v2/acme/secret/blobs/" + otherLayer, 404, "NAME_UNKNOWN"},
+		"own digest in another repository": {"/v2/acme/secret/manifests/" + allowed, 404, "NAME_UNKNOWN"},
+		"by an index of another one":       {repository + "/manifests/" + inIndex, 404, "MANIFEST_UNKNOWN"},
+		"digest of a tag that moved away":  {repository + "/manifests/" + gone, 404, "MANIFEST_UNKNOWN"},
+		"sha512 that is none":              {repository + "/blobs/sha512:" + strings.Repeat("a", 128), 404, "BLOB_UNKNOWN"},
+		"upper case":                       {repository + "/blobs/sha256:" + strings.ToUpper(strings.TrimPrefix(forbiddenLayer, "sha256:")), 400, "DIGEST_INVALID"},
+		"upper case of what is allowed":    {repository + "/manifests/sha256:" + strings.ToUpper(strings.TrimPrefix(allowed, "sha256:")), 400, "DIGEST_INVALID"},
+		"tag that looks like a digest":     {repository + "/manifests/sha256-" + strings.TrimPrefix(forbidden, "sha256:"), 404, "MANIFEST_UNKNOWN"},
+		"signature of what is forbidden":   {repository + "/manifests/sha256-" + strings.TrimPrefix(forbidden, "sha256:") + ".sig", 404, "MANIFEST_UNKNOWN"},
+		"unknown repository":               {"/v2/acme/none/manifests/1.0", 404, "NAME_UNKNOWN"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			every(t, s, request{uri: attack.uri}, func(r request, a answer) { wantError(t, r, a, attack.status, attack.code) })
+		})
+	}
+	if n := s.ECR.Front.Received(); n != 0 {
+		t.Errorf("%d refused requests were forwarded", n)
+	}
+}
+
+func pushAs(t *testing.T, s *stack.Stack, reference, seed string) v1.Image {
+	t.Helper()
+	img, err := stack.Image(seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Push(t.Context(), reference, img); err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+// TestStrangersLearnNothing: a repository that there is and one that there is
+// not are the same to who has no license, to the byte, and ECR is not asked.
+func TestStrangersLearnNothing(t *testing.T) {
+	s := start(t, stack.Options{})
+	s.Vendor.SetLicenses(secret, license("lic_1", "other/*", "*"))
+	digest := push(t, s, "acme/appliance:1.0")
+	s.Forget()
+	for _, rest := range []string{"/manifests/1.0", "/manifests/" + digest, "/blobs/" + digest, "/tags/list", "/referrers/" + digest} {
+		every(t, s, request{uri: "/v2/acme/appliance" + rest}, func(r request, there answer) {
+			r.uri = "/v2/acme/appliancf" + rest
+			not := send(t, s, r)
+			there.body = strings.ReplaceAll(there.body, "appliance", "appliancf")
+			there.header.Del("Date")
+			not.header.Del("Date")
+			if there.status != 404 || there.status != not.status || there.body != not.body || fmt.Sprint(there.header) != fmt.Sprint(not.header) {
+				t.Errorf("%s: %d %s %v, if there is none: %d %s %v", rest, there.status, there.body, there.header, not.status, not.body, not.header)
+			}
+		})
+	}
+	if n := s.ECR.Front.Received() + s.ECR.Endpoint.Received(); n != 0 {
+		t.Errorf("ECR was asked %d times", n)
+	}
+}
+
+// TestMovedTag: a pull under way survives, a new one gets what is new.
+func TestMovedTag(t *testing.T) {
+	s := start(t, stack.Options{Authsvc: map[string]any{"release.tag_ttl": "1s"}})
+	s.Vendor.SetLicenses(secret, license("lic_1", "acme/appliance", "latest"))
+	before := push(t, s, "acme/appliance:latest")
+	if a := get(t, s, "/v2/acme/appliance/manifests/latest"); a.status != 200 {
+		t.Fatalf("status %d", a.status)
+	}
+	if a := get(t, s, "/v2/acme/appliance/manifests/"+before); a.status != 200 {
+		t.Fatalf("status %d", a.status)
+	}
+	img := pushAs(t, s, "acme/appliance:latest", "the next release")
+	after, err := img.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantPulled(t, login(t, s, email, secret), s.Host+"/acme/appliance:latest", after.String())
+	for _, digest := range []string{before, after.String()} {
+		if a := get(t, s, "/v2/acme/appliance/manifests/"+digest); a.status != 200 {
+			t.Errorf("%s: status %d: %s", digest, a.status, a.body)
+		}
+	}
+}
+
+// TestUnknownDigest: Kubernetes pins by digest, and the other proxy of the
+// fleet has seen the tag; after a restart nothing is known, too.
+func TestUnknownDigest(t *testing.T) {
+	s := start(t, stack.Options{})
+	s.Vendor.SetLicenses(secret, license("lic_1", "acme/appliance", "1.*"))
+	var digests []string
+	for i := range 20 {
+		digests = append(digests, push(t, s, fmt.Sprintf("acme/appliance:1.%d", i)))
+	}
+	for range 2 {
+		for _, digest := range []string{digests[19], digests[0]} {
+			if a := get(t, s, "/v2/acme/appliance/manifests/"+digest); a.status != 200 {
+				t.Errorf("status %d: %s", a.status, a.body)
+			}
+		}
+		if err := s.RestartAuthsvc(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// What is known is served when ECR cannot be asked, what is not is 503.
+	if a := get(t, s, "/v2/acme/appliance/manifests/"+digests[3]); a.status != 200 {
+		t.Errorf("status %d: %s", a.status, a.body)
+	}
+	if err := s.ECR.Endpoint.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if a := get(t, s, "/v2/acme/appliance/manifests/"+digests[3]); a.status != 200 {
+		t.Errorf("what is known, in an outage: status %d: %s", a.status, a.body)
+	}
+	if err := s.RestartAuthsvc(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r := request{uri: "/v2/acme/appliance/manifests/" + digests[3]}
+	wantError(t, r, send(t, s, r), 503, "UNAVAILABLE")
+}
+
+// TestListsByClients: each client follows the pages to the end, and sees what
+// is the customer's.
+func TestListsByClients(t *testing.T) {
+	s := start(t, stack.Options{Authsvc: map[string]any{"catalog.repositories": []string{"acme/appliance", "acme/tools", "other/x"}}})
+	s.Vendor.SetLicenses(secret, license("lic_1", "acme/appliance", "1.*"), license("lic_2", "*/tools", "*"))
+	img := pushAs(t, s, "acme/tools:1", "tools")
+	var want []string
+	for i := range 120 { // more than a page of ECR's
+		tag := fmt.Sprintf("1.%03d", i)
+		if _, err := s.Push(t.Context(), "acme/appliance:"+tag, img); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, tag)
+	}
+	for _, tag := range []string{"2.0", "0.9", "latest"} {
+		pushAs(t, s, "acme/appliance:"+tag, tag)
+	}
+	c := crane(t, s)
+	if got := strings.Fields(c.must(t, "", "ls", "--insecure", s.Host+"/acme/appliance")); !slices.Equal(got, want) {
+		t.Errorf("crane ls: %q", got)
+	}
+	if got := strings.Fields(c.must(t, "", "catalog", "--insecure", s.Host)); !slices.Equal(got, []string{"acme/appliance", "acme/tools"}) {
+		t.Errorf("crane catalog: %q", got)
+	}
+	k := skopeo(t, s)
+	if got := k.must(t, "", "list-tags", "--tls-verify=false", "docker://"+s.Host+"/acme/appliance"); strings.Count(got, `"1.`) != 120 || strings.Contains(got, "2.0") {
+		t.Errorf("skopeo list-tags: %s", got)
+	}
+	x := newTool(t, "regctl", "nginx/stack/install.sh test")
+	x.must(t, "", "registry", "set", "--skip-check", "--tls=disabled", s.Host)
+	x.must(t, secret, "registry", "login", s.Host, "--user", email, "--pass-stdin")
+	if got := strings.Fields(x.must(t, "", "tag", "ls", s.Host+"/acme/appliance")); !slices.Equal(got, want) {
+		t.Errorf("regctl tag ls: %q", got)
+	}
+	if got := strings.Fields(x.must(t, "", "repo", "ls", s.Host)); !slices.Equal(got, []string{"acme/appliance", "acme/tools"}) {
+		t.Errorf("regctl repo ls: %q", got)
+	}
+	// Page by page, as a client that asks for few.
+	var got []string
+	uri := "/v2/acme/appliance/tags/list?n=50"
+	for pages := 0; uri != ""; pages++ {
+		a := get(t, s, uri)
+		if a.status != http.StatusOK || pages > 3 {
+			t.Fatalf("%s: status %d, page %d", uri, a.status, pages)
+		}
+		wantNoLeak(t, uri, a)
+		got = append(got, strings.Split(strings.TrimSuffix(a.body[strings.Index(a.body, "[")+1:], "]}\n"), ",")...)
+		next, _, more := strings.Cut(strings.TrimPrefix(a.header.Get("Link"), "<"), ">")
+		if uri = next; more && !strings.HasPrefix(next, "/v2/") {
+			t.Fatalf("Link %q is not relative", a.header.Get("Link"))
+		}
+	}
+	if len(got) != 120 {
+		t.Errorf("%d tags by pages of 50, want 120", len(got))
+	}
+}
