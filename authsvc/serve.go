@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -58,6 +59,9 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 		return err
 	}
 	defer releases.Close()
+	if c.Release.File != "" {
+		defer keep(releases, c.Release.File, logger)()
+	}
 
 	asked, err := listen.Listen(ctx, c.Listen.Address, c.Listen.Mode, c.Listen.Group)
 	if err != nil {
@@ -95,6 +99,40 @@ func newReleases(c config.Config, registry *upstream.Upstream, logger *slog.Logg
 		MaxDigests: c.Release.MaxDigests, Parallel: c.Upstream.Requests, NoReferrers: !c.Release.Referrers,
 		Logger: logger, Observe: metrics.ObserveRelease,
 	}), nil
+}
+
+// saveInterval is how often what is known of releases is saved, beside at the
+// end: a killed process learns the rest again.
+const saveInterval = 10 * time.Minute
+
+// keep takes over what a file knows of releases, and saves it again from time
+// to time. What it returns saves for the last time.
+func keep(releases *release.Graph, file string, logger *slog.Logger) (stop func()) {
+	if err := releases.Load(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		logger.Warn("starting without what was known of releases", "error", err)
+	}
+	save := func() {
+		if err := releases.Save(file); err != nil {
+			logger.Error("saving what is known of releases", "error", err)
+		}
+	}
+	stopped, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-time.After(saveInterval):
+				save()
+			case <-stopped:
+				save()
+				return
+			}
+		}
+	}()
+	return func() {
+		close(stopped)
+		<-done
+	}
 }
 
 func newVendor(c config.Config, observe func(string, time.Duration)) (*kloudless.Client, error) {

@@ -3,7 +3,9 @@ package e2e_test
 import (
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -137,7 +139,13 @@ func TestMovedTag(t *testing.T) {
 // TestUnknownDigest: Kubernetes pins by digest, and the other proxy of the
 // fleet has seen the tag; after a restart nothing is known, too.
 func TestUnknownDigest(t *testing.T) {
-	s := start(t, stack.Options{})
+	for _, file := range []string{"", filepath.Join(t.TempDir(), "releases")} {
+		t.Run("file: "+strconv.FormatBool(file != ""), func(t *testing.T) { unknownDigest(t, file) })
+	}
+}
+
+func unknownDigest(t *testing.T, file string) {
+	s := start(t, stack.Options{Authsvc: map[string]any{"release.file": file}})
 	s.Vendor.SetLicenses(secret, license("lic_1", "acme/appliance", "1.*"))
 	var digests []string
 	for i := range 20 {
@@ -167,7 +175,11 @@ func TestUnknownDigest(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := request{uri: "/v2/acme/appliance/manifests/" + digests[3]}
-	wantError(t, r, send(t, s, r), 503, "UNAVAILABLE")
+	if a := send(t, s, r); file == "" {
+		wantError(t, r, a, 503, "UNAVAILABLE")
+	} else if a.status != 200 {
+		t.Errorf("what was known before a restart in an outage: status %d: %s", a.status, a.body)
+	}
 }
 
 // TestListsByClients: each client follows the pages to the end, and sees what

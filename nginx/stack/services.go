@@ -55,7 +55,7 @@ func (s *Stack) configureAuthsvc() error {
 		"upstream.token_file":     s.TokenFile(),
 		"upstream.refresh_socket": "unix:" + s.controlSocket(),
 		"upstream.refresh_name":   "main",
-		"upstream.address":        s.ECR.Front.Addr(), // the name is in the stack's own DNS alone
+		"upstream.address":        s.ECR.Endpoint.Addr(), // the name is in the stack's own DNS alone
 		"upstream.ca_file":        s.ca.File,
 		"kloudless.url":           s.Vendor.TLS.URL() + vendorapi.Base,
 		"kloudless.ca_file":       s.ca.File,

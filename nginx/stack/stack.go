@@ -184,7 +184,7 @@ func (s *Stack) startPrograms(ctx context.Context) error {
 
 // Forget drops what the stand-ins have recorded and counted.
 func (s *Stack) Forget() {
-	servers := []*standin.Server{s.ECR.API, s.ECR.Front, s.ECR.Bucket, s.Vendor.Server, s.Vendor.TLS, s.Authsvc}
+	servers := []*standin.Server{s.ECR.API, s.ECR.Front, s.ECR.Endpoint, s.ECR.Bucket, s.Vendor.Server, s.Vendor.TLS, s.Authsvc}
 	for _, server := range servers {
 		if server != nil {
 			server.Forget()

@@ -114,6 +114,9 @@ func (a *authorized) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, err
 }
 
+// userAgent tells the registry's logs what asks.
+const userAgent = "pullgate-authsvc"
+
 func rejected(r *http.Response) bool {
 	return r.StatusCode == http.StatusUnauthorized || r.StatusCode == http.StatusForbidden
 }
@@ -131,6 +134,7 @@ func (a *authorized) send(r *http.Request, host, authorization string) (*http.Re
 	sent := r.Clone(r.Context())
 	sent.URL.Scheme = "https"
 	sent.Header.Set("Authorization", authorization)
+	sent.Header.Set("User-Agent", userAgent)
 	response, err := a.next.RoundTrip(sent)
 	if err != nil {
 		return nil, err

@@ -50,7 +50,7 @@ type Options struct {
 	Certificate tls.Certificate
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
-	// Record is as in standin.Options, for each of the three servers.
+	// Record is as in standin.Options, for each of the servers.
 	Record int
 }
 
@@ -64,12 +64,15 @@ type Backend struct {
 	User, Password string
 }
 
-// Server is the three servers that are ECR together.
+// Server is the servers that are ECR together.
 type Server struct {
 	// API is the AWS JSON 1.1 endpoint (plain HTTP).
 	API *standin.Server
 	// Front is the registry (HTTPS).
 	Front *standin.Server
+	// Endpoint is the registry once more, as at an endpoint in the VPC: what
+	// authsvc asks itself is not mixed up with what nginx forwards.
+	Endpoint *standin.Server
 	// Bucket is where blobs are fetched by signed URLs (plain HTTP).
 	Bucket *standin.Server
 
@@ -83,7 +86,7 @@ type Server struct {
 	objects   map[string]object
 }
 
-// Start starts the three servers.
+// Start starts the servers.
 func Start(opts Options) (*Server, error) {
 	opts.Account = or(opts.Account, Account)
 	opts.Region = or(opts.Region, Region)
@@ -126,14 +129,17 @@ func (s *Server) listen() (err error) {
 			return &s.opts.Certificate, nil
 		},
 	}
-	s.Front, err = standin.Start(http.HandlerFunc(s.serveFront), record)
+	if s.Front, err = standin.Start(http.HandlerFunc(s.serveFront), record); err != nil {
+		return err
+	}
+	s.Endpoint, err = standin.Start(http.HandlerFunc(s.serveFront), record)
 	return err
 }
 
 // Close ends the servers.
 func (s *Server) Close() error {
 	var errs []error
-	for _, server := range []*standin.Server{s.API, s.Bucket, s.Front} {
+	for _, server := range []*standin.Server{s.API, s.Bucket, s.Front, s.Endpoint} {
 		if server != nil {
 			errs = append(errs, server.Close())
 		}
