@@ -83,7 +83,7 @@ func Start(h http.Handler, opts Options) (*Server, error) {
 		ErrorLog:          log.New(io.Discard, "", 0),
 		ReadHeaderTimeout: 30 * time.Second,
 		MaxHeaderBytes:    64 << 10,
-		TLSConfig:         opts.TLS,
+		TLSConfig:         opts.TLS.Clone(), // ServeTLS changes it
 		ConnState: func(_ net.Conn, state http.ConnState) {
 			if state == http.StateNew {
 				s.connections.Add(1)
