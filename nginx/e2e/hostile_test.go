@@ -172,6 +172,11 @@ func wantIntact(t *testing.T, s *stack.Stack, digest string) {
 	if a := send(t, s, request{uri: manifest, body: "a body"}); a.status != 200 {
 		t.Errorf("manifest, asked for with a body: status %d", a.status)
 	}
+	tags := get(t, s, "/v2/acme/appliance/tags/list")
+	if tags.status != 200 || strings.TrimSpace(tags.body) != `{"name":"acme/appliance","tags":["1.0"]}` || tags.header.Get("Content-Type") != "application/json" {
+		t.Errorf("tags: %d %q %v", tags.status, tags.body, tags.header)
+	}
+	wantNoLeak(t, "tags", tags)
 	if a := get(t, s, "/v2/"); a.status != 200 || a.body != "{}" || a.header.Get("Docker-Distribution-Api-Version") != "registry/2.0" {
 		t.Errorf("ping: %d %q %v", a.status, a.body, a.header)
 	}
@@ -191,6 +196,10 @@ func wantIntact(t *testing.T, s *stack.Stack, digest string) {
 		{request{uri: "/v2/", user: "site", password: "site"}, 401, "UNAUTHORIZED"},
 		{request{uri: "/v2/other/appliance/manifests/1.0"}, 404, "NAME_UNKNOWN"},
 		{request{uri: "/v2/acme/appliance/manifests/.html"}, 400, "TAG_INVALID"},
+		{request{uri: "/v2/acme/appliance/tags/list", anonymous: true}, 401, "UNAUTHORIZED"},
+		{request{uri: "/v2/_catalog", user: email, password: "wrong"}, 401, "UNAUTHORIZED"},
+		{request{uri: "/v2/other/appliance/tags/list"}, 404, "NAME_UNKNOWN"},
+		{request{method: "POST", uri: "/v2/_catalog", body: "x"}, 405, "UNSUPPORTED"},
 		{request{method: "PUT", uri: manifest, body: "an upload"}, 405, "UNSUPPORTED"},
 		{request{method: "DELETE", uri: manifest}, 405, "UNSUPPORTED"},
 	} {
@@ -206,7 +215,7 @@ func wantIntact(t *testing.T, s *stack.Stack, digest string) {
 	if err := s.KillAuthsvc(); err != nil {
 		t.Fatal(err)
 	}
-	for _, uri := range []string{manifest, "/v2/"} {
+	for _, uri := range []string{manifest, "/v2/", "/v2/_catalog", "/v2/acme/appliance/tags/list"} {
 		unavailable.uri = uri
 		wantError(t, unavailable, send(t, s, unavailable), 503, "UNAVAILABLE")
 	}

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -49,6 +50,11 @@ func TestEveryAnswerOfAuthsvc(t *testing.T) {
 			return status
 		}
 	}
+	// Where authsvc answers whole, as with lists, a 2xx is the list, and nginx
+	// takes some of the others for its own.
+	wholeAnswers := []string{
+		"200 without a token", "200 without a host", "200 with nothing", "201", "204", "206", "405", "408", "444", "499", "600", "999",
+	}
 	const code, message = "X-Registry-Error-Code: DENIED", "X-Registry-Error-Message: because"
 	type test struct {
 		name   string
@@ -66,6 +72,7 @@ func TestEveryAnswerOfAuthsvc(t *testing.T) {
 		{"403 without a status", refusal(403, code, message), 503, "UNAVAILABLE"},
 	}
 	for _, host := range []string{"a b", "a|b", "127.0.0.1:1/x", "../x", "UPPER.example", "user@evil.example", "[::1]"} {
+		wholeAnswers = append(wholeAnswers, "200 with the host "+host)
 		tests = append(tests, test{"200 with the host " + host,
 			refusal(200, "X-Ecr-Registry: "+host, "X-Ecr-Token-Id: 1", "X-Ecr-Authorization: "+authorization), 503, "UNAVAILABLE"})
 	}
@@ -86,7 +93,10 @@ func TestEveryAnswerOfAuthsvc(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			reply = test.reply
-			for _, uri := range []string{manifest, "/v2/"} {
+			for _, uri := range []string{manifest, "/v2/", tagsList} {
+				if uri == tagsList && slices.Contains(wholeAnswers, test.name) {
+					continue
+				}
 				every(t, s, request{uri: uri}, func(r request, a answer) { wantError(t, r, a, test.status, test.code) })
 			}
 		})
