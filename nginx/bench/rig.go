@@ -34,7 +34,9 @@ type rig struct {
 	Root                       bool
 	Host                       string
 	Bare, Authsvc, Lua, Vendor int
-	Token, Secret, Manifest    string
+	Registry                   int // where authsvc learns what a release is
+	Token, Secret              string
+	Manifest, Digest           string
 	Licenses                   string // the vendor's API's answer
 
 	nginx, authsvc, backends *process
@@ -48,10 +50,15 @@ func newRig(ctx context.Context) (r *rig, err error) {
 	}
 	r = &rig{
 		Dir: dir, Root: os.Geteuid() == 0, Host: "123456789012.dkr.ecr.eu-central-1.amazonaws.com",
-		Token:    base64.StdEncoding.EncodeToString([]byte("AWS:" + strings.Repeat(rand.Text(), 100)[:tokenBytes*3/4-4])),
-		Secret:   rand.Text(),
-		Manifest: strings.Repeat("m", 1024),
+		Token:  base64.StdEncoding.EncodeToString([]byte("AWS:" + strings.Repeat(rand.Text(), 100)[:tokenBytes*3/4-4])),
+		Secret: rand.Text(),
 	}
+	layers := make([]string, 10)
+	for i := range layers {
+		layers[i] = digestOf([]byte{byte(i)})
+	}
+	r.Manifest = string(manifestOf("layers", layers))
+	r.Digest = digestOf([]byte(r.Manifest))
 	if r.Licenses, err = licenses(); err != nil {
 		return nil, err
 	}
@@ -61,7 +68,7 @@ func newRig(ctx context.Context) (r *rig, err error) {
 			r.close()
 		}
 	}()
-	for _, port := range []*int{&r.Bare, &r.Authsvc, &r.Lua, &r.Vendor} {
+	for _, port := range []*int{&r.Bare, &r.Authsvc, &r.Lua, &r.Vendor, &r.Registry} {
 		if *port, err = freePort(); err != nil {
 			return r, err
 		}
@@ -215,6 +222,7 @@ func (r *rig) startAuthsvc(ctx context.Context) error {
 		"--listen.address", "unix:"+filepath.Join(r.Dir, "authsvc.sock"),
 		"--private.address", "unix:"+filepath.Join(r.Dir, "private.sock"),
 		"--upstream.token_file", file, "--upstream.refresh_socket", "",
+		"--upstream.address", fmt.Sprintf("127.0.0.1:%d", r.Registry), "--upstream.ca_file", filepath.Join(r.Dir, "ca.pem"),
 		"--kloudless.url", fmt.Sprintf("https://127.0.0.1:%d/", r.Vendor),
 		"--kloudless.ca_file", filepath.Join(r.Dir, "ca.pem"))
 	r.authsvc = p
