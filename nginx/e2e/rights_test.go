@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -136,6 +137,30 @@ func TestMovedTag(t *testing.T) {
 	}
 }
 
+// TestExpiryBites: at its second, in the middle of the cache's time to live.
+func TestExpiryBites(t *testing.T) {
+	s := start(t, stack.Options{Authsvc: map[string]any{"cache.ttl": "1h"}})
+	digest := push(t, s, "acme/appliance:1.0")
+	ending := license("lic_1", "acme/appliance", "*")
+	ending.Expiration = time.Now().Add(3 * time.Second).Truncate(time.Second)
+	s.Vendor.SetLicenses(secret, ending)
+	uris := []string{manifest, "/v2/acme/appliance/manifests/" + digest, "/v2/acme/appliance/blobs/" + layerOf(t, "acme/appliance:1.0"), tagsList}
+	for _, uri := range uris {
+		if a := get(t, s, uri); a.status >= 400 && time.Now().Before(ending.Expiration) {
+			t.Errorf("%s before the end: status %d: %s", uri, a.status, a.body)
+		}
+	}
+	time.Sleep(time.Until(ending.Expiration))
+	for _, uri := range uris {
+		r := request{uri: uri}
+		a := send(t, s, r)
+		wantError(t, r, a, 403, "DENIED")
+		if !strings.Contains(a.body, "license lic_1 expired on "+ending.Expiration.UTC().Format(time.DateOnly)) {
+			t.Errorf("%s after the end: %s", uri, a.body)
+		}
+	}
+}
+
 // TestUnknownDigest: Kubernetes pins by digest, and the other proxy of the
 // fleet has seen the tag; after a restart nothing is known, too.
 func TestUnknownDigest(t *testing.T) {
@@ -189,8 +214,9 @@ func TestListsByClients(t *testing.T) {
 	s.Vendor.SetLicenses(secret, license("lic_1", "acme/appliance", "1.*"), license("lic_2", "*/tools", "*"))
 	img := pushAs(t, s, "acme/tools:1", "tools")
 	var want []string
-	for i := range 120 { // more than a page of ECR's
-		tag := fmt.Sprintf("1.%03d", i)
+	const tags = 1100 // more than the longest page of ECR's
+	for i := range tags {
+		tag := fmt.Sprintf("1.%04d", i)
 		if _, err := s.Push(t.Context(), "acme/appliance:"+tag, img); err != nil {
 			t.Fatal(err)
 		}
@@ -207,7 +233,7 @@ func TestListsByClients(t *testing.T) {
 		t.Errorf("crane catalog: %q", got)
 	}
 	k := skopeo(t, s)
-	if got := k.must(t, "", "list-tags", "--tls-verify=false", "docker://"+s.Host+"/acme/appliance"); strings.Count(got, `"1.`) != 120 || strings.Contains(got, "2.0") {
+	if got := k.must(t, "", "list-tags", "--tls-verify=false", "docker://"+s.Host+"/acme/appliance"); strings.Count(got, `"1.`) != tags || strings.Contains(got, "2.0") {
 		t.Errorf("skopeo list-tags: %s", got)
 	}
 	x := newTool(t, "regctl", "nginx/stack/install.sh test")
@@ -221,7 +247,7 @@ func TestListsByClients(t *testing.T) {
 	}
 	// Page by page, as a client that asks for few.
 	var got []string
-	uri := "/v2/acme/appliance/tags/list?n=50"
+	uri := "/v2/acme/appliance/tags/list?n=500"
 	for pages := 0; uri != ""; pages++ {
 		a := get(t, s, uri)
 		if a.status != http.StatusOK || pages > 3 {
@@ -234,7 +260,7 @@ func TestListsByClients(t *testing.T) {
 			t.Fatalf("Link %q is not relative", a.header.Get("Link"))
 		}
 	}
-	if len(got) != 120 {
-		t.Errorf("%d tags by pages of 50, want 120", len(got))
+	if len(got) != tags {
+		t.Errorf("%d tags by pages of 500, want %d", len(got), tags)
 	}
 }
