@@ -24,14 +24,9 @@ import (
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
-// Bounds on the connections from nginx. A question is headers alone; the wait
+// bounds on the connections from nginx. A question is headers alone; the wait
 // for what is in flight is longer than any answer takes.
-const (
-	readHeaderTimeout = 10 * time.Second
-	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 32 << 10
-	shutdownTimeout   = 30 * time.Second
-)
+var bounds = listen.Bounds{ReadHeader: 10 * time.Second, HeaderBytes: 32 << 10, Shutdown: 30 * time.Second}
 
 // serve wires the parts together and serves until ctx ends.
 func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
@@ -72,7 +67,7 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 		return errors.Join(fmt.Errorf("private.address: %w", err), asked.Close())
 	}
 	logger.Info("serving", "version", version, "listen", asked.Addr().String(), "private", private.Addr().String())
-	return serveAll(ctx, logger, map[net.Listener]http.Handler{
+	return listen.Serve(ctx, logger, bounds, map[net.Listener]http.Handler{
 		asked: server.New(server.Options{
 			Authenticator: cache,
 			Rules:         &entitlement.Rules{Releases: releases, Renew: c.Messages.Renew, Repositories: c.Catalog.Repositories},
@@ -158,31 +153,4 @@ func info(c config.Config) prometheus.Collector {
 			"cache_refusal_ttl": c.Cache.RefusalTTL.String(), "cache_stale_ttl": c.Cache.StaleTTL.String(),
 		},
 	}, func() float64 { return 1 })
-}
-
-// serveAll serves each handler on its listener until ctx ends, then lets what
-// is in flight finish.
-func serveAll(ctx context.Context, logger *slog.Logger, handlers map[net.Listener]http.Handler) error {
-	failed := make(chan error, len(handlers))
-	var servers []*http.Server
-	for listener, handler := range handlers {
-		s := &http.Server{
-			Handler: handler, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
-			MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
-		}
-		servers = append(servers, s)
-		go func() { failed <- s.Serve(listener) }()
-	}
-	var err error
-	select {
-	case <-ctx.Done():
-		logger.Info("stopping")
-	case err = <-failed:
-	}
-	finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
-	defer cancel()
-	for _, s := range servers {
-		err = errors.Join(err, s.Shutdown(finish))
-	}
-	return err
 }

@@ -21,14 +21,9 @@ import (
 // calls it again.
 const onceAttempts = 3
 
-// Bounds on connections. A question is a line; shutdown waits for a refresh
+// bounds on connections. A question is a line; shutdown waits for a refresh
 // that somebody waits for.
-const (
-	readHeaderTimeout = 5 * time.Second
-	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 16 << 10
-	shutdownTimeout   = 10 * time.Second
-)
+var bounds = listen.Bounds{ReadHeader: 5 * time.Second, HeaderBytes: 16 << 10, Shutdown: 10 * time.Second}
 
 // once refreshes every registry, all at the same time. One that fails does not
 // stop the others.
@@ -82,42 +77,8 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 	for _, r := range registries {
 		running.Go(func() { r.Run(loops) })
 	}
-	err = serveAll(ctx, logger, handlers)
+	err = listen.Serve(ctx, logger, bounds, handlers)
 	stop()
 	running.Wait()
-	return err
-}
-
-// serveAll serves each handler on its listener until ctx ends, then lets what
-// is in flight finish.
-func serveAll(ctx context.Context, logger *slog.Logger, handlers map[net.Listener]http.Handler) error {
-	failed := make(chan error, len(handlers))
-	var servers []*http.Server
-	for listener, handler := range handlers {
-		s := &http.Server{
-			Handler: handler, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
-			MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
-		}
-		servers = append(servers, s)
-		go func() { failed <- s.Serve(listener) }()
-	}
-	var err error
-	select {
-	case <-ctx.Done():
-		logger.Info("stopping")
-	case err = <-failed:
-		err = fmt.Errorf("serving: %w", err)
-	}
-	finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
-	defer cancel()
-	for _, s := range servers {
-		if closing := s.Shutdown(finish); errors.Is(closing, context.DeadlineExceeded) {
-			logger.Warn("left off what was in flight", "after", shutdownTimeout.String())
-			closing = s.Close()
-			err = errors.Join(err, closing)
-		} else {
-			err = errors.Join(err, closing)
-		}
-	}
 	return err
 }
