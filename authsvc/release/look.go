@@ -161,7 +161,7 @@ func (g *Graph) run(ctx context.Context, l *look, v *view, p place, want Tags) {
 	asOf := began.Add(-g.rest(questions) / 2)
 	started := time.Now()
 	questions, err := g.look(ctx, p, want, asOf, l.wake)
-	took := time.Since(started)
+	took, ended := time.Since(started), g.now()
 	if after, _ := g.store.state(p.key); err == nil && after != generation {
 		err = errFull // what was learned first may be gone
 	}
@@ -173,11 +173,11 @@ func (g *Graph) run(ctx context.Context, l *look, v *view, p place, want Tags) {
 	switch canceled := l.finish(err); {
 	case canceled:
 	case err != nil:
-		v.failed, v.failAt = err, g.now()
+		v.failed, v.failAt = err, ended
 		g.logger.Warn("looking through releases", "repository", p.repository, "questions", questions, "duration_ms", took.Milliseconds(), "error", err)
 	default:
 		v.failed, v.generation, v.asOf, v.questions = nil, generation, asOf, questions
-		v.until = g.now().Add(g.rest(questions) / 2)
+		v.until = ended.Add(g.rest(questions) / 2)
 		g.logger.Debug("looked through releases", "repository", p.repository, "questions", questions, "duration_ms", took.Milliseconds())
 	}
 	g.mu.Unlock()
