@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -132,7 +133,33 @@ func (s *Stack) KillAuthsvc() error {
 }
 
 // PauseAuthsvc stops authsvc with SIGSTOP: it is there and does not answer.
-func (s *Stack) PauseAuthsvc() error { return s.Process("authsvc").Signal(syscall.SIGSTOP) }
+func (s *Stack) PauseAuthsvc() error {
+	p := s.Process("authsvc")
+	if err := p.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	// The signal stops one thread after the other.
+	return poll(context.Background(), s.opts.Timeout, p, func(context.Context) error { return stopped(p.PID()) })
+}
+
+// stopped is nil if all threads of a process are stopped (proc(5), state T).
+func stopped(pid int) error {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil {
+		return err
+	}
+	for _, thread := range threads {
+		stat, err := os.ReadFile(thread) //nolint:gosec // a child's
+		if err != nil {
+			return err
+		}
+		// The second field, the name, may hold anything and ends at the last ")".
+		if state := bytes.TrimLeft(stat[bytes.LastIndexByte(stat, ')')+1:], " "); !bytes.HasPrefix(state, []byte("T")) {
+			return fmt.Errorf("pausing a process: thread %s still runs", thread)
+		}
+	}
+	return nil
+}
 
 // ResumeAuthsvc ends PauseAuthsvc.
 func (s *Stack) ResumeAuthsvc() error { return s.Process("authsvc").Signal(syscall.SIGCONT) }
