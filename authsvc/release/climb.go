@@ -10,8 +10,8 @@ type Tags interface {
 	// Match says whether tag is one of them. It always says the same: the
 	// result of a look is shared.
 	Match(tag string) bool
-	// Key tells two sets of tags apart. It is asked for only when the graph
-	// has to look.
+	// Key tells two sets of tags apart. It is asked for only when an answer is
+	// not near at hand.
 	Key() string
 }
 
@@ -24,16 +24,37 @@ type climb struct {
 	// been seen to have a manifest.
 	since int64
 
-	todo []uint32
-	seen map[uint32]struct{} // of todo, once it is long
-	// lapsed are wanted tags that had a manifest on the way, but were not seen
+	path []step
+	few  []uint32            // what has been met, while that is few
+	many map[uint32]struct{} // and when it is not
+	// hops are the manifests to which tags that have something on the way
+	// belong by their names.
+	hops   []uint32
+	hopped bool // one of them was met
+	// lapsed are wanted tags that had something on the way, but were not seen
 	// to have it lately.
 	lapsed []string
 }
 
-// maxLapsed bounds the tags that are asked for again before a look through all
-// of them.
-const maxLapsed = 16
+// A step is where a climb is: the next of the parents of a node to go on to.
+type step struct {
+	next uint32
+	// first is the step from the digest itself. Whatever is met above is met
+	// as a manifest: the bytes of a layer may happen to be those of a
+	// manifest, but who may have them as a layer may not for that have what
+	// they name.
+	first bool
+}
+
+const (
+	// maxLapsed bounds the tags that are asked for again before a look through
+	// all of them.
+	maxLapsed = 16
+	// fewNodes is how many nodes a climb meets before it looks whether an
+	// earlier one has found the way. A layer can be part of thousands of
+	// images.
+	fewNodes = 32
+)
 
 // reached returns a wanted tag that reaches d in a repository, "" if none is
 // known, and then the tags to ask for again.
@@ -44,13 +65,13 @@ func (s *store) reached(key string, d digest, want Tags, now, since time.Time) (
 	if r == nil {
 		return "", nil
 	}
-	r.used.Store(now.UnixNano())
 	id := s.find(r, d)
 	if id == 0 {
 		return "", nil
 	}
-	var first [16]uint32
-	c := climb{s: s, r: r, want: want, since: since.UnixNano(), todo: first[:0]}
+	var path [8]step
+	var few [fewNodes]uint32
+	c := climb{s: s, r: r, want: want, since: since.UnixNano(), path: path[:0], few: few[:0]}
 	t := c.run(id)
 	if t == nil {
 		return "", c.lapsed
@@ -59,77 +80,111 @@ func (s *store) reached(key string, d digest, want Tags, now, since time.Time) (
 	return t.name, nil
 }
 
-// run climbs from a node. Whatever is met on the way up is met as a manifest:
-// the bytes of a layer may happen to be those of a manifest, but who may have
-// them as a layer may not for that have what they name.
+// run climbs from a node, depth first: most often the first way up is one.
 func (c *climb) run(id uint32) *tag {
-	for i := c.s.nodes.at(id).parents; i != 0; i = c.s.parents.at(i).next {
-		c.visit(c.s.parents.at(i).of.node())
-	}
-	// After the parents: a blob has nothing else, and it is asked for most.
-	if t := c.bound(id); t != nil {
+	if t, _ := c.bound(id); t != nil {
 		return t
 	}
-	for n := 0; n < len(c.todo); n++ {
-		at := c.todo[n]
-		if t := c.bound(at); t != nil {
+	c.path = append(c.path, step{c.s.nodes.at(id).parents, true})
+	var known memo
+	for {
+		at, ok := c.next()
+		if !ok {
+			break
+		}
+		t, place := c.bound(at)
+		if t != nil {
+			known.learn(c, id, place)
 			return t
 		}
-		for i := c.s.nodes.at(at).parents; i != 0; i = c.s.parents.at(i).next {
-			if p := c.s.parents.at(i).of; p.as() != asBlob {
-				c.visit(p.node())
+		if c.many != nil && known.key == 0 {
+			known.key = c.s.memos.hash(c.want)
+			if t, ok := known.recall(c, id); ok {
+				return t
 			}
 		}
 	}
+	known.learn(c, id, 0)
 	return nil
 }
 
-// visit puts a node on the list, once.
-func (c *climb) visit(id uint32) {
-	switch {
-	case c.seen != nil:
-		if _, ok := c.seen[id]; ok {
-			return
+// next goes on to a node that has not been met.
+func (c *climb) next() (id uint32, ok bool) {
+	for {
+		for len(c.path) > 0 {
+			at := &c.path[len(c.path)-1]
+			if at.next == 0 {
+				c.path = c.path[:len(c.path)-1]
+				continue
+			}
+			p := c.s.parents.at(at.next)
+			at.next = p.next
+			if (at.first || p.of.as() != asBlob) && c.meet(p.of.node()) {
+				return p.of.node(), true
+			}
 		}
-		c.seen[id] = struct{}{}
-	case slices.Contains(c.todo, id):
-		return
-	case len(c.todo) == 64:
-		c.seen = make(map[uint32]struct{}, 256)
-		for _, id := range c.todo {
-			c.seen[id] = struct{}{}
+		if len(c.hops) == 0 {
+			return 0, false
 		}
-		c.seen[id] = struct{}{}
+		hop := c.hops[len(c.hops)-1]
+		c.hops = c.hops[:len(c.hops)-1]
+		if c.meet(hop) {
+			c.hopped = true
+			return hop, true
+		}
 	}
-	c.todo = append(c.todo, id)
 }
 
-// bound returns a wanted tag that has the node. A tag that belongs to another
-// manifest (a signature's) leads on to that one.
-func (c *climb) bound(id uint32) *tag {
+// meet says whether a node is met for the first time, and then goes on from
+// it.
+func (c *climb) meet(id uint32) bool {
+	switch {
+	case c.many != nil:
+		if _, ok := c.many[id]; ok {
+			return false
+		}
+		c.many[id] = struct{}{}
+	case slices.Contains(c.few, id):
+		return false
+	case len(c.few) < fewNodes:
+		c.few = append(c.few, id)
+	default:
+		c.many = make(map[uint32]struct{}, 8*fewNodes)
+		for _, id := range c.few {
+			c.many[id] = struct{}{}
+		}
+		c.many[id] = struct{}{}
+	}
+	c.path = append(c.path, step{next: c.s.nodes.at(id).parents})
+	return true
+}
+
+// bound returns a wanted tag that has the node, and its binding. A tag that
+// belongs to another manifest (a signature's) leads on to that one.
+func (c *climb) bound(id uint32) (*tag, uint32) {
 	m := c.s.nodes.at(id).manifest
 	if m == 0 {
-		return nil
+		return nil, 0
 	}
 	for i := c.s.manifests.at(m).bindings; i != 0; i = c.s.bindings.at(i).next {
 		b := c.s.bindings.at(i)
 		inTime := b.seen > c.since
 		if c.want.Match(b.tag.name) {
 			if inTime {
-				return b.tag
+				return b.tag, i
 			}
 			c.lapse(b.tag.name)
 			continue
 		}
 		if of, ok := subject(b.tag.name); ok {
 			if to := c.s.find(c.r, of); to != 0 && inTime {
-				c.visit(to)
+				c.hops = append(c.hops, to)
 			} else if to != 0 {
 				c.lapse(b.tag.name)
 			}
 		}
 	}
-	return nil
+	return nil, 0
 }
 
 func (c *climb) lapse(name string) {

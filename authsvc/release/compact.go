@@ -47,6 +47,7 @@ func (s *store) compact(nodes, repositories int) {
 	})
 	c := copier{from: &store{seed: s.seed, graph: s.graph}, to: s, max: nodes, copied: make([]bool, s.nodes.n)}
 	s.graph = newGraph()
+	s.memos.slot = nil
 	s.generation++
 	for _, t := range tags {
 		if s.repositories[t.key] == nil && len(s.repositories) >= repositories {

@@ -96,7 +96,10 @@ func New(o Options) *Graph {
 	setDefault(&o.Parallel, 16)
 	o.Previous = max(o.Previous, o.TagTTL)
 	if o.Now == nil {
-		o.Now = time.Now
+		// Without leaps: a clock that is put back must not make what was asked
+		// for an hour ago look new for an hour.
+		start := time.Now()
+		o.Now = func() time.Time { return start.Add(time.Since(start)) }
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -160,12 +163,13 @@ func (g *Graph) Find(ctx context.Context, repository, digest string, want Tags) 
 	if err != nil {
 		return "", err
 	}
-	if tag, _ := g.known(p, d, want); tag != "" {
+	tag, lapsed := g.known(p, d, want)
+	if tag != "" {
 		g.options.Observe("search", "known", 0)
 		return tag, nil
 	}
 	start := time.Now()
-	tag, err = g.search(ctx, p, d, want)
+	tag, err = g.search(ctx, p, d, want, lapsed)
 	outcome := "unknown"
 	switch {
 	case err != nil:

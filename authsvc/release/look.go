@@ -57,52 +57,47 @@ type look struct {
 // it had found what they wanted.
 var errSuperseded = errors.New("the look has ended early")
 
-// search finds what is not known: by the tags that may have changed, then by a
-// look through all.
-func (g *Graph) search(ctx context.Context, p place, d digest, want Tags) (string, error) {
+// search finds what is not known: by the tags that may have changed, lapsed
+// among them, then by a look through all.
+func (g *Graph) search(ctx context.Context, p place, d digest, want Tags, lapsed []string) (tag string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, g.options.Timeout)
 	defer cancel()
-	if err := g.catchUp(ctx, p, d, want); err != nil {
-		if tag, _ := g.known(p, d, want); tag != "" {
-			return tag, nil
-		}
-		return "", err
+	found := func() bool {
+		tag, _ = g.known(p, d, want)
+		return tag != ""
 	}
-	for {
-		if tag, _ := g.known(p, d, want); tag != "" {
+	if changed := g.changed(p, want, lapsed); len(changed) > 0 {
+		now := g.now()
+		err := each(ctx, g.options.Parallel, changed, func(ctx context.Context, tag string) error {
+			return g.learnTag(ctx, p, tag, now)
+		})
+		switch {
+		case found():
 			return tag, nil
-		}
-		l, err := g.join(p, want)
-		if l == nil {
+		case err != nil:
 			return "", err
 		}
-		var tag string
-		err = l.wait(ctx, func() bool {
-			tag, _ = g.known(p, d, want)
-			return tag != ""
-		})
+	}
+	for {
+		l, err := g.join(p, want)
+		switch {
+		case l != nil:
+			err = l.wait(ctx, found)
+		case found(): // it was learned since it was not known
+			return tag, nil
+		}
 		if !errors.Is(err, errSuperseded) {
 			return tag, err
 		}
 	}
 }
 
-// catchUp asks for the tags again of which something is known that may have
-// changed: those that are known to have reached the digest, and those that
-// somebody has just asked for.
-func (g *Graph) catchUp(ctx context.Context, p place, d digest, want Tags) error {
-	now := g.now()
-	_, tags := g.known(p, d, want)
-	tags = append(tags, g.store.doubtful(p.key, want, now)...)
-	tags = append(tags, g.learningAhead(p, want)...)
+// changed returns the tags to ask for again before a look: those that have
+// lapsed, and those that somebody has just asked for.
+func (g *Graph) changed(p place, want Tags, lapsed []string) []string {
+	tags := slices.Concat(lapsed, g.store.doubtful(p.key, want, g.now()), g.learningAhead(p, want))
 	slices.Sort(tags)
-	tags = slices.Compact(tags)
-	if len(tags) == 0 {
-		return nil
-	}
-	return each(ctx, g.options.Parallel, tags, func(ctx context.Context, tag string) error {
-		return g.learnTag(ctx, p, tag, now)
-	})
+	return slices.Compact(tags)
 }
 
 // join returns the look under way through the wanted tags, or begins one. It

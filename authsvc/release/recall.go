@@ -85,7 +85,6 @@ func (s *store) asked(key, name string, now, since time.Time) bool {
 	}
 	t := r.tags[name]
 	t.asked.Store(now.UnixNano())
-	r.used.Store(now.UnixNano())
 	return t.checked < since.UnixNano()
 }
 

@@ -28,6 +28,10 @@ type store struct {
 	// generation counts the compactions. What was complete before one may no
 	// longer be.
 	generation uint64
+	// changes counts what has been learned: what could not be reached may now
+	// be.
+	changes uint64
+	memos   memos
 	graph
 }
 
@@ -126,7 +130,6 @@ type repository struct {
 	names   []string
 	missing bool
 	listed  int64 // when, in Unix nanoseconds
-	used    atomic.Int64
 	// missed is when a tag was last asked for that could not be noted.
 	missed atomic.Int64
 }
@@ -143,7 +146,8 @@ type tag struct {
 }
 
 func newStore(maximum int) *store {
-	return &store{max: maximum, seed: maphash.MakeSeed(), graph: newGraph()}
+	seed := maphash.MakeSeed()
+	return &store{max: maximum, seed: seed, memos: memos{seed: seed}, graph: newGraph()}
 }
 
 func newGraph() graph {
@@ -291,6 +295,7 @@ func (s *store) learn(key string, d digest, c content) error {
 	}
 	s.adopt(id, reached)
 	s.manifest(id).state = learned
+	s.changes++
 	return nil
 }
 
@@ -356,6 +361,7 @@ func (s *store) refers(key string, subject digest, from []digest, asked time.Tim
 	}
 	m := s.manifest(id)
 	m.referred = max(m.referred, asked.UnixNano())
+	s.changes++
 	return nil
 }
 
@@ -377,6 +383,7 @@ func (s *store) bind(key, name string, d digest, asked time.Time) error {
 		return nil // a later answer has come first
 	}
 	t.checked, t.gone = at, false
+	s.changes++
 	id := s.intern(r, d)
 	m := s.manifest(id)
 	for i, place := range t.bindings {

@@ -35,8 +35,12 @@ func newTransport(o Options) (http.RoundTripper, error) {
 		}
 	}
 	dialer := &net.Dialer{Timeout: 5 * time.Second}
+	proxy := http.ProxyFromEnvironment
+	if o.Address != "" {
+		proxy = nil // the address would be taken for the proxy's
+	}
 	return &http.Transport{
-		Proxy: http.ProxyFromEnvironment,
+		Proxy: proxy,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			if o.Address != "" {
 				address = o.Address
