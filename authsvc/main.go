@@ -47,6 +47,15 @@ func tune() {
 	}
 }
 
+// limitMemory keeps the collector from leaving four times of what a full
+// memory of releases takes, unless the environment says otherwise.
+func limitMemory(maxDigests int) {
+	const others, perDigest = 128 << 20, 128 // bytes; a digest takes 72
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(others + perDigest*int64(maxDigests))
+	}
+}
+
 // run is the program. It returns when ctx ends and what was in flight is
 // answered, or when it cannot go on.
 func run(ctx context.Context, args, environ []string, stdout io.Writer) error {

@@ -49,6 +49,7 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 		MaxEntries: c.Cache.MaxEntries, MaxRefusals: c.Cache.MaxRefusals,
 	})
 
+	limitMemory(c.Release.MaxDigests)
 	releases, err := newReleases(c, registry, logger, metrics)
 	if err != nil {
 		return err
