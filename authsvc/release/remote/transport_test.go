@@ -1,0 +1,155 @@
+package remote_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
+)
+
+// only serves a manifest to whoever has one of some passwords.
+func only(status int, passwords ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "AWS" || !slices.Contains(passwords, password) {
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, "Your Authorization Token has expired.")
+			return
+		}
+		manifests(map[string]string{"1.0": "x"})(w, r)
+	}
+}
+
+// TestRejectedToken: one new token and one more try, as nginx does it; and not
+// again and again for what no token opens.
+func TestRejectedToken(t *testing.T) {
+	for _, status := range []int{401, 403} {
+		f := serve(t, only(status, "new"))
+		f.tokens.renewed = []tokenfile.Token{token("new", 2)}
+		c := f.client(t, nil)
+		for range 3 {
+			if _, err := c.Resolve(t.Context(), "acme/a", "1.0"); err != nil {
+				t.Errorf("%d: %v", status, err)
+			}
+		}
+		if f.tokens.asked != 1 || len(f.questions()) != 4 {
+			t.Errorf("%d: %d tokens were asked for, and %q", status, f.tokens.asked, f.questions())
+		}
+	}
+}
+
+func TestRejectedForGood(t *testing.T) {
+	f := serve(t, only(403))
+	f.tokens.renewed = []tokenfile.Token{token("new", 2), token("newer", 3)}
+	c := f.client(t, nil)
+	for range 3 {
+		_, err := c.Resolve(t.Context(), "acme/a", "1.0")
+		errorIs(t, err, "status 403")
+	}
+	if f.tokens.asked != 1 {
+		t.Errorf("%d tokens were asked for, want 1", f.tokens.asked)
+	}
+	f.tokens.mu.Lock()
+	f.tokens.current = token("newest", 4) // by the clock
+	f.tokens.mu.Unlock()
+	_, err := c.Resolve(t.Context(), "acme/a", "1.0")
+	errorIs(t, err, "status 403")
+	if f.tokens.asked != 2 {
+		t.Errorf("%d tokens were asked for, want another try with the next one", f.tokens.asked)
+	}
+}
+
+func TestNoOtherToken(t *testing.T) {
+	f := serve(t, only(403))
+	_, err := f.client(t, nil).Resolve(t.Context(), "acme/a", "1.0")
+	errorIs(t, err, "no other token")
+	f.tokens.renewed = []tokenfile.Token{{Host: "other.example", Value: token("new", 2).Value, FetchedAt: time.Unix(2, 0)}}
+	_, err = f.client(t, nil).Resolve(t.Context(), "acme/a", "1.0")
+	errorIs(t, err, "expected a new token for example.com")
+	f.tokens.current = tokenfile.Token{}
+	_, err = f.client(t, nil).Resolve(t.Context(), "acme/a", "1.0")
+	errorIs(t, err, "there is no token")
+	if _, err := f.client(t, nil).Host(); err == nil {
+		t.Error("a host without a token")
+	}
+}
+
+// TestRedirects: the Authorization goes to the registry and nowhere else.
+func TestRedirects(t *testing.T) {
+	var reached atomic.Int32
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))
+	defer elsewhere.Close()
+	for _, status := range []int{301, 302, 307, 308} {
+		f := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, elsewhere.URL+r.URL.Path, status)
+		})
+		c := f.client(t, nil)
+		_, err := c.Manifest(t.Context(), "acme/a", "1.0")
+		errorIs(t, err, "leads away")
+		_, err = c.Referrers(t.Context(), "acme/a", digestOf("x"))
+		errorIs(t, err, "leads away")
+	}
+	if n := reached.Load(); n > 0 {
+		t.Errorf("followed %d times", n)
+	}
+}
+
+// TestBusyRegistry: 429 and 503 are waited for, as long as there is time.
+func TestBusyRegistry(t *testing.T) {
+	for _, status := range []int{429, 503} {
+		var tries atomic.Int32
+		f := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			if tries.Add(1) < 3 {
+				w.Header().Set("Retry-After", "0")
+				w.WriteHeader(status)
+				return
+			}
+			manifests(map[string]string{"1.0": "x"})(w, r)
+		})
+		if _, err := f.client(t, nil).Resolve(t.Context(), "acme/a", "1.0"); err != nil {
+			t.Errorf("%d: %v", status, err)
+		}
+	}
+	f := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "25")
+		w.WriteHeader(429)
+	})
+	c := f.client(t, nil)
+	for range 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		_, err := c.Resolve(ctx, "acme/a", "1.0")
+		cancel()
+		errorIs(t, err, "asks for a pause")
+	}
+	if asked := f.questions(); len(asked) != 1 {
+		t.Errorf("asked %q, want once", asked)
+	}
+	down := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "0")
+		w.WriteHeader(503)
+	})
+	_, err := down.client(t, nil).Resolve(t.Context(), "acme/a", "1.0")
+	errorIs(t, err, "status 503")
+	if asked := down.questions(); len(asked) != 3 {
+		t.Errorf("asked %q, want three times", asked)
+	}
+}
+
+// TestErrorsAreShort: a registry's words may be long, and name the account.
+func TestErrorsAreShort(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(500)
+		_, _ = io.WriteString(w, strings.Repeat("123456789012 ", 5000))
+	}).client(t, nil)
+	_, err := c.Manifest(t.Context(), "acme/a", "1.0")
+	errorIs(t, err, "status 500")
+	if strings.Contains(err.Error(), "123456789012") {
+		t.Errorf("%.200s", err)
+	}
+}
