@@ -8,7 +8,11 @@ SHELL := /bin/bash
 BUILD   := $(CURDIR)/.build
 BIN     := $(BUILD)/bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
-LDFLAGS := -s -w -X main.version=$(VERSION)
+# What `version` tells: a commit gives the same programs and packages anywhere.
+COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
+DATE    := $(shell TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null)
+PROGRAM := github.com/pullgate/pullgate/tokenrefresher/program
+LDFLAGS := -s -w -X $(PROGRAM).version=$(VERSION) -X $(PROGRAM).commit=$(COMMIT) -X $(PROGRAM).date=$(DATE)
 
 # A Go that install.sh has put there is found even if the shell does not know it.
 export PATH := $(BIN):$(PATH):/usr/local/go/bin:$(BUILD)/go/bin

@@ -15,12 +15,11 @@ import (
 	"runtime/debug"
 	"syscall"
 
-	"github.com/pullgate/pullgate/authsvc/config"
 	"github.com/spf13/cobra"
-)
 
-// Set by the linker.
-var version = "development"
+	"github.com/pullgate/pullgate/authsvc/config"
+	"github.com/pullgate/pullgate/tokenrefresher/program"
+)
 
 func main() {
 	tune()
@@ -95,33 +94,24 @@ Every key of the configuration can stand in the YAML file, in the environment
 		logger := slog.New(slog.NewJSONHandler(lines, &slog.HandlerOptions{Level: c.Log.Level}))
 		return serve(cmd.Context(), c, logger)
 	}
-	root.AddCommand(
-		&cobra.Command{
-			Use:   "check-config",
-			Short: "Check the configuration and do nothing else",
-			Long:  "Check the configuration, the jq expressions and the CA file in it included. Exits with 1 if something is wrong, and says what.",
-			Args:  cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error {
-				c, err := load(cmd)
-				if err != nil {
-					return err
-				}
-				if _, err := newVendor(c, nil); err != nil {
-					return err
-				}
-				_, err = fmt.Fprintln(stdout, "the configuration is valid")
+	root.AddCommand(program.Commands()...)
+	root.AddCommand(&cobra.Command{
+		Use:   "check-config",
+		Short: "Check the configuration and do nothing else",
+		Long: `Check the configuration, the jq expressions and the CA files in it included.
+Nobody is asked. Exits with 1 if something is wrong, and says what.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := load(cmd)
+			if err != nil {
 				return err
-			},
-		},
-		&cobra.Command{
-			Use:   "version",
-			Short: "Print the version",
-			Args:  cobra.NoArgs,
-			RunE: func(*cobra.Command, []string) error {
-				_, err := fmt.Fprintln(stdout, "authsvc", version)
+			}
+			if err := check(c); err != nil {
 				return err
-			},
+			}
+			_, err = fmt.Fprintln(stdout, "the configuration is valid")
+			return err
 		},
-	)
+	})
 	return root.ExecuteContext(ctx)
 }

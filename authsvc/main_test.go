@@ -107,13 +107,14 @@ func TestCommands(t *testing.T) {
 		want      string
 		wantError string
 	}{
-		{args: []string{"version"}, want: "authsvc development\n"},
+		{args: []string{"version"}, want: "authsvc, development, "},
 		{args: []string{"check-config", "--config", "authsvc.example.yaml"}, want: "the configuration is valid\n"},
 		{args: []string{"check-config"}, environ: []string{"AUTHSVC_CACHE_TTL=never"},
 			wantError: `cache.ttl: expected a duration with its unit such as 30s, from 1s to 1h0m0s, found "never"`},
 		{args: []string{"check-config", "--kloudless.grants", ".["}, wantError: "kloudless"},
 		{args: []string{"check-config", "--kloudless.url", "http://api.kloudless.com/"}, wantError: "https"},
 		{args: []string{"check-config", "--kloudless.ca_file", bad}, wantError: bad},
+		{args: []string{"check-config", "--upstream.ca_file", bad}, wantError: "configuration: upstream.ca_file"},
 		{args: []string{"extra"}, wantError: `unknown command "extra"`},
 		{args: []string{"--help"}, want: "--cache.ttl"},
 	}

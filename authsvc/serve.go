@@ -21,6 +21,7 @@ import (
 	"github.com/pullgate/pullgate/authsvc/server"
 	"github.com/pullgate/pullgate/authsvc/upstream"
 	"github.com/pullgate/pullgate/tokenrefresher/listen"
+	"github.com/pullgate/pullgate/tokenrefresher/program"
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
@@ -67,8 +68,8 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("private.address: %w", err), asked.Close())
 	}
-	logger.Info("serving", "version", version, "listen", asked.Addr().String(), "private", private.Addr().String())
-	return listen.Serve(ctx, logger, bounds, map[net.Listener]http.Handler{
+	logger.Info("serving", "version", program.Version(), "listen", asked.Addr().String(), "private", private.Addr().String())
+	return listen.Serve(ctx, logger, bounds, private, map[net.Listener]http.Handler{
 		asked: server.New(server.Options{
 			Authenticator: cache,
 			Rules:         &entitlement.Rules{Releases: releases, Renew: c.Messages.Renew, Repositories: c.Catalog.Repositories},
@@ -83,18 +84,26 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 
 // newReleases makes what tells which tags reach a digest.
 func newReleases(c config.Config, registry *upstream.Upstream, logger *slog.Logger, metrics *server.Metrics) (*release.Graph, error) {
-	client, err := remote.New(remote.Options{
-		Upstream: registry, CAFile: c.Upstream.CAFile, Address: c.Upstream.Address,
-		Requests: c.Upstream.Requests, Timeout: c.Upstream.Timeout,
-	})
+	client, err := newRemote(c, registry)
 	if err != nil {
-		return nil, fmt.Errorf("upstream.ca_file: %w", err)
+		return nil, err
 	}
 	return release.New(release.Options{
 		Source: client, TagTTL: c.Release.TagTTL, Previous: c.Release.Previous, Timeout: c.Release.Timeout,
 		MaxDigests: c.Release.MaxDigests, Parallel: c.Upstream.Requests, NoReferrers: !c.Release.Referrers,
 		Logger: logger, Observe: metrics.ObserveRelease,
 	}), nil
+}
+
+func newRemote(c config.Config, registry *upstream.Upstream) (*remote.Client, error) {
+	client, err := remote.New(remote.Options{
+		Upstream: registry, CAFile: c.Upstream.CAFile, Address: c.Upstream.Address,
+		Requests: c.Upstream.Requests, Timeout: c.Upstream.Timeout,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("configuration: upstream.ca_file: %w", err)
+	}
+	return client, nil
 }
 
 // saveInterval is how often what is known of releases is saved, beside at the
@@ -131,6 +140,15 @@ func keep(releases *release.Graph, file string, logger *slog.Logger) (stop func(
 	}
 }
 
+// check builds what serve would build of the configuration, and drops it.
+func check(c config.Config) error {
+	if _, err := newVendor(c, nil); err != nil {
+		return err
+	}
+	_, err := newRemote(c, nil)
+	return err
+}
+
 func newVendor(c config.Config, observe func(string, time.Duration)) (*kloudless.Client, error) {
 	k := c.Kloudless
 	client, err := kloudless.New(kloudless.Config{
@@ -150,7 +168,7 @@ func info(c config.Config) prometheus.Collector {
 		Name: "authsvc_info",
 		Help: "Always 1: version, and the settings that decide how long a withdrawn license still opens.",
 		ConstLabels: prometheus.Labels{
-			"version": version, "cache_ttl": c.Cache.TTL.String(),
+			"version": program.Version(), "cache_ttl": c.Cache.TTL.String(),
 			"cache_refusal_ttl": c.Cache.RefusalTTL.String(), "cache_stale_ttl": c.Cache.StaleTTL.String(),
 		},
 	}, func() float64 { return 1 })

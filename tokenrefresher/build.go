@@ -15,6 +15,7 @@ import (
 	"github.com/pullgate/pullgate/tokenrefresher/config"
 	"github.com/pullgate/pullgate/tokenrefresher/ecr"
 	"github.com/pullgate/pullgate/tokenrefresher/probe"
+	"github.com/pullgate/pullgate/tokenrefresher/program"
 	"github.com/pullgate/pullgate/tokenrefresher/refresh"
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
@@ -80,6 +81,6 @@ func buildInfo() prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name:        "tokenrefresher_build_info",
 		Help:        "Always 1: what is running.",
-		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
+		ConstLabels: prometheus.Labels{"version": program.Version(), "goversion": runtime.Version()},
 	}, func() float64 { return 1 })
 }

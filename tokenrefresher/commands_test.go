@@ -26,7 +26,7 @@ func TestCommands(t *testing.T) {
 		want      string
 		wantError string
 	}{
-		{args: []string{"version"}, want: "tokenrefresher development go1"},
+		{args: []string{"version"}, want: "tokenrefresher, development, built with go1"},
 		{args: []string{"check-config", "--config", example}, want: "the configuration is valid\n"},
 		{args: []string{"check-config"}, wantError: "expected --config FILE"},
 		{args: []string{"check-config", "--config", example}, environ: []string{"TOKENREFRESHER_MARGIN=1"}, wantError: "margin: expected a duration"},

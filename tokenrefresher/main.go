@@ -10,18 +10,15 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/pullgate/pullgate/tokenrefresher/config"
+	"github.com/pullgate/pullgate/tokenrefresher/program"
 	"github.com/pullgate/pullgate/tokenrefresher/status"
 )
-
-// Set by the linker.
-var version = "development"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -38,7 +35,8 @@ func main() {
 // stdout. The AWS SDK reads the process's environment, and not environ.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 	root := rootCommand(environ, stderr)
-	root.AddCommand(statusCommand(environ), checkCommand(environ), versionCommand())
+	root.AddCommand(statusCommand(environ), checkCommand(environ))
+	root.AddCommand(program.Commands()...)
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -151,18 +149,6 @@ nor a registry is asked. Exits with 1 if something is wrong, and says what.`,
 				return err
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), "the configuration is valid")
-			return err
-		},
-	}
-}
-
-func versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), "tokenrefresher", version, runtime.Version())
 			return err
 		},
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pullgate/pullgate/tokenrefresher/config"
 	"github.com/pullgate/pullgate/tokenrefresher/listen"
+	"github.com/pullgate/pullgate/tokenrefresher/program"
 	"github.com/pullgate/pullgate/tokenrefresher/server"
 )
 
@@ -69,7 +70,7 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 		}
 		handlers[control] = server.NewControl(asked, c.Timeout)
 	}
-	logger.Info("serving", "version", version, "registries", len(registries), "control", c.Control.Address, "private", private.Addr().String())
+	logger.Info("serving", "version", program.Version(), "registries", len(registries), "control", c.Control.Address, "private", private.Addr().String())
 
 	// The loops end after the servers: who waits for a refresh gets it.
 	loops, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -77,7 +78,7 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 	for _, r := range registries {
 		running.Go(func() { r.Run(loops) })
 	}
-	err = listen.Serve(ctx, logger, bounds, handlers)
+	err = listen.Serve(ctx, logger, bounds, private, handlers)
 	stop()
 	running.Wait()
 	return err

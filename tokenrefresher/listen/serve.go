@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
 )
 
 // idleTimeout is how long a connection is kept for another request. nginx
@@ -24,8 +26,9 @@ type Bounds struct {
 }
 
 // Serve serves each handler on its listener until ctx ends, then lets what is
-// in flight finish.
-func Serve(ctx context.Context, logger *slog.Logger, bounds Bounds, handlers map[net.Listener]http.Handler) error {
+// in flight finish. systemd is told when it begins and when it stops, and, if
+// it wants to know, that /healthz of private still answers.
+func Serve(ctx context.Context, logger *slog.Logger, bounds Bounds, private net.Listener, handlers map[net.Listener]http.Handler) error {
 	failed := make(chan error, len(handlers))
 	var servers []*http.Server
 	for listener, handler := range handlers {
@@ -36,6 +39,10 @@ func Serve(ctx context.Context, logger *slog.Logger, bounds Bounds, handlers map
 		servers = append(servers, s)
 		go func() { failed <- s.Serve(listener) }()
 	}
+	watched, unwatch := context.WithCancel(ctx)
+	defer unwatch()
+	go watch(watched, logger, private.Addr())
+	notify(logger, daemon.SdNotifyReady)
 	var err error
 	select {
 	case <-ctx.Done():
@@ -43,6 +50,7 @@ func Serve(ctx context.Context, logger *slog.Logger, bounds Bounds, handlers map
 	case err = <-failed:
 		err = fmt.Errorf("serving: %w", err)
 	}
+	notify(logger, daemon.SdNotifyStopping)
 	finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), bounds.Shutdown)
 	defer cancel()
 	for _, s := range servers {

@@ -1,0 +1,72 @@
+package listen
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+)
+
+// notify tells systemd of the service's state, if systemd has started it
+// (sd_notify(3)); otherwise it does nothing.
+func notify(logger *slog.Logger, state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		logger.Warn("telling systemd "+state, "error", err)
+	}
+}
+
+// watch tells systemd that the program still answers, as often as it wants to
+// know (sd_watchdog_enabled(3)), until ctx ends. It asks the program itself,
+// over a connection, so that one which hangs is started again.
+func watch(ctx context.Context, logger *slog.Logger, address net.Addr) {
+	every, err := daemon.SdWatchdogEnabled(false)
+	if err != nil || every == 0 {
+		if err != nil {
+			logger.Warn("there is no watchdog", "error", err)
+		}
+		return
+	}
+	every /= 2
+	client := &http.Client{Timeout: every, Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, address.Network(), address.String())
+		},
+		DisableKeepAlives: true,
+	}}
+	for {
+		if err := healthy(ctx, client); err == nil {
+			notify(logger, daemon.SdNotifyWatchdog)
+		} else if ctx.Err() == nil {
+			logger.Error("not answering itself; systemd starts it again if this goes on", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(every):
+		}
+	}
+}
+
+func healthy(ctx context.Context, client *http.Client) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost/healthz", nil)
+	if err != nil {
+		return err
+	}
+	response, err := client.Do(r)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close() //nolint:errcheck // read whole, or of no use
+	if _, err := io.Copy(io.Discard, io.LimitReader(response.Body, 1<<10)); err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("expected status 200 of /healthz, found %d", response.StatusCode)
+	}
+	return nil
+}

@@ -1,0 +1,77 @@
+// Package program is what both programs have in common as programs: what they
+// say of their build, and their manual. Both use it.
+package program
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
+)
+
+// Set by the linker (the Makefile's LDFLAGS): git's description of the commit,
+// the commit, and its date by RFC 3339. Without them it is a developer's build.
+var (
+	version = "development"
+	commit  = ""
+	date    = ""
+)
+
+// Version is git's description of the commit, such as v1.2.0 or v1.2.0-4-gabc.
+func Version() string { return version }
+
+// Describe is the build in a line: name, version, commit, date, Go.
+func Describe(name string) string {
+	parts := []string{name, version}
+	if commit != "" {
+		parts = append(parts, "commit "+commit)
+	}
+	if date != "" {
+		parts = append(parts, "of "+date)
+	}
+	return strings.Join(append(parts, "built with "+runtime.Version()), ", ")
+}
+
+// Commands are those that each program has: version, and man for whoever
+// makes a package.
+func Commands() []*cobra.Command {
+	return []*cobra.Command{
+		{
+			Use:   "version",
+			Short: "Print version, commit, date, and the Go that built it",
+			Args:  cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), Describe(cmd.Root().Name()))
+				return err
+			},
+		},
+		{
+			Use:    "man DIR",
+			Short:  "Write the manual pages into a folder",
+			Hidden: true,
+			Args:   cobra.ExactArgs(1),
+			RunE:   func(cmd *cobra.Command, args []string) error { return manual(cmd.Root(), args[0]) },
+		},
+	}
+}
+
+// manual writes a page of section 8 for each command. Its date is the
+// commit's, so that the same commit gives the same page.
+func manual(root *cobra.Command, dir string) error {
+	header := &doc.GenManHeader{Section: "8", Source: root.Name() + " " + version, Manual: "System administration"}
+	if date != "" {
+		day, err := time.Parse(time.RFC3339, date)
+		if err != nil {
+			return fmt.Errorf("the date of the build: %w", err)
+		}
+		header.Date = &day
+	}
+	root.DisableAutoGenTag = true
+	if err := doc.GenManTree(root, header, dir); err != nil {
+		return fmt.Errorf("writing the manual to %s: %w", dir, err)
+	}
+	return nil
+}
