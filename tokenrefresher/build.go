@@ -5,7 +5,10 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -61,9 +64,19 @@ func build(c config.Config, logger *slog.Logger, numbers prometheus.Registerer) 
 
 func source(r config.Registry) refresh.Source {
 	if r.Kind == config.Basic {
-		return basic.New(r.Host, r.UsernameFile, r.PasswordFile)
+		return basic.New(r.Host, secret(r.UsernameFile), secret(r.PasswordFile))
 	}
 	return ecr.New(ecr.Config{Region: r.Region, RegistryID: r.RegistryID, RoleARN: r.RoleARN, Endpoint: r.Endpoint, Host: r.Host})
+}
+
+// secret is the path of a file that may be one of systemd's credentials. If
+// systemd hands none over the path stays as it is, and names what is missing.
+func secret(path string) string {
+	name, ok := strings.CutPrefix(path, config.CredentialsDirectory)
+	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); ok && dir != "" {
+		return filepath.Join(dir, name)
+	}
+	return path
 }
 
 // check builds everything that serve would, and drops it.

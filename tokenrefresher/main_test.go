@@ -79,7 +79,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.config = w.put(t, "config.yaml", fmt.Sprintf(`
 registries:
-  - {name: main, kind: basic, host: '%[1]s', username_file: %[2]s/user, password_file: %[2]s/password, ca_file: %[2]s/ca.pem, file: %[2]s/main.json}
+  - {name: main, kind: basic, host: '%[1]s', username_file: %[2]s/user, password_file: $CREDENTIALS_DIRECTORY/password, ca_file: %[2]s/ca.pem, file: %[2]s/main.json}
   - {name: refused, kind: basic, host: '%[1]s', username_file: %[2]s/user, password_file: %[2]s/wrong, ca_file: %[2]s/ca.pem, file: %[2]s/refused.json}
   - {name: aws, region: eu-west-1, endpoint: '%[3]s', file: %[2]s/aws.json}
 backoff: {initial: 100ms, max: 100ms}
@@ -89,6 +89,7 @@ private: {address: 'unix:%[2]s/private.sock'}
 	for name, value := range map[string]string{
 		"AWS_ACCESS_KEY_ID": "AKIDTEST", "AWS_SECRET_ACCESS_KEY": password, "AWS_SESSION_TOKEN": "", "AWS_PROFILE": "",
 		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/none", "AWS_SHARED_CREDENTIALS_FILE": "/none",
+		"CREDENTIALS_DIRECTORY": w.dir,
 	} {
 		t.Setenv(name, value)
 	}

@@ -31,8 +31,10 @@ func TestExampleIsValid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What the example sets for its vendor; all else it shows is the default.
-	defaults.Listen.Group, defaults.Realm, defaults.Messages.Renew = c.Listen.Group, c.Realm, c.Messages.Renew
+	// What the example sets for its vendor and the package; all else it shows
+	// is the default.
+	defaults.Realm, defaults.Messages.Renew = c.Realm, c.Messages.Renew
+	defaults.Listen.Address, defaults.Release.File = "systemd:authsvc", "/var/lib/authsvc/releases"
 	if !reflect.DeepEqual(c, defaults) {
 		t.Errorf("the example says\n%+v\nthe defaults are\n%+v", c, defaults)
 	}

@@ -50,7 +50,8 @@ type Registry struct {
 	// CAFile has the authorities that sign the registry's certificate, for the
 	// probe; empty for the system's.
 	CAFile string
-	// UsernameFile and PasswordFile are kind Basic's.
+	// UsernameFile and PasswordFile are kind Basic's; they can begin with
+	// CredentialsDirectory.
 	UsernameFile, PasswordFile string
 	// File is where the token is written; Group its group, empty for the
 	// process's own.
@@ -110,8 +111,8 @@ var registryTable = settings.Table{
 	{Key: "host", Default: "", Usage: "host of the registry; needed for basic, empty for ecr for the one that AWS tells"},
 	{Key: "probe_url", Default: "", Usage: "where a new token is tried; empty for https://HOST/v2/, off for not at all"},
 	{Key: "ca_file", Default: "", Usage: "PEM file of the authorities that sign the registry's certificate, for the try; empty for the system's"},
-	{Key: "username_file", Default: "", Usage: "basic: file with the user"},
-	{Key: "password_file", Default: "", Usage: "basic: file with the password"},
+	{Key: "username_file", Default: "", Usage: "basic: file with the user; $CREDENTIALS_DIRECTORY/NAME for one that systemd hands over"},
+	{Key: "password_file", Default: "", Usage: "basic: file with the password, likewise"},
 	{Key: "file", Default: "", Usage: "where the token is written, mode 0640"},
 	{Key: "group", Default: "", Usage: "group of that file: the one that authsvc is in"},
 }

@@ -45,15 +45,28 @@ func TestExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want.Registries = []config.Registry{
-		{Name: "main", Kind: config.ECR, Region: "eu-west-1", Probe: true, File: "/run/tokenrefresher/main.json"},
-		{
-			Name: "other", Kind: config.Basic, Host: "registry.example.com", Probe: true, File: "/run/tokenrefresher/other.json",
-			UsernameFile: "/etc/tokenrefresher/other.user", PasswordFile: "/etc/tokenrefresher/other.password",
-		},
-	}
+	want.Registries[0].Region, want.Registries[0].File = "eu-west-1", "/run/tokenrefresher/main.json"
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+}
+
+// TestExampleOfBasic: the entry that is commented out is valid.
+func TestExampleOfBasic(t *testing.T) {
+	text, err := os.ReadFile("../tokenrefresher.example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(write(t, strings.NewReplacer("  #- ", "  - ", "\n  #  ", "\n    ").Replace(string(text))), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Registry{
+		Name: "other", Kind: config.Basic, Host: "registry.example.com", Probe: true, File: "/run/tokenrefresher/other.json",
+		UsernameFile: "$CREDENTIALS_DIRECTORY/other.user", PasswordFile: "$CREDENTIALS_DIRECTORY/other.password",
+	}
+	if len(c.Registries) != 2 || !reflect.DeepEqual(c.Registries[1], want) {
+		t.Errorf("got %+v", c.Registries)
 	}
 }
 
@@ -177,6 +190,8 @@ func TestRefuses(t *testing.T) {
 		{"user for ECR", "registries: [{name: a, file: /a, username_file: /u}]", `registries[0].username_file: expected nothing, for it is for kind basic, found "/u"`},
 		{"region for basic", "registries: [{name: a, file: /a, kind: basic, host: b, username_file: /u, password_file: /p, region: eu-west-1}]",
 			`registries[0].region: expected nothing, for it is for kind ecr, found "eu-west-1"`},
+		{"credential in another folder", "registries: [{name: a, file: /a, kind: basic, host: b, username_file: $CREDENTIALS_DIRECTORY/../u, password_file: /p}]",
+			`registries[0].username_file: expected the name of a credential after $CREDENTIALS_DIRECTORY/, found "$CREDENTIALS_DIRECTORY/../u"`},
 		{"basic without host", "registries: [{name: a, file: /a, kind: basic, username_file: /u, password_file: /p}]",
 			`registries[0].host: expected a value, for kind basic needs it, found ""`},
 		{"basic without password", "registries: [{name: a, file: /a, kind: basic, host: b, username_file: /u}]",
