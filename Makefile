@@ -33,6 +33,11 @@ demo: ## docker login and pull through the whole system; DEMO=once ends by itsel
 build: ## the two programs, static, into .build/bin
 	@go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./authsvc ./tokenrefresher
 
+.PHONY: package
+package: ## the .deb packages, with SBOMs and checksums, into .build/package; VERSION=v1.2.0
+	@$(INSTALL) package
+	@VERSION='$(VERSION)' COMMIT='$(COMMIT)' LDFLAGS='$(LDFLAGS)' tokenrefresher/package/build.sh $(BUILD)/package
+
 .PHONY: test
 test: tools lint unit e2e ## everything that CI checks
 
@@ -43,7 +48,7 @@ tools:
 .PHONY: lint
 lint: tools ## golangci-lint, gofmt, shellcheck, tidy modules
 	golangci-lint run ./...
-	shellcheck .ci/run nginx/stack/install.sh
+	shellcheck .ci/run nginx/stack/install.sh tokenrefresher/package/build.sh {authsvc,tokenrefresher}/package/{postinst,prerm,postrm}
 	go mod tidy -diff
 
 .PHONY: unit

@@ -3,7 +3,7 @@
 # lacks: Debian packages by apt-get, and pinned Go programs into .build/bin. It
 # says what and why before it does, and does nothing when all is there.
 #
-#   nginx/stack/install.sh demo|test|bench ...
+#   nginx/stack/install.sh demo|package|test|bench ...
 
 set -eu
 
@@ -14,6 +14,8 @@ crane_version=v0.22.1
 regctl_version=v0.11.7
 metadata_mock_version=v1.13.0
 golangci_version=v2.15.0
+nfpm_version=v2.45.1
+cyclonedx_version=v1.9.0
 conformance_version=v0.0.0-20260831232431-97274622c111
 
 oldest_go=21 # go1.21: the first that fetches the version that go.mod asks for
@@ -63,6 +65,11 @@ for_test() {
     have gcc || want gcc "the race detector"
     [ -e /usr/include/stdlib.h ] || want libc6-dev "the race detector"
     have shellcheck || want shellcheck "to check this script"
+}
+
+for_package() {
+    have git || want git "the version that is packaged"
+    have envsubst || want gettext-base "to fill in the packages' descriptions"
 }
 
 for_bench() {
@@ -192,18 +199,22 @@ tool() {
     : >"$stamp"
 }
 
-[ $# -gt 0 ] || fail "usage: $0 demo|test|bench ..."
+[ $# -gt 0 ] || fail "usage: $0 demo|package|test|bench ..."
 for_all
 for set in "$@"; do
     case $set in
-        demo | test | bench) "for_$set" ;;
-        *) fail "unknown set \"$set\"; expected demo, test or bench" ;;
+        demo | package | test | bench) "for_$set" ;;
+        *) fail "unknown set \"$set\"; expected demo, package, test or bench" ;;
     esac
 done
 install_packages
 install_go
 for set in "$@"; do
     case $set in
+        package)
+            tool github.com/goreleaser/nfpm/v2/cmd/nfpm $nfpm_version "to make packages"
+            tool github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod $cyclonedx_version "lists of what is in them"
+            ;;
         demo) tool github.com/google/go-containerregistry/cmd/crane $crane_version "for the commands to try by hand" ;;
         test)
             tool github.com/google/go-containerregistry/cmd/crane $crane_version "another client"
