@@ -1,0 +1,101 @@
+package awstest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestRefused: settings that cannot be meant fail with a reason, before the
+// first call of AWS.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const (
+		everything = "would open every repository of the account"
+		notAName   = "not a repository's name, with at most one * at its end"
+		notDigits  = "aws_account_id must be 12 digits"
+		notRegions = "aws_regions must name regions of the partition aws"
+		notARole   = "aws_role_name must be 1 to 64"
+		notABound  = "aws_permissions_boundary must be the ARN of a policy"
+	)
+	var many []string
+	for i := range 200 {
+		many = append(many, fmt.Sprintf("acme/appliance-%d", i))
+	}
+	for _, tt := range []struct {
+		setting string
+		value   any
+		want    string
+	}{
+		{"aws_repositories", nil, "aws_repositories"},
+		{"aws_repositories", []string{}, "aws_repositories is empty"},
+		{"aws_repositories", "acme/*", "aws_repositories must be a list"},
+		{"aws_repositories", []string{"*"}, everything},
+		{"aws_repositories", []string{"acme/*", "*"}, everything},
+		{"aws_repositories", []string{"*/*"}, everything},
+		{"aws_repositories", []string{"?*"}, everything},
+		{"aws_repositories", []string{"acme/*/app"}, notAName},
+		{"aws_repositories", []string{"acme/**"}, notAName},
+		{"aws_repositories", []string{"acme/?"}, notAName},
+		{"aws_repositories", []string{"acme/"}, notAName},
+		{"aws_repositories", []string{""}, notAName},
+		{"aws_repositories", []string{"acme/app\n"}, notAName},
+		{"aws_repositories", []string{"Acme/app"}, notAName},
+		{"aws_repositories", []string{"acme/app:1.0"}, notAName},
+		{"aws_repositories", []string{"acme/${aws:username}"}, notAName},
+		{"aws_repositories", many, "and IAM takes 10240"},
+		{"aws_account_id", "12345678901", notDigits},
+		{"aws_account_id", "1234567890123", notDigits},
+		{"aws_account_id", "12345678901x", notDigits},
+		{"aws_account_id", "123456789012\n", notDigits},
+		{"aws_account_id", "*", notDigits},
+		{"aws_regions", []string{}, notRegions},
+		{"aws_regions", []string{"*"}, notRegions},
+		{"aws_regions", []string{"eu-west"}, notRegions},
+		{"aws_regions", []string{"eu-west-1", "cn-north-1"}, notRegions},
+		{"aws_regions", "eu-west-1", "aws_regions must be a list"},
+		{"aws_partition", "aws-mars", "value of aws_partition must be one of"},
+		{"aws_state", "gone", "value of aws_state must be one of"},
+		{"aws_role_name", "", notARole},
+		{"aws_role_name", "pull gate", notARole},
+		{"aws_role_name", strings.Repeat("a", 65), notARole},
+		{"aws_permissions_boundary", "boundary", notABound},
+		{"aws_permissions_boundary", "arn:aws-us-gov:iam::123456789012:policy/boundary", notABound},
+		{"aws_managed_policies", []string{"AdministratorAccess"}, "aws_managed_policies must be ARNs"},
+		{"aws_managed_policies", "arn:aws:iam::aws:policy/X", "aws_managed_policies must be a list"},
+		{"aws_tags", "owner", "aws_tags"},
+	} {
+		t.Run(fmt.Sprintf("%s=%.20v", tt.setting, tt.value), func(t *testing.T) {
+			w.t = t
+			wantRefused(t, w.play(readme.with(tt.setting, tt.value)), tt.want)
+		})
+	}
+
+	// A leading 0 without quotes makes YAML read the account as octal.
+	t.Run("octal account", func(t *testing.T) {
+		w.t = t
+		file := filepath.Join(w.home, "octal.yml")
+		err := os.WriteFile(file, []byte("aws_account_id: 012345670123\naws_regions: [eu-west-1]\naws_repositories: [acme/*]\n"), 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantRefused(t, w.run("aws.yml", "-e", "@"+file), notDigits)
+	})
+	t.Run("no settings", func(t *testing.T) {
+		w.t = t
+		wantRefused(t, w.run("aws.yml"), "missing required arguments: aws_account_id, aws_regions, aws_repositories")
+	})
+	w.t = t
+	w.expect(nothing)
+}
+
+func wantRefused(t *testing.T, o outcome, text string) {
+	t.Helper()
+	wantFailure(t, o, text)
+	if len(o.calls) != 0 {
+		t.Errorf("AWS was called: %q", o.calls)
+	}
+}
