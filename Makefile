@@ -18,6 +18,8 @@ LDFLAGS := -s -w -X $(PROGRAM).version=$(VERSION) -X $(PROGRAM).commit=$(COMMIT)
 export PATH := $(BIN):$(PATH):/usr/local/go/bin:$(BUILD)/go/bin
 export CGO_ENABLED := 0
 
+PACKAGES := $(BUILD)/package
+
 INSTALL := nginx/stack/install.sh
 
 .PHONY: help
@@ -36,7 +38,7 @@ build: ## the two programs, static, into .build/bin
 .PHONY: package
 package: ## the .deb packages, with SBOMs and checksums, into .build/package; VERSION=v1.2.0
 	@$(INSTALL) package
-	@VERSION='$(VERSION)' COMMIT='$(COMMIT)' LDFLAGS='$(LDFLAGS)' tokenrefresher/package/build.sh $(BUILD)/package
+	@VERSION='$(VERSION)' COMMIT='$(COMMIT)' LDFLAGS='$(LDFLAGS)' tokenrefresher/package/build.sh $(PACKAGES)
 
 .PHONY: test
 test: tools lint unit e2e ## everything that CI checks
@@ -58,6 +60,11 @@ unit: tools ## unit tests, with the race detector; fuzz targets run their seeds
 .PHONY: e2e
 e2e: tools ## the real nginx, registry and clients; RUN=TestName for one
 	go test -count=1 -timeout 40m $(if $(RUN),-run '$(RUN)') ./nginx/e2e/...
+
+.PHONY: deploy-test
+deploy-test: ## the playbook against booted machines, as root; a table of what was tried
+	@$(INSTALL) package deploy
+	@go run ./ansible/deploytest
 
 .PHONY: conformance
 conformance: tools ## the OCI's conformance program against the whole system, read-only

@@ -3,7 +3,7 @@
 # lacks: Debian packages by apt-get, and pinned Go programs into .build/bin. It
 # says what and why before it does, and does nothing when all is there.
 #
-#   nginx/stack/install.sh demo|package|test|bench ...
+#   nginx/stack/install.sh demo|package|deploy|test|bench ...
 
 set -eu
 
@@ -70,6 +70,17 @@ for_test() {
 for_package() {
     have git || want git "the version that is packaged"
     have envsubst || want gettext-base "to fill in the packages' descriptions"
+}
+
+for_deploy() {
+    have debootstrap || want debootstrap "a Debian to deploy to"
+    have systemd-nspawn || want systemd-container "to boot it"
+    have ip || want iproute2 "its network"
+    have ssh || want openssh-client "the way to it"
+    have ansible-playbook || want ansible "the playbook"
+    have lintian || want lintian "to check the packages"
+    have haproxy || want haproxy "a load balancer before two of them"
+    { have docker && have dockerd; } || want docker.io "a customer's docker, and its engine"
 }
 
 for_bench() {
@@ -199,12 +210,12 @@ tool() {
     : >"$stamp"
 }
 
-[ $# -gt 0 ] || fail "usage: $0 demo|package|test|bench ..."
+[ $# -gt 0 ] || fail "usage: $0 demo|package|deploy|test|bench ..."
 for_all
 for set in "$@"; do
     case $set in
-        demo | package | test | bench) "for_$set" ;;
-        *) fail "unknown set \"$set\"; expected demo, package, test or bench" ;;
+        demo | package | deploy | test | bench) "for_$set" ;;
+        *) fail "unknown set \"$set\"; expected demo, package, deploy, test or bench" ;;
     esac
 done
 install_packages

@@ -31,21 +31,34 @@ type record struct {
 	ttl time.Duration
 }
 
+func newServer() *Server {
+	return &Server{records: map[string]record{}, queries: map[string]int{}}
+}
+
+// StartAt listens at address, HOST:PORT, by UDP and TCP.
+func StartAt(address string) (*Server, error) {
+	s := newServer()
+	if err := s.listen(address); err != nil {
+		return nil, fmt.Errorf("starting the name server: %w", err)
+	}
+	return s, nil
+}
+
 // Start listens on one free port of 127.0.0.1, by UDP and TCP.
 func Start() (*Server, error) {
-	s := &Server{records: map[string]record{}, queries: map[string]int{}}
+	s := newServer()
 	// The port that UDP got may be taken for TCP: another one, then.
 	var err error
 	for range 20 {
-		if err = s.listen(); err == nil {
+		if err = s.listen("127.0.0.1:0"); err == nil {
 			return s, nil
 		}
 	}
 	return nil, fmt.Errorf("starting the name server: %w", err)
 }
 
-func (s *Server) listen() error {
-	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+func (s *Server) listen(address string) error {
+	packets, err := net.ListenPacket("udp", address)
 	if err != nil {
 		return err
 	}
@@ -67,7 +80,7 @@ func (s *Server) listen() error {
 	return nil
 }
 
-// Addr is "127.0.0.1:PORT", as nginx's resolver takes it.
+// Addr is "HOST:PORT", as nginx's resolver takes it.
 func (s *Server) Addr() string { return s.addr }
 
 // Set makes name resolve to ips, each an IPv4 address; ttl is in whole

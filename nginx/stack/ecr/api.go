@@ -80,7 +80,7 @@ func (s *Server) writeTokens(w http.ResponseWriter, registries []string) {
 		out.AuthorizationData = append(out.AuthorizationData, data{
 			AuthorizationToken: token,
 			ExpiresAt:          float64(expires.UnixMilli()) / 1000,
-			ProxyEndpoint:      fmt.Sprintf("https://%s:%d", Host(id, s.opts.Region), s.Front.Port()),
+			ProxyEndpoint:      "https://" + s.withPort(Host(id, s.opts.Region)),
 		})
 	}
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")

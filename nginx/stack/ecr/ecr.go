@@ -4,8 +4,8 @@
 //
 // It is meant to be as strict as the original. Where the original's behaviour
 // is known, the tests name the source; where it is not, the stand-in refuses.
-// It differs on purpose in this: everything listens on 127.0.0.1, so the
-// proxyEndpoint names a port, the bucket is plain HTTP, and the registry can
+// It differs on purpose in this: everything listens on 127.0.0.1 if not told
+// otherwise, so the proxyEndpoint names a port, the bucket is plain HTTP, and the registry can
 // also be reached by its address without SNI (for programs that look up names
 // in the system's DNS alone).
 package ecr
@@ -14,6 +14,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -36,6 +37,10 @@ func Host(account, region string) string {
 	return account + ".dkr.ecr." + region + ".amazonaws.com"
 }
 
+// APIHost is the API's name.
+// https://docs.aws.amazon.com/general/latest/gr/ecr.html
+func APIHost(region string) string { return "api.ecr." + region + ".amazonaws.com" }
+
 // Options of a Server. Backend and Certificate must be given.
 type Options struct {
 	// Account (12 digits) and Region; Account and Region of this package when
@@ -48,6 +53,9 @@ type Options struct {
 	Backend Backend
 	// Certificate is the front's, for Host and 127.0.0.1.
 	Certificate tls.Certificate
+	// APIListener and FrontListener are served instead of ports of 127.0.0.1;
+	// the API then by TLS, as the original, with a certificate for APIHost too.
+	APIListener, FrontListener net.Listener
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
 	// Record is as in standin.Options, for each of the servers.
@@ -113,7 +121,11 @@ func Start(opts Options) (*Server, error) {
 
 func (s *Server) listen() (err error) {
 	record := standin.Options{Record: s.opts.Record}
-	if s.API, err = standin.Start(http.HandlerFunc(s.serveAPI), record); err != nil {
+	api := record
+	if api.Listener = s.opts.APIListener; api.Listener != nil {
+		api.TLS = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{s.opts.Certificate}}
+	}
+	if s.API, err = standin.Start(http.HandlerFunc(s.serveAPI), api); err != nil {
 		return err
 	}
 	if s.Bucket, err = standin.Start(http.HandlerFunc(s.serveBucket), record); err != nil {
@@ -129,7 +141,9 @@ func (s *Server) listen() (err error) {
 			return &s.opts.Certificate, nil
 		},
 	}
-	if s.Front, err = standin.Start(http.HandlerFunc(s.serveFront), record); err != nil {
+	front := record
+	front.Listener = s.opts.FrontListener
+	if s.Front, err = standin.Start(http.HandlerFunc(s.serveFront), front); err != nil {
 		return err
 	}
 	s.Endpoint, err = standin.Start(http.HandlerFunc(s.serveFront), record)
@@ -150,8 +164,16 @@ func (s *Server) Close() error {
 // Name is the registry's host name, without a port.
 func (s *Server) Name() string { return s.host }
 
-// Host is the registry's host name with its port, as the tokens' file has it.
-func (s *Server) Host() string { return fmt.Sprintf("%s:%d", s.host, s.Front.Port()) }
+// Host is the registry's host name with its port if that is not 443, as the
+// tokens' file has it.
+func (s *Server) Host() string { return s.withPort(s.host) }
+
+func (s *Server) withPort(host string) string {
+	if s.Front.Port() == 443 {
+		return host
+	}
+	return fmt.Sprintf("%s:%d", host, s.Front.Port())
+}
 
 // Rejection is how the registry answers a token that has expired.
 type Rejection int

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -90,8 +91,9 @@ type Server struct {
 
 // Options of a Server.
 type Options struct {
-	// Certificate starts TLS, for 127.0.0.1.
+	// Certificate starts TLS, on Listener or else on a port of 127.0.0.1.
 	Certificate *tls.Certificate
+	Listener    net.Listener
 	// Record is as in standin.Options.
 	Record int
 }
@@ -107,7 +109,7 @@ func Start(opts Options) (*Server, error) {
 		return s, nil
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*opts.Certificate}}
-	if s.TLS, err = standin.Start(http.HandlerFunc(s.serve), standin.Options{TLS: config, Record: opts.Record}); err != nil {
+	if s.TLS, err = standin.Start(http.HandlerFunc(s.serve), standin.Options{TLS: config, Record: opts.Record, Listener: opts.Listener}); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the stand-in of the vendor's API: %w", err), s.Server.Close())
 	}
 	return s, nil

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// upgradeUnderLoad deploys the newer packages while customers pull.
+func (w *world) upgradeUnderLoad(ctx context.Context) (string, error) {
+	w.config.set("rollout_package_dir", w.packages(newVersion))
+	l := w.startLoad(ctx, 30)
+	r, err := w.deploy(ctx)
+	pulls, failed := l.end()
+	if err := errors.Join(err, failed); err != nil {
+		return "", err
+	}
+	version, err := one(w.machines[0].ssh(ctx, "authsvc version; curl -s "+privateURL+"/metrics | grep -o 'authsvc_info.*version=\"v"+newVersion+"\"'"))
+	if err != nil {
+		return "", fmt.Errorf("what runs is not the new version: %w", err)
+	}
+	if !strings.Contains(version, newVersion) {
+		return "", fmt.Errorf("expected version %s, found %s", newVersion, version)
+	}
+	return fmt.Sprintf("deployed in %s; %s", r.took, pulls), nil
+}
+
+// privateURL is authsvc's health and metrics, on a machine.
+const privateURL = "http://127.0.0.1:9101"
+
+// refused deploys what has to be refused before anything is replaced: the
+// playbook fails and says why, no file differs, and pulls work all the while.
+func (w *world) refused(ctx context.Context, why string, args ...string) (string, error) {
+	m := w.machines[0]
+	before, err := m.ssh(ctx, footprint)
+	if err != nil {
+		return "", err
+	}
+	l := w.startLoad(ctx, 4)
+	r, err := w.deploy(ctx, args...)
+	pulls, failed := l.end()
+	if failed != nil {
+		return "", failed
+	}
+	if err == nil {
+		return "", errors.New("it was deployed")
+	}
+	if !strings.Contains(r.out, why) {
+		return "", fmt.Errorf("expected it to say %q, found:\n%s", why, lastLines(r.out, 40))
+	}
+	after, err := m.ssh(ctx, footprint)
+	if err == nil && before != after {
+		err = errors.New("files have changed")
+	}
+	return "refused, nothing touched; " + pulls, err
+}
+
+func (w *world) refuseAuthsvc(ctx context.Context) (string, error) {
+	w.config.set("authsvc_config.cache", map[string]any{"ttl": "never"})
+	defer w.config.set("authsvc_config.cache", map[string]any{})
+	return w.refused(ctx, "cache.ttl: expected a duration")
+}
+
+func (w *world) refuseNginx(ctx context.Context) (string, error) {
+	before := w.config["nginx_certificate"]
+	defer w.config.set("nginx_certificate", before)
+	w.config.set("nginx_certificate", "/etc/ssl/there-is-none.pem")
+	return w.refused(ctx, "/etc/ssl/there-is-none.pem")
+}
+
+// rollBack deploys what is valid, and cannot serve.
+func (w *world) rollBack(ctx context.Context) (string, error) {
+	defer w.unhealthy()()
+	r, err := w.deploy(ctx)
+	if err == nil {
+		return "", errors.New("it was deployed")
+	}
+	if want := "has back what it had before, and serves"; !strings.Contains(strings.Join(strings.Fields(r.out), " "), want) {
+		return "", fmt.Errorf("expected it to say %q, found:\n%s", want, lastLines(r.out, 60))
+	}
+	if err := w.pull(ctx); err != nil {
+		return "", fmt.Errorf("after the rollback: %w", err)
+	}
+	w.config.set("rollout_package_dir", w.packages(newVersion))
+	w.config.set("authsvc_config.upstream", map[string]any{})
+	again, err := w.deploy(ctx)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("rolled back in %s, with the package of before", r.took), again.unchanged()
+}
+
+// unhealthy sets what is valid and cannot serve, with another version of the
+// packages; the returned function takes it back.
+func (w *world) unhealthy() func() {
+	dir := w.config["rollout_package_dir"]
+	w.config.set("rollout_package_dir", w.packages(oldVersion))
+	w.config.set("authsvc_config.upstream", map[string]any{"token_file": "/run/tokenrefresher/none.json"})
+	return func() {
+		w.config.set("rollout_package_dir", dir)
+		w.config.set("authsvc_config.upstream", map[string]any{})
+	}
+}

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/pullgate/pullgate/nginx/stack"
+)
+
+// mostIdleRun is how long a run that changes nothing may take.
+const mostIdleRun = 30 * time.Second
+
+func (w *world) bootFirst(ctx context.Context) (string, error) {
+	m, err := w.addMachine(ctx, "h1", "10.77.0.11")
+	if err != nil {
+		return "", err
+	}
+	if err := w.sendCustomersTo(m.address); err != nil {
+		return "", err
+	}
+	return one(m.ssh(ctx, ". /etc/os-release; echo $PRETTY_NAME, $(systemctl --version | head -n 1), $(nginx -v 2>&1)"))
+}
+
+// addMachine boots a machine with the registry's certificate on it, as a fleet
+// has one, and begins to watch its unrelated site.
+func (w *world) addMachine(ctx context.Context, name, address string) (*machine, error) {
+	m, err := w.newMachine(ctx, name, address)
+	if err != nil {
+		return nil, err
+	}
+	certificate, key, err := w.outside.Certificate(serverName)
+	if err != nil {
+		return nil, err
+	}
+	for from, to := range map[string]string{certificate: "etc/ssl/" + serverName + ".pem", key: "etc/ssl/private/" + serverName + ".key"} {
+		text, err := os.ReadFile(from) //nolint:gosec // a path of ours
+		if err != nil {
+			return nil, err
+		}
+		if err := m.put(to, string(text)); err != nil {
+			return nil, err
+		}
+	}
+	w.machines = append(w.machines, m)
+	w.site.watch(w.watching, m)
+	return m, nil
+}
+
+// footprint is all files outside of what a running machine changes by itself.
+const footprint = "find / -xdev \\( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path /var/log -o -path /var/lib/systemd -o -path /root/.ansible -o -path /home/admin \\) -prune -o -type f -printf '%p %s %T@\\n' | sort"
+
+// checkFresh runs in check mode where nothing of ours is.
+func (w *world) checkFresh(ctx context.Context) (string, error) {
+	if err := w.configure(); err != nil {
+		return "", err
+	}
+	m := w.machines[0]
+	before, err := m.ssh(ctx, footprint)
+	if err != nil {
+		return "", err
+	}
+	r, err := w.deploy(ctx, "--check", "--diff")
+	if err != nil {
+		return "", err
+	}
+	for _, want := range []string{"authsvc: not installed -> " + oldVersion, "+  realm: " + serverName, "+realm: " + serverName} {
+		if strings.HasPrefix(want, "+  ") {
+			continue
+		}
+		if !strings.Contains(r.out, want) {
+			return "", fmt.Errorf("expected it to say %q, found:\n%s", want, lastLines(r.out, 60))
+		}
+	}
+	after, err := m.ssh(ctx, footprint)
+	if err == nil && before != after {
+		err = errors.New("files have changed")
+	}
+	return "says what it would do, and no file has changed", err
+}
+
+// configure makes the inventory of the example, as the README says, and
+// changes what the README says to change.
+func (w *world) configure() (err error) {
+	if w.config, err = w.newInventory(); err != nil {
+		return err
+	}
+	w.config.set("rollout_package_dir", w.packages(oldVersion))
+	w.config.set("rollout_health_retries", 20)
+	w.config.set("nginx_keep_alive", []string{w.outside.ECR.Name()})
+	w.config.set("authsvc_networks", []string{ecrFront + "/32", vendorAPI + "/32"})
+	w.config.set("authsvc_config.release", map[string]any{"tag_ttl": "5s"})
+	// A registry that is not ECR, for its secrets.
+	w.config.set("tokenrefresher_secrets", map[string]string{"other.user": "robot", "other.password": "hush-hush"})
+	w.config.set("tokenrefresher_config.registries", []any{
+		map[string]any{"name": "main", "region": region, "file": "/run/tokenrefresher/main.json"},
+		map[string]any{
+			"name": "other", "kind": "basic", "host": "registry.example.com", "probe_url": "off", "file": "/run/tokenrefresher/other.json",
+			"username_file": "$CREDENTIALS_DIRECTORY/other.user", "password_file": "$CREDENTIALS_DIRECTORY/other.password",
+		},
+	})
+	return nil
+}
+
+func (w *world) deployFirst(ctx context.Context) (string, error) {
+	r, err := w.deploy(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := w.pull(ctx); err != nil {
+		return "", err
+	}
+	version, err := one(w.machines[0].ssh(ctx, "authsvc version"))
+	return fmt.Sprintf("deployed in %s: %s", r.took, version), err
+}
+
+// dockerPulls uses a Docker Engine of its own, as a customer would.
+func (w *world) dockerPulls(ctx context.Context) (string, error) {
+	if err := w.trustInDocker(); err != nil {
+		return "", err
+	}
+	var err error
+	if w.engine, err = stack.Dockerd(ctx, stack.EngineOptions{Own: true}); err != nil {
+		return "", err
+	}
+	docker, err := w.engine.Client()
+	if err != nil {
+		return "", err
+	}
+	if out, err := docker.Login(ctx, serverName, customer, token); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	out, err := docker.Pull(ctx, serverName+"/"+image)
+	if err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	denied, err := docker.Pull(ctx, serverName+"/acme/appliance:2.0")
+	if err == nil || !strings.Contains(denied, "not part of your license") {
+		return "", fmt.Errorf("expected a tag that is not licensed to be denied, found: %s", denied)
+	}
+	return lastLines(out, 1), nil
+}
+
+func (w *world) trustInDocker() error {
+	dir := filepath.Join("/etc/docker/certs.d", serverName)
+	authority, err := os.ReadFile(w.outside.CAFile())
+	return errors.Join(err, os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "ca.crt"), authority, 0o644)) //nolint:gosec // as docker wants them
+}
+
+func (w *world) secondRun(ctx context.Context) (string, error) {
+	r, err := w.deploy(ctx)
+	if err != nil {
+		return "", err
+	}
+	if r.took > mostIdleRun {
+		return "", fmt.Errorf("expected %s at most, found %s", mostIdleRun, r.took)
+	}
+	return fmt.Sprintf("changed=0 in %s", r.took), r.unchanged()
+}
+
+// checkDeployed shows a change, and changes nothing.
+func (w *world) checkDeployed(ctx context.Context) (string, error) {
+	r, err := w.deploy(ctx, "--check", "--diff")
+	if err != nil {
+		return "", err
+	}
+	if err := r.unchanged(); err != nil {
+		return "", err
+	}
+	m := w.machines[0]
+	before, err := m.ssh(ctx, footprint)
+	if err != nil {
+		return "", err
+	}
+	w.config.set("authsvc_config.cache", map[string]any{"ttl": "45s"})
+	defer w.config.set("authsvc_config.cache", map[string]any{})
+	if r, err = w.deploy(ctx, "--check", "--diff"); err != nil {
+		return "", err
+	}
+	if want := "+  ttl: 45s"; !strings.Contains(r.out, want) {
+		return "", fmt.Errorf("expected the difference %q, found:\n%s", want, lastLines(r.out, 60))
+	}
+	if strings.Contains(r.out, "hush-hush") {
+		return "", errors.New("it shows a secret")
+	}
+	after, err := m.ssh(ctx, footprint)
+	if err == nil && before != after {
+		err = errors.New("files have changed")
+	}
+	return "shows the line that differs, and no file has changed", err
+}

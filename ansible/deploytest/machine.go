@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// A machine is a Debian that systemd-nspawn boots, with systemd as its first
+// process, an address of its own, and sshd.
+type machine struct {
+	name, address string
+	key           string // for ssh, as the user admin
+	dir, log      string
+	process       *exec.Cmd
+}
+
+// bootLimit is how long a machine may take until ssh answers.
+const bootLimit = time.Minute
+
+// newMachine lays a writable layer over the Debian, and puts the machine's own
+// settings into it.
+func (w *world) newMachine(ctx context.Context, name, address string) (*machine, error) {
+	m := &machine{name: name, address: address, key: w.in("key"), dir: w.in(name, "root"), log: w.in(name, "console")}
+	for _, dir := range []string{"root", "upper", "layer"} {
+		if err := os.MkdirAll(w.in(name, dir), 0o755); err != nil { //nolint:gosec // a root directory
+			return nil, fmt.Errorf("making the machine %s: %w", name, err)
+		}
+	}
+	_, err := sh(ctx, fmt.Sprintf("mount -t overlay overlay -o lowerdir=%s/root,upperdir=%s,workdir=%s %s", w.base(), w.in(name, "upper"), w.in(name, "layer"), m.dir))
+	if err != nil {
+		return nil, fmt.Errorf("making the machine %s: %w", name, err)
+	}
+	public, err := os.ReadFile(m.key + ".pub")
+	if err != nil {
+		return nil, err
+	}
+	authority, err := os.ReadFile(w.outside.CAFile())
+	if err != nil {
+		return nil, err
+	}
+	for path, content := range map[string]string{
+		"etc/hostname":    name + "\n",
+		"etc/hosts":       "127.0.0.1 localhost " + name + "\n",
+		"etc/resolv.conf": "nameserver " + nameServer + "\n",
+		"etc/systemd/system/address.service": "[Unit]\nBefore=network.target ssh.service\n[Service]\nType=oneshot\nRemainAfterExit=yes\n" +
+			"ExecStart=ip link set host0 up\nExecStart=ip addr replace " + address + "/24 dev host0\nExecStart=ip route replace default via " + gateway + "\n" +
+			"[Install]\nWantedBy=multi-user.target\n",
+		"etc/sudoers.d/admin":                       "admin ALL=(ALL) NOPASSWD: ALL\n",
+		"home/admin/.ssh/authorized_keys":           string(public),
+		"usr/local/share/ca-certificates/stack.crt": string(authority),
+		"etc/nginx/conf.d/unrelated.conf":           unrelatedSite,
+		"srv/unrelated/index.html":                  "an unrelated site\n",
+	} {
+		if err := m.put(path, content); err != nil {
+			return nil, err
+		}
+	}
+	_, err = sh(ctx, "chroot "+m.dir+" sh -euc '"+
+		"useradd --shell /bin/bash admin; chown -R admin: /home/admin; chmod 700 /home/admin/.ssh; rm -f /etc/nginx/sites-enabled/default;"+
+		"systemctl --quiet enable address.service ssh.service nginx.service; update-ca-certificates'")
+	if err != nil {
+		return nil, fmt.Errorf("making the machine %s: %w", name, err)
+	}
+	return m, m.boot(ctx)
+}
+
+// unrelatedSite is what the fleet serves beside the registry.
+const unrelatedSite = `server {
+    listen 80 default_server;
+    root /srv/unrelated;
+}
+`
+
+func (m *machine) put(path, content string) error {
+	full := filepath.Join(m.dir, path)
+	err := errors.Join(os.MkdirAll(filepath.Dir(full), 0o755), os.WriteFile(full, []byte(content), 0o644)) //nolint:gosec // as on any machine
+	if err != nil {
+		return fmt.Errorf("writing a file of %s: %w", m.name, err)
+	}
+	return nil
+}
+
+// boot boots it and waits for ssh. With these capabilities, and one hierarchy
+// of control groups, systemd inside really enforces what the units say:
+// IPAddressDeny= by BPF, PrivateUsers=, SystemCallFilter=.
+func (m *machine) boot(ctx context.Context) error {
+	var err error
+	m.process, err = command{
+		name: "systemd-nspawn",
+		args: []string{
+			"--quiet", "--boot", "--directory", m.dir, "--machine", m.name, "--register=no", "--keep-unit", "--network-bridge=" + bridge,
+			"--capability=CAP_BPF,CAP_PERFMON,CAP_NET_ADMIN", "--system-call-filter=bpf",
+		},
+		env: []string{"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1"},
+	}.start(m.log)
+	if err != nil {
+		return err
+	}
+	return m.awaitSSH(ctx)
+}
+
+func (m *machine) awaitSSH(ctx context.Context) error {
+	err := eventually(ctx, bootLimit, func(ctx context.Context) error {
+		out, err := m.ssh(ctx, "systemctl is-system-running --wait || true; systemctl is-active ssh.service nginx.service")
+		if err != nil {
+			return fmt.Errorf("%w\n%s", err, out)
+		}
+		return nil
+	})
+	if err != nil {
+		console, _ := os.ReadFile(m.log)
+		return fmt.Errorf("booting %s: %w; its console ends:\n%s", m.name, err, lastLines(string(console), 30))
+	}
+	return nil
+}
+
+// ssh runs a script on it as root.
+func (m *machine) ssh(ctx context.Context, script string) (string, error) {
+	args := append(m.sshOptions(), "-q", "-o", "ConnectTimeout=2", "admin@"+m.address, "sudo sh -eu")
+	return command{name: "ssh", args: args, stdin: script}.run(ctx)
+}
+
+func (m *machine) sshOptions() []string {
+	return []string{"-i", m.key, "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"}
+}
+
+// reboot reboots it, and waits until it has another boot's number.
+func (m *machine) reboot(ctx context.Context) error {
+	const number = "cat /proc/1/stat | cut -d' ' -f22" // when the first process began
+	before, err := m.ssh(ctx, number)
+	if err != nil {
+		return err
+	}
+	_, _ = m.ssh(ctx, "systemctl reboot") // the connection ends with it
+	return eventually(ctx, bootLimit, func(ctx context.Context) error {
+		after, err := m.ssh(ctx, number)
+		if err == nil && after == before {
+			err = errors.New("it is still running")
+		}
+		return err
+	})
+}
+
+// journal is the last lines of a unit's log.
+func (m *machine) journal(ctx context.Context) string {
+	out, err := m.ssh(ctx, "journalctl --no-pager -n 60 -o cat -u authsvc -u tokenrefresher -u nginx -u authsvc.socket; tail -n 20 /var/log/nginx/error.log || true")
+	if err != nil {
+		return err.Error()
+	}
+	return m.name + ":\n" + strings.TrimSpace(out)
+}

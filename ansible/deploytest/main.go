@@ -1,0 +1,111 @@
+// Command deploytest deploys to real machines and tries to take them down.
+//
+// It debootstraps a Debian 12, boots it with systemd-nspawn as often as
+// machines are needed, puts an nginx with an unrelated site on it, and deploys
+// by ssh with the playbook, as ansible/README.md says. Stand-ins there are for
+// AWS (ECR, instance metadata, the VPC's name server) and for the vendor's API
+// alone; they have the originals' names, addresses and ports, in a network of
+// their own.
+//
+//	make deploy-test
+//
+// It prints a line for each step, and exits with 1 if one fails.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+)
+
+// insideEnv tells the second process, in the namespaces, where the first has
+// put everything.
+const insideEnv = "PULLGATE_DEPLOYTEST_DIR"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	run := outside
+	if os.Getenv(insideEnv) != "" {
+		run = inside
+	}
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "deploytest:", err)
+		stop()
+		os.Exit(1) //nolint:gocritic // stop has run
+	}
+}
+
+// outside prepares what needs the network, and starts the rest in namespaces:
+// addresses of AWS, a name server on port 53 and another /etc are nothing for
+// the machine that this runs on. With the process namespace ends all that was
+// started in it.
+func outside(ctx context.Context) (err error) {
+	if os.Geteuid() != 0 {
+		return errors.New("machines are booted with systemd-nspawn, which needs root: sudo make deploy-test")
+	}
+	if err := lookForTools(); err != nil {
+		return err
+	}
+	root, err := moduleRoot()
+	if err != nil {
+		return err
+	}
+	work, err := os.MkdirTemp("/var/tmp", "pullgate-deploy-") // not /tmp, which may be small
+	if err != nil {
+		return fmt.Errorf("making a folder: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	p := paths{root: root, work: work}
+	if err := prepare(ctx, p); err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", self) //nolint:gosec // this program
+	cmd.Env = append(os.Environ(), insideEnv+"="+work)
+	cmd.Dir = root
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("the test of the deployment failed: %w", err)
+	}
+	return nil
+}
+
+// inside runs the steps.
+func inside(ctx context.Context) error {
+	root, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	w, err := newWorld(ctx, paths{root: root, work: os.Getenv(insideEnv)})
+	if err != nil {
+		return err
+	}
+	return w.runSteps(ctx, steps)
+}
+
+// paths are the folders.
+type paths struct {
+	root string // of the project
+	work string // of this run
+}
+
+// base is the Debian that the machines are made of, kept from run to run.
+func (p paths) base() string { return filepath.Join(p.root, ".build", "deploy", "bookworm") }
+
+// packages is the folder with the packages of a version.
+func (p paths) packages(version string) string { return filepath.Join(p.work, "packages", version) }
+
+// in is a path of this run's folder.
+func (p paths) in(parts ...string) string {
+	return filepath.Join(append([]string{p.work}, parts...)...)
+}

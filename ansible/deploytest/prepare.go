@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// The versions that are deployed: one, and one to upgrade to.
+const (
+	oldVersion = "1.0.0"
+	newVersion = "1.1.0"
+)
+
+// needs are the programs that the steps run, and the packages that have them.
+var needs = map[string]string{
+	"debootstrap": "debootstrap", "systemd-nspawn": "systemd-container", "systemd-analyze": "systemd", "unshare": "util-linux",
+	"ip": "iproute2", "ssh": "openssh-client", "ssh-keygen": "openssh-client", "ansible-playbook": "ansible",
+	"lintian": "lintian", "haproxy": "haproxy", "dockerd": "docker.io", "docker-registry": "docker-registry", "git": "git",
+}
+
+func lookForTools() error {
+	var missing []string
+	for program, pkg := range needs {
+		if find(program) == "" {
+			missing = append(missing, pkg)
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("these are not installed; as root: apt-get install %s (or: nginx/stack/install.sh deploy)", strings.Join(missing, " "))
+	}
+	return nil
+}
+
+// find returns the path of a program, be it outside of PATH.
+func find(program string) string {
+	for _, path := range []string{program, "/usr/sbin/" + program, "/sbin/" + program} {
+		if found, err := exec.LookPath(path); err == nil {
+			return found
+		}
+	}
+	return ""
+}
+
+// prepare builds the packages and the Debian.
+func prepare(ctx context.Context, p paths) error {
+	for _, version := range []string{oldVersion, newVersion} {
+		fmt.Println("building packages", version)
+		if err := buildPackages(ctx, p, version); err != nil {
+			return err
+		}
+	}
+	return buildBase(ctx, p)
+}
+
+// buildPackages builds as `make package` does.
+func buildPackages(ctx context.Context, p paths, version string) error {
+	_, err := command{name: "make", args: []string{
+		"--no-print-directory", "package", "VERSION=v" + version, "PACKAGES=" + p.packages(version),
+	}, dir: p.root}.run(ctx)
+	return err
+}
+
+// installed is what the Debian has beyond the least: what a machine of an
+// nginx fleet has, and what Ansible needs of one.
+var installed = []string{
+	"systemd-sysv", "dbus", "openssh-server", "sudo", "python3", "python3-apt", "iproute2", "procps", "curl",
+	"ca-certificates", "nginx", "libnginx-mod-stream", "logrotate",
+}
+
+// buildBase makes the Debian, or takes that of an earlier run.
+func buildBase(ctx context.Context, p paths) (err error) {
+	list := strings.Join(installed, ",")
+	made := filepath.Join(p.base(), "packages")
+	if have, err := os.ReadFile(made); err == nil && string(have) == list { //nolint:gosec // a path of ours
+		return nil
+	}
+	fmt.Println("making a Debian 12 by debootstrap, once: a minute or two")
+	if err := errors.Join(os.RemoveAll(p.base()), os.MkdirAll(p.base(), 0o755)); err != nil { //nolint:gosec // /usr/bin/env has to be found in it
+		return fmt.Errorf("making a Debian: %w", err)
+	}
+	_, err = command{name: "debootstrap", args: []string{
+		"--variant=minbase", "--include=" + list, "bookworm", filepath.Join(p.base(), "root"),
+	}}.run(ctx)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(made, []byte(list), 0o600)
+}
+
+// moduleRoot is the project's folder: the one that `make` runs this in.
+func moduleRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(filepath.Join(dir, "ansible", "site.yml")); err != nil {
+		return "", fmt.Errorf("run this in the project's folder, by make deploy-test: %w", err)
+	}
+	return dir, nil
+}

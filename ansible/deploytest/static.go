@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// mostExposure is the highest that systemd-analyze security may say.
+const mostExposure = 1.5
+
+var (
+	units        = []string{"authsvc.service", "tokenrefresher.service", "tokenrefresher-once.service"}
+	exposureLine = regexp.MustCompile(`Overall exposure level for \S+: ([0-9.]+)`)
+)
+
+// lintPackages checks the packages of both versions and architectures.
+func (w *world) lintPackages(ctx context.Context) (string, error) {
+	var packages []string
+	for _, version := range []string{oldVersion, newVersion} {
+		dir := w.packages(version)
+		if _, err := (command{name: "sha256sum", args: []string{"--check", "--quiet", "pullgate_" + version + ".sha256"}, dir: dir}).run(ctx); err != nil {
+			return "", err
+		}
+		for _, program := range []string{"authsvc", "tokenrefresher"} {
+			for _, arch := range []string{"amd64", "arm64"} {
+				path := filepath.Join(dir, program+"_"+version+"_"+arch)
+				for _, file := range []string{path + ".deb", path + ".cdx.json"} {
+					if _, err := os.Stat(file); err != nil {
+						return "", err
+					}
+				}
+				packages = append(packages, path+".deb")
+			}
+		}
+	}
+	out, err := command{name: "lintian", args: append([]string{"--allow-root", "--fail-on", "error,warning"}, packages...)}.run(ctx)
+	if err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return fmt.Sprintf("%d packages, no error, no warning", len(packages)), nil
+}
+
+// judgeUnits judges the units in the packages, before anything is installed.
+func (w *world) judgeUnits(ctx context.Context) (string, error) {
+	root := w.in("units")
+	for _, program := range []string{"authsvc", "tokenrefresher"} {
+		deb := filepath.Join(w.packages(oldVersion), program+"_"+oldVersion+"_amd64.deb")
+		if _, err := (command{name: "dpkg-deb", args: []string{"--extract", deb, root}}).run(ctx); err != nil {
+			return "", err
+		}
+	}
+	var seen []string
+	for _, unit := range units {
+		out, err := command{name: "systemd-analyze", args: []string{"security", "--offline=true", "--no-pager", "--root=" + root, unit}}.run(ctx)
+		if err != nil {
+			return "", err
+		}
+		exposure, err := exposureOf(out)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", unit, err)
+		}
+		seen = append(seen, fmt.Sprintf("%s %.1f", unit, exposure))
+	}
+	return strings.Join(seen, ", "), nil
+}
+
+// exposureOf reads what systemd-analyze says, and refuses what is too high.
+func exposureOf(out string) (float64, error) {
+	m := exposureLine.FindStringSubmatch(out)
+	if m == nil {
+		return 0, fmt.Errorf("expected an exposure level, found:\n%s", lastLines(out, 5))
+	}
+	exposure, err := strconv.ParseFloat(m[1], 64)
+	if err == nil && exposure > mostExposure {
+		err = fmt.Errorf("expected an exposure of %.1f at most, found %.1f", mostExposure, exposure)
+	}
+	return exposure, err
+}
