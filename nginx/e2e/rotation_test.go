@@ -1,11 +1,17 @@
 package e2e_test
 
 import (
+	"bufio"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -127,4 +133,82 @@ func TestKilledAuthsvc(t *testing.T) {
 			t.Fatalf("status %d, want 200", a.status)
 		}
 	}
+}
+
+// TestRestartLeavesDeadConnections: nginx can take up many requests before it
+// sees that authsvc, restarting, has closed every connection that was kept. A
+// retry must not take another of these.
+func TestRestartLeavesDeadConnections(t *testing.T) {
+	const clients = 20
+	s := start(t, stack.Options{})
+	push(t, s, "acme/appliance:1.0")
+	var connections []net.Conn
+	for range clients {
+		conn, err := net.DialTimeout("tcp", s.Host, 5*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close() //nolint:errcheck // the answers are read
+		if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		connections = append(connections, conn)
+	}
+	readers := map[net.Conn]*bufio.Reader{}
+	ask := func() {
+		for _, conn := range connections {
+			readers[conn] = bufio.NewReader(conn)
+			if _, err := fmt.Fprintf(conn, "GET /v2/ HTTP/1.1\r\nHost: %s\r\nAuthorization: %s\r\n\r\n", s.Host, basic(email, secret)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	wantAnswers := func() {
+		for _, conn := range connections {
+			response, err := http.ReadResponse(readers[conn], nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if a, err := read(response); err != nil || a.status != http.StatusOK {
+				t.Errorf("status %d, %v, want 200: %s", a.status, err, a.body)
+			}
+		}
+	}
+	signal := func(sig syscall.Signal) { // the group's: the workers too
+		if err := syscall.Kill(-s.Process("nginx").PID(), sig); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	// While authsvc does not answer, each question needs a connection.
+	if err := s.PauseAuthsvc(); err != nil {
+		t.Fatal(err)
+	}
+	ask()
+	waitFor(t, "each client's question at authsvc", func() bool { return connectionsTo(t, s) >= clients })
+	if err := s.ResumeAuthsvc(); err != nil {
+		t.Fatal(err)
+	}
+	wantAnswers()
+
+	// The requests are there first, and then the ends of the connections.
+	signal(syscall.SIGSTOP)
+	ask()
+	if err := s.RestartAuthsvc(t.Context()); err != nil {
+		signal(syscall.SIGCONT)
+		t.Fatal(err)
+	}
+	signal(syscall.SIGCONT)
+	wantAnswers()
+}
+
+// connectionsTo is how many connections nginx has to authsvc, as the kernel
+// lists them: those that were accepted, and those that wait for it.
+func connectionsTo(t *testing.T, s *stack.Stack) int {
+	t.Helper()
+	text, err := os.ReadFile("/proc/net/unix")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Count(string(text), filepath.Join(s.Dir, "authsvc.sock")) - 1 // the listener
 }
