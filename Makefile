@@ -41,30 +41,32 @@ package: ## the .deb packages, with SBOMs and checksums, into .build/package; VE
 	@VERSION='$(VERSION)' COMMIT='$(COMMIT)' LDFLAGS='$(LDFLAGS)' tokenrefresher/package/build.sh $(PACKAGES)
 
 .PHONY: test
-test: tools lint unit e2e ## everything that CI checks
+test: tools lint unit e2e deploy-test ## everything that CI checks
 
 .PHONY: tools
 tools:
 	@$(INSTALL) test
 
 .PHONY: lint
-lint: tools ## golangci-lint, gofmt, shellcheck, tidy modules
+lint: tools ## golangci-lint, gofmt, shellcheck, ansible-lint, yamllint, tidy modules
 	golangci-lint run ./...
 	shellcheck .ci/run nginx/stack/install.sh tokenrefresher/package/build.sh {authsvc,tokenrefresher}/package/{postinst,prerm,postrm}
+	yamllint --strict .
+	cd ansible && ansible-lint --offline --profile production -q
 	go mod tidy -diff
 
 .PHONY: unit
 unit: tools ## unit tests, with the race detector; fuzz targets run their seeds
-	CGO_ENABLED=1 go test -race ./authsvc/... ./tokenrefresher/... ./nginx/stack/... ./nginx/demo/... ./nginx/bench/...
+	CGO_ENABLED=1 go test -race ./authsvc/... ./tokenrefresher/... ./nginx/stack/... ./nginx/demo/... ./nginx/bench/... ./ansible/...
 
 .PHONY: e2e
 e2e: tools ## the real nginx, registry and clients; RUN=TestName for one
 	go test -count=1 -timeout 40m $(if $(RUN),-run '$(RUN)') ./nginx/e2e/...
 
 .PHONY: deploy-test
-deploy-test: ## the playbook against booted machines, as root; a table of what was tried
+deploy-test: ## the playbook against booted machines, as root; SUITE=trixie for another Debian
 	@$(INSTALL) package deploy
-	@go run ./ansible/deploytest
+	@go run ./ansible/deploytest $(if $(SUITE),-suite $(SUITE))
 
 .PHONY: conformance
 conformance: tools ## the OCI's conformance program against the whole system, read-only

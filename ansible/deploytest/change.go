@@ -58,7 +58,7 @@ func (w *world) refused(ctx context.Context, why string, args ...string) (string
 
 func (w *world) refuseAuthsvc(ctx context.Context) (string, error) {
 	w.config.set("authsvc_config.cache", map[string]any{"ttl": "never"})
-	defer w.config.set("authsvc_config.cache", map[string]any{})
+	defer w.config.set("authsvc_config.cache", nil)
 	return w.refused(ctx, "cache.ttl: expected a duration")
 }
 
@@ -69,9 +69,13 @@ func (w *world) refuseNginx(ctx context.Context) (string, error) {
 	return w.refused(ctx, "/etc/ssl/there-is-none.pem")
 }
 
-// rollBack deploys what is valid, and cannot serve.
+// rollBack deploys what is valid, and cannot serve, with another way of running
+// tokenrefresher.
 func (w *world) rollBack(ctx context.Context) (string, error) {
-	defer w.unhealthy()()
+	back := w.unhealthy()
+	defer back()
+	w.config.set("tokenrefresher_mode", "timer")
+	defer w.config.set("tokenrefresher_mode", "service")
 	r, err := w.deploy(ctx)
 	if err == nil {
 		return "", errors.New("it was deployed")
@@ -82,13 +86,13 @@ func (w *world) rollBack(ctx context.Context) (string, error) {
 	if err := w.pull(ctx); err != nil {
 		return "", fmt.Errorf("after the rollback: %w", err)
 	}
-	w.config.set("rollout_package_dir", w.packages(newVersion))
-	w.config.set("authsvc_config.upstream", map[string]any{})
+	back()
+	w.config.set("tokenrefresher_mode", "service")
 	again, err := w.deploy(ctx)
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("rolled back in %s, with the package of before", r.took), again.unchanged()
+	return fmt.Sprintf("rolled back in %s, with the packages and the mode of before", r.took), again.unchanged()
 }
 
 // unhealthy sets what is valid and cannot serve, with another version of the
@@ -99,6 +103,6 @@ func (w *world) unhealthy() func() {
 	w.config.set("authsvc_config.upstream", map[string]any{"token_file": "/run/tokenrefresher/none.json"})
 	return func() {
 		w.config.set("rollout_package_dir", dir)
-		w.config.set("authsvc_config.upstream", map[string]any{})
+		w.config.set("authsvc_config.upstream", nil)
 	}
 }

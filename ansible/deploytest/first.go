@@ -177,7 +177,7 @@ func (w *world) checkDeployed(ctx context.Context) (string, error) {
 		return "", err
 	}
 	w.config.set("authsvc_config.cache", map[string]any{"ttl": "45s"})
-	defer w.config.set("authsvc_config.cache", map[string]any{})
+	defer w.config.set("authsvc_config.cache", nil)
 	if r, err = w.deploy(ctx, "--check", "--diff"); err != nil {
 		return "", err
 	}

@@ -127,7 +127,11 @@ func (m *machine) ssh(ctx context.Context, script string) (string, error) {
 }
 
 func (m *machine) sshOptions() []string {
-	return []string{"-i", m.key, "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"}
+	return []string{
+		"-i", m.key, "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+		// A machine that reboots may not say goodbye.
+		"-o", "ServerAliveInterval=2", "-o", "ServerAliveCountMax=3",
+	}
 }
 
 // reboot reboots it, and waits until it has another boot's number.
@@ -147,9 +151,9 @@ func (m *machine) reboot(ctx context.Context) error {
 	})
 }
 
-// journal is the last lines of a unit's log.
+// journal is the last lines of the logs, without what went well.
 func (m *machine) journal(ctx context.Context) string {
-	out, err := m.ssh(ctx, "journalctl --no-pager -n 60 -o cat -u authsvc -u tokenrefresher -u nginx -u authsvc.socket; tail -n 20 /var/log/nginx/error.log || true")
+	out, err := m.ssh(ctx, "journalctl --no-pager -o cat -u authsvc -u tokenrefresher -u nginx -u authsvc.socket | grep -v '\"decision\":\"allow\"' | tail -n 60; tail -n 20 /var/log/nginx/error.log || true")
 	if err != nil {
 		return err.Error()
 	}

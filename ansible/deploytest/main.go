@@ -1,13 +1,13 @@
 // Command deploytest deploys to real machines and tries to take them down.
 //
-// It debootstraps a Debian 12, boots it with systemd-nspawn as often as
+// It debootstraps a Debian, boots it with systemd-nspawn as often as
 // machines are needed, puts an nginx with an unrelated site on it, and deploys
 // by ssh with the playbook, as ansible/README.md says. Stand-ins there are for
 // AWS (ECR, instance metadata, the VPC's name server) and for the vendor's API
 // alone; they have the originals' names, addresses and ports, in a network of
 // their own.
 //
-//	make deploy-test
+//	make deploy-test [SUITE=trixie]
 //
 // It prints a line for each step, and exits with 1 if one fails.
 package main
@@ -15,6 +15,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -28,13 +29,15 @@ import (
 const insideEnv = "PULLGATE_DEPLOYTEST_DIR"
 
 func main() {
+	suite := flag.String("suite", "bookworm", "the Debian to deploy to, as debootstrap names it")
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	run := outside
 	if os.Getenv(insideEnv) != "" {
 		run = inside
 	}
-	if err := run(ctx); err != nil {
+	if err := run(ctx, *suite); err != nil {
 		fmt.Fprintln(os.Stderr, "deploytest:", err)
 		stop()
 		os.Exit(1) //nolint:gocritic // stop has run
@@ -45,7 +48,7 @@ func main() {
 // addresses of AWS, a name server on port 53 and another /etc are nothing for
 // the machine that this runs on. With the process namespace ends all that was
 // started in it.
-func outside(ctx context.Context) (err error) {
+func outside(ctx context.Context, suite string) (err error) {
 	if os.Geteuid() != 0 {
 		return errors.New("machines are booted with systemd-nspawn, which needs root: sudo make deploy-test")
 	}
@@ -61,7 +64,7 @@ func outside(ctx context.Context) (err error) {
 		return fmt.Errorf("making a folder: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
-	p := paths{root: root, work: work}
+	p := paths{root: root, work: work, suite: suite}
 	if err := prepare(ctx, p); err != nil {
 		return err
 	}
@@ -69,7 +72,7 @@ func outside(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", self) //nolint:gosec // this program
+	cmd := exec.CommandContext(ctx, "unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", self, "-suite", suite) //nolint:gosec // this program
 	cmd.Env = append(os.Environ(), insideEnv+"="+work)
 	cmd.Dir = root
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
@@ -81,12 +84,12 @@ func outside(ctx context.Context) (err error) {
 }
 
 // inside runs the steps.
-func inside(ctx context.Context) error {
+func inside(ctx context.Context, suite string) error {
 	root, err := os.Getwd()
 	if err != nil {
 		return err
 	}
-	w, err := newWorld(ctx, paths{root: root, work: os.Getenv(insideEnv)})
+	w, err := newWorld(ctx, paths{root: root, work: os.Getenv(insideEnv), suite: suite})
 	if err != nil {
 		return err
 	}
@@ -95,12 +98,13 @@ func inside(ctx context.Context) error {
 
 // paths are the folders.
 type paths struct {
-	root string // of the project
-	work string // of this run
+	root  string // of the project
+	work  string // of this run
+	suite string // of the Debian
 }
 
 // base is the Debian that the machines are made of, kept from run to run.
-func (p paths) base() string { return filepath.Join(p.root, ".build", "deploy", "bookworm") }
+func (p paths) base() string { return filepath.Join(p.root, ".build", "deploy", p.suite) }
 
 // packages is the folder with the packages of a version.
 func (p paths) packages(version string) string { return filepath.Join(p.work, "packages", version) }

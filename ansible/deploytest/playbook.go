@@ -30,7 +30,8 @@ func (w *world) newInventory() (inventory, error) {
 	return config, nil
 }
 
-// set sets a variable, or a key below one: "authsvc_config.cache.ttl".
+// set sets a variable, or a key below one, "authsvc_config.cache.ttl"; nil
+// takes it away.
 func (i inventory) set(key string, value any) {
 	node := map[string]any(i)
 	parts := strings.Split(key, ".")
@@ -44,6 +45,10 @@ func (i inventory) set(key string, value any) {
 		}
 		node[part] = child
 		node = child
+	}
+	if value == nil {
+		delete(node, parts[len(parts)-1])
+		return
 	}
 	node[parts[len(parts)-1]] = value
 }

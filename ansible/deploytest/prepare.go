@@ -79,12 +79,12 @@ func buildBase(ctx context.Context, p paths) (err error) {
 	if have, err := os.ReadFile(made); err == nil && string(have) == list { //nolint:gosec // a path of ours
 		return nil
 	}
-	fmt.Println("making a Debian 12 by debootstrap, once: a minute or two")
+	fmt.Printf("making a Debian (%s) by debootstrap, once: a minute or two\n", p.suite)
 	if err := errors.Join(os.RemoveAll(p.base()), os.MkdirAll(p.base(), 0o755)); err != nil { //nolint:gosec // /usr/bin/env has to be found in it
 		return fmt.Errorf("making a Debian: %w", err)
 	}
 	_, err = command{name: "debootstrap", args: []string{
-		"--variant=minbase", "--include=" + list, "bookworm", filepath.Join(p.base(), "root"),
+		"--variant=minbase", "--include=" + list, p.suite, filepath.Join(p.base(), "root"),
 	}}.run(ctx)
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ type step struct {
 var steps = []step{
 	{"packages: lintian, checksums", (*world).lintPackages},
 	{"units: systemd-analyze security, at most 1.5", (*world).judgeUnits},
-	{"a Debian 12 with systemd and an nginx with an unrelated site", (*world).bootFirst},
+	{"a Debian with systemd, and an nginx with an unrelated site", (*world).bootFirst},
 	{"--check --diff on the fresh machine", (*world).checkFresh},
 	{"deploy by ssh", (*world).deployFirst},
 	{"docker login and pull; what is not licensed is denied", (*world).dockerPulls},
@@ -38,6 +38,7 @@ var steps = []step{
 	{"two machines behind haproxy roll, one after the other, under load", (*world).rollTwo},
 	{"a rollout stops at the first machine that fails", (*world).stopAtFirst},
 	{"state=absent removes everything", (*world).remove},
+	{"without Ansible: install, upgrade, purge", (*world).byHand},
 	{"the unrelated site, throughout", (*world).siteVerdict},
 }
 

@@ -62,7 +62,7 @@ func fetch(ctx context.Context, client *http.Client, url, sum string) ([]byte, e
 		return nil, err
 	}
 	r.Header.Set("Accept", string(types.DockerManifestSchema2)) // without, a registry may convert
-	r.SetBasicAuth(customer, token) // to the registry alone: net/http drops it at a redirect to another host
+	r.SetBasicAuth(customer, token)                             // to the registry alone: net/http drops it at a redirect to another host
 	response, err := client.Do(r)
 	if err != nil {
 		return nil, err

@@ -112,7 +112,7 @@ func (w *world) timerMode(ctx context.Context) (string, error) {
 		return "", err
 	}
 	w.config.set("tokenrefresher_mode", "service")
-	w.config.set("authsvc_config.upstream", map[string]any{})
+	w.config.set("authsvc_config.upstream", nil)
 	if _, err := w.deploy(ctx); err != nil {
 		return "", err
 	}

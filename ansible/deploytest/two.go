@@ -110,14 +110,14 @@ func (w *world) stopAtFirst(ctx context.Context) (string, error) {
 // remove removes everything from the second machine.
 func (w *world) remove(ctx context.Context) (string, error) {
 	m := w.machines[1]
-	r, err := w.deploy(ctx, "--limit", m.name, "-e", "state=absent", "--check")
-	if err != nil {
+	if _, err := w.deploy(ctx, "--limit", m.name, "-e", "state=absent", "--check"); err != nil {
 		return "", fmt.Errorf("in check mode: %w", err)
 	}
 	if err := w.versions(ctx, oldVersion, oldVersion); err != nil {
 		return "", fmt.Errorf("in check mode: %w", err)
 	}
-	if r, err = w.deploy(ctx, "--limit", m.name, "-e", "state=absent"); err != nil {
+	r, err := w.deploy(ctx, "--limit", m.name, "-e", "state=absent")
+	if err != nil {
 		return "", err
 	}
 	took := r.took

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// The README's way without Ansible, on a machine that has nothing of ours.
+const (
+	installByHand = `
+dpkg --install /root/*_` + oldVersion + `_amd64.deb
+for unit in authsvc.service authsvc.socket tokenrefresher.service tokenrefresher-once.timer; do
+	if systemctl is-active --quiet $unit || systemctl is-enabled --quiet $unit; then echo "$unit runs before it is configured"; exit 1; fi
+done
+test -s /usr/share/man/man8/authsvc.8.gz
+test -s /usr/share/bash-completion/completions/tokenrefresher
+echo '# an edit' | tee -a /etc/authsvc/authsvc.yaml >> /etc/tokenrefresher/tokenrefresher.yaml
+authsvc check-config --config /etc/authsvc/authsvc.yaml
+tokenrefresher check-config --config /etc/tokenrefresher/tokenrefresher.yaml
+systemctl enable --quiet --now tokenrefresher.service authsvc.socket authsvc.service
+cp --recursive /usr/share/authsvc/nginx /etc/nginx/registry
+cat > /etc/nginx/conf.d/registry.conf <<'END'
+include registry/http.conf;
+server {
+    listen 443 ssl http2;
+    server_name ` + serverName + `;
+    ssl_certificate     /etc/ssl/` + serverName + `.pem;
+    ssl_certificate_key /etc/ssl/private/` + serverName + `.key;
+    include registry/server.conf;
+}
+END
+nginx -t -q
+systemctl reload nginx`
+
+	upgradeByHand = `
+dpkg --install /root/*_` + newVersion + `_amd64.deb
+for program in authsvc tokenrefresher; do
+	systemctl is-active --quiet $program.service
+	readlink /proc/$(systemctl show --property MainPID --value $program.service)/exe | grep -qx /usr/bin/$program
+	$program version | grep -q 'v` + newVersion + `'
+	tail -n 1 /etc/$program/$program.yaml | grep -qx '# an edit'
+done`
+
+	purgeByHand = `
+rm -r /etc/nginx/registry /etc/nginx/conf.d/registry.conf
+systemctl reload nginx
+dpkg --purge authsvc tokenrefresher
+for path in /etc/authsvc /etc/tokenrefresher /run/authsvc /run/tokenrefresher /var/lib/authsvc /usr/share/authsvc; do
+	if [ -e $path ]; then echo "$path is left"; exit 1; fi
+done`
+)
+
+// byHand installs, upgrades and purges the packages without the playbook.
+func (w *world) byHand(ctx context.Context) (_ string, err error) {
+	m := w.machines[1]
+	for _, version := range []string{oldVersion, newVersion} {
+		for _, program := range []string{"authsvc", "tokenrefresher"} {
+			deb, err := os.ReadFile(filepath.Join(w.packages(version), program+"_"+version+"_amd64.deb"))
+			if err != nil {
+				return "", err
+			}
+			if err := m.put("root/"+program+"_"+version+"_amd64.deb", string(deb)); err != nil {
+				return "", err
+			}
+		}
+	}
+	before := w.front.Load().(string)
+	if err := w.sendCustomersTo(m.address); err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, w.sendCustomersTo(before)) }()
+	for _, script := range []string{installByHand, upgradeByHand} {
+		if out, err := m.ssh(ctx, script); err != nil {
+			return "", fmt.Errorf("%w\n%s", err, out)
+		}
+		if err := eventually(ctx, 20*time.Second, w.pull); err != nil {
+			return "", err
+		}
+	}
+	out, err := m.ssh(ctx, purgeByHand)
+	if err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return "nothing starts unconfigured; an upgrade restarts, and keeps edits; purge leaves nothing", nil
+}
