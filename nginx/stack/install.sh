@@ -65,6 +65,13 @@ for_test() {
     have gcc || want gcc "the race detector"
     [ -e /usr/include/stdlib.h ] || want libc6-dev "the race detector"
     have shellcheck || want shellcheck "to check this script"
+    have ansible-lint || want ansible-lint "make lint"
+    have yamllint || want yamllint "the same"
+    have ansible-playbook || want ansible "the playbook for AWS"
+    /usr/bin/python3 -c 'import boto3' 2>/dev/null || want python3-boto3 "the same"
+    have promtool || want prometheus "the alerts"
+    have fail2ban-regex || want fail2ban "the example of a jail"
+    have logrotate || want logrotate "the example of rotation"
 }
 
 for_package() {
