@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,10 +19,11 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack/pki"
 )
 
-// examples are the files in nginx/examples.
+// examples are the configurations of nginx in nginx/examples.
 func examples(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob("../examples/*.conf")
+	files = slices.DeleteFunc(files, func(file string) bool { return filepath.Base(file) == "logrotate.conf" })
 	if err != nil || len(files) < 2 {
 		t.Fatalf("examples %q, %v", files, err)
 	}

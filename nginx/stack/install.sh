@@ -71,6 +71,8 @@ for_test() {
     /usr/bin/python3 -c 'import boto3' 2>/dev/null || want python3-boto3 "the same"
     have promtool || want prometheus "the alerts"
     have fail2ban-regex || want fail2ban "the example of a jail"
+    /usr/bin/python3 -c 'import systemd.journal' 2>/dev/null || want python3-systemd "the same"
+    [ -x /lib/systemd/systemd-journal-remote ] || want systemd-journal-remote "the same"
     have logrotate || want logrotate "the example of rotation"
 }
 
@@ -169,7 +171,7 @@ install_packages() {
     # shellcheck disable=SC2086 # a list of names
     apt install -y --no-install-recommends $packages
     # Nor at the next boot: the stack starts its own.
-    for unit in nginx docker-registry; do
+    for unit in nginx docker-registry haproxy prometheus fail2ban; do
         case " $packages " in
             *" $unit "*)
                 say "$unit.service is left disabled; enable it by: systemctl enable --now $unit"
