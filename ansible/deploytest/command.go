@@ -30,8 +30,9 @@ func (c command) run(ctx context.Context) (string, error) {
 	return string(out), nil
 }
 
-// start lets it run until the namespaces end; its output goes to a file.
-func (c command) start(log string) (*exec.Cmd, error) {
+// start lets it run until the namespaces end; its output goes to a file, and
+// how it ended, if it does, to the channel.
+func (c command) start(log string) (ended <-chan error, err error) {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // a path of ours
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", c.name, err)
@@ -42,8 +43,9 @@ func (c command) start(log string) (*exec.Cmd, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", c.name, err)
 	}
-	go func() { _ = cmd.Wait() }() // the log tells
-	return cmd, nil
+	end := make(chan error, 1)
+	go func() { end <- cmd.Wait() }()
+	return end, nil
 }
 
 func (c command) prepare(ctx context.Context) *exec.Cmd {

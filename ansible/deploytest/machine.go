@@ -17,7 +17,7 @@ type machine struct {
 	name, address string
 	key           string // for ssh, as the user admin
 	dir, log      string
-	process       *exec.Cmd
+	ended         <-chan error // gets how systemd-nspawn ended
 }
 
 // bootLimit is how long a machine may take until ssh answers.
@@ -91,7 +91,7 @@ func (m *machine) put(path, content string) error {
 // IPAddressDeny= by BPF, PrivateUsers=, SystemCallFilter=.
 func (m *machine) boot(ctx context.Context) error {
 	var err error
-	m.process, err = command{
+	m.ended, err = command{
 		name: "systemd-nspawn",
 		args: []string{
 			"--quiet", "--boot", "--directory", m.dir, "--machine", m.name, "--register=no", "--keep-unit", "--network-bridge=" + bridge,
@@ -134,21 +134,23 @@ func (m *machine) sshOptions() []string {
 	}
 }
 
-// reboot reboots it, and waits until it has another boot's number.
+// rebooted is how systemd-nspawn --keep-unit ends when the machine reboots:
+// whoever has started it is to start it again (systemd-nspawn(1)).
+const rebooted = 133
+
+// reboot reboots it, and waits for ssh.
 func (m *machine) reboot(ctx context.Context) error {
-	const number = "cat /proc/1/stat | cut -d' ' -f22" // when the first process began
-	before, err := m.ssh(ctx, number)
-	if err != nil {
-		return err
-	}
 	_, _ = m.ssh(ctx, "systemctl reboot") // the connection ends with it
-	return eventually(ctx, bootLimit, func(ctx context.Context) error {
-		after, err := m.ssh(ctx, number)
-		if err == nil && after == before {
-			err = errors.New("it is still running")
+	select {
+	case err := <-m.ended:
+		var status *exec.ExitError
+		if !errors.As(err, &status) || status.ExitCode() != rebooted {
+			return fmt.Errorf("rebooting %s: expected systemd-nspawn to end with %d, found %w", m.name, rebooted, err)
 		}
-		return err
-	})
+	case <-time.After(bootLimit):
+		return fmt.Errorf("rebooting %s: it has not gone down within %s", m.name, bootLimit)
+	}
+	return m.boot(ctx)
 }
 
 // journal is the last lines of the logs, without what went well.

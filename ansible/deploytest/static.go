@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"debug/elf"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -34,6 +35,9 @@ func (w *world) lintPackages(ctx context.Context) (string, error) {
 						return "", err
 					}
 				}
+				if err := w.lookInto(ctx, path+".deb", program, arch); err != nil {
+					return "", err
+				}
 				packages = append(packages, path+".deb")
 			}
 		}
@@ -42,7 +46,40 @@ func (w *world) lintPackages(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)
 	}
-	return fmt.Sprintf("%d packages, no error, no warning", len(packages)), nil
+	return fmt.Sprintf("%d packages, no error, no warning; static, settings are conffiles", len(packages)), nil
+}
+
+// lookInto checks that the program in a package is static and of its
+// architecture, and that its settings survive an upgrade.
+func (w *world) lookInto(ctx context.Context, deb, program, arch string) error {
+	control, err := command{name: "dpkg-deb", args: []string{"--info", deb, "conffiles"}}.run(ctx)
+	if err != nil {
+		return err
+	}
+	if want := "/etc/" + program + "/" + program + ".yaml\n"; control != want {
+		return fmt.Errorf("%s: expected the conffiles %q, found %q", deb, want, control)
+	}
+	dir, err := os.MkdirTemp(w.work, "package-")
+	if err != nil {
+		return err
+	}
+	if _, err := (command{name: "dpkg-deb", args: []string{"--extract", deb, dir}}).run(ctx); err != nil {
+		return err
+	}
+	binary, err := elf.Open(filepath.Join(dir, "usr", "bin", program))
+	if err != nil {
+		return fmt.Errorf("%s: %w", deb, err)
+	}
+	defer binary.Close() //nolint:errcheck // it is only read
+	if want := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}[arch]; binary.Machine != want {
+		return fmt.Errorf("%s: expected a program for %s, found one for %s", deb, want, binary.Machine)
+	}
+	for _, part := range binary.Progs {
+		if part.Type == elf.PT_INTERP {
+			return fmt.Errorf("%s: the program is not static", deb)
+		}
+	}
+	return os.RemoveAll(dir)
 }
 
 // judgeUnits judges the units in the packages, before anything is installed.

@@ -38,6 +38,7 @@ var steps = []step{
 	{"two machines behind haproxy roll, one after the other, under load", (*world).rollTwo},
 	{"a rollout stops at the first machine that fails", (*world).stopAtFirst},
 	{"state=absent removes everything", (*world).remove},
+	{"other settings: behind a balancer that ends TLS, other ports and groups", (*world).otherSettings},
 	{"without Ansible: install, upgrade, purge", (*world).byHand},
 	{"the unrelated site, throughout", (*world).siteVerdict},
 }

@@ -121,13 +121,8 @@ func (w *world) remove(ctx context.Context) (string, error) {
 		return "", err
 	}
 	took := r.took
-	left, err := m.ssh(ctx, "find /etc /usr /var /run -xdev \\( -iname '*authsvc*' -o -iname '*tokenrefresher*' -o -iname '*pullgate*' -o -path '/etc/nginx/*registry*' \\) "+
-		"-not -path '/var/log/*' -not -path '/var/lib/dpkg/*'; getent passwd authsvc tokenrefresher; getent group authsvc tokenrefresher; true")
-	if err != nil {
+	if err := nothingLeft(ctx, m); err != nil {
 		return "", err
-	}
-	if left != "" {
-		return "", fmt.Errorf("this is left:\n%s", left)
 	}
 	status, err := get(ctx, "http://"+m.address+"/")
 	if err != nil || status != http.StatusOK {
@@ -137,4 +132,14 @@ func (w *world) remove(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("removed in %s; nothing is left, and a second time changes nothing", took), r.unchanged()
+}
+
+// nothingLeft looks for what is left of us on a machine, logs aside.
+func nothingLeft(ctx context.Context, m *machine) error {
+	left, err := m.ssh(ctx, "find /etc /usr /var /run -xdev \\( -iname '*authsvc*' -o -iname '*tokenrefresher*' -o -iname '*pullgate*' -o -path '/etc/nginx/*registry*' \\) "+
+		"-not -path '/var/log/*' -not -path '/var/lib/dpkg/*'; getent passwd authsvc tokenrefresher || true; getent group authsvc tokenrefresher || true")
+	if err == nil && left != "" {
+		err = fmt.Errorf("this is left:\n%s", left)
+	}
+	return err
 }
