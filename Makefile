@@ -52,7 +52,7 @@ lint: tools ## golangci-lint, gofmt, shellcheck, ansible-lint, yamllint, tidy mo
 	golangci-lint run ./...
 	shellcheck .ci/run nginx/stack/install.sh tokenrefresher/package/build.sh {authsvc,tokenrefresher}/package/{postinst,prerm,postrm}
 	yamllint --strict .
-	cd ansible && ansible-lint --offline --profile production -q
+	cd ansible && ansible-lint -q
 	go mod tidy -diff
 
 .PHONY: unit
