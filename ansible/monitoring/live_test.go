@@ -1,0 +1,246 @@
+package monitoring_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pullgate/pullgate/nginx/stack"
+	"github.com/pullgate/pullgate/nginx/stack/vendorapi"
+)
+
+// The customer: one license in force, and one that has ended.
+const (
+	email  = "ann@acme.example"
+	secret = "ann's-token"
+)
+
+// What she asks for. She gets the first.
+const (
+	licensed   = "/v2/acme/appliance/manifests/1.0"
+	ended      = "/v2/acme/ended/manifests/1.0"
+	unlicensed = "/v2/acme/appliance/manifests/2.0"
+	elsewhere  = "/v2/other/appliance/manifests/1.0"
+	blobs      = "/v2/acme/appliance/blobs/sha256:"
+)
+
+// notSeen are the alerts that no trouble makes active here, and why.
+var notSeen = map[string]string{
+	"VersionsDiffer": "there is one build; alerts_test.yml has two",
+}
+
+// slow are the alerts that tell how fast a machine is. That is not this test's
+// matter, so that they may be active when all is well.
+var slow = map[string]bool{"AuthsvcSlow": true, "VendorSlow": true}
+
+// A world is the running system, and a Prometheus that watches it.
+type world struct {
+	t      *testing.T
+	stack  *stack.Stack
+	prom   *prometheus
+	client *http.Client
+	guess  int // the last password that was guessed
+	seen   map[string]bool
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	tool(t, "prometheus") // or the rest is for nothing
+	s, err := stack.Start(t.Context(), stack.Options{
+		Authsvc: map[string]any{
+			// One license a page: each list ends by a 404, which is no failure.
+			"kloudless.page_size": 1,
+			"cache.ttl":           "1s",
+			"cache.refusal_ttl":   "1m",
+			"release.tag_ttl":     "1s",
+		},
+		Tokenrefresher: map[string]any{"control.min_interval": "0s"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			for _, name := range []string{"access", "nginx-error", "authsvc", "tokenrefresher"} {
+				t.Logf("%s:\n%s", name, s.Log(name))
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	image, err := stack.Image("appliance")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Push(t.Context(), "acme/appliance:1.0", image); err != nil {
+		t.Fatal(err)
+	}
+	s.Vendor.SetAccount(secret, vendorapi.Account{Email: email, Licenses: []vendorapi.License{
+		{ID: "lic_1", Releases: []vendorapi.Release{{Repository: "acme/appliance", Tags: []string{"1.*"}}}},
+		{ID: "lic_2", Releases: []vendorapi.Release{{Repository: "acme/ended", Tags: []string{"*"}}}, Expiration: time.Now().Add(-time.Hour)},
+	}})
+	return &world{
+		t: t, stack: s, seen: map[string]bool{},
+		prom:   startPrometheus(t, map[string]string{"authsvc": s.AuthsvcURL(), "tokenrefresher": s.TokenrefresherURL()}),
+		client: &http.Client{Timeout: limit, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+	}
+}
+
+// ask sends a request with a password, or without a credential if it is empty,
+// and returns the status.
+func (w *world) ask(uri, password string) int {
+	w.t.Helper()
+	request, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, w.stack.URL+uri, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if password != "" {
+		request.SetBasicAuth(email, password)
+	}
+	response, err := w.client.Do(request)
+	if err != nil {
+		w.t.Error(err)
+		return 0
+	}
+	if err := response.Body.Close(); err != nil {
+		w.t.Error(err)
+	}
+	return response.StatusCode
+}
+
+func (w *world) want(uri, password string, status int) {
+	w.t.Helper()
+	if got := w.ask(uri, password); got != status {
+		w.t.Errorf("%s: status %d, want %d", uri, got, status)
+	}
+}
+
+// another is a password that was not guessed before.
+func (w *world) another() string {
+	w.guess++
+	return fmt.Sprintf("guess %d", w.guess)
+}
+
+// digest is one that nothing has.
+func (w *world) digest() string {
+	w.guess++
+	return fmt.Sprintf("%064x", w.guess)
+}
+
+// atOnce sends n requests at a time and waits for their answers.
+func (w *world) atOnce(n int, uri string, password func() string) {
+	w.t.Helper()
+	var all sync.WaitGroup
+	for range n {
+		p := password()
+		all.Go(func() { w.ask(uri, p) })
+	}
+	all.Wait()
+}
+
+// until disturbs the system until all of the alerts are active, which none may
+// be before.
+func (w *world) until(disturb func(), alerts ...string) {
+	w.t.Helper()
+	for _, name := range alerts {
+		if w.seen[name] = true; w.active(name) {
+			w.t.Errorf("%s is active before what should make it so", name)
+		}
+	}
+	waitFor(w.t, func() string {
+		disturb()
+		return strings.Join(slices.DeleteFunc(slices.Clone(alerts), w.active), ", ")
+	})
+}
+
+// active tells whether an alert is, pending or firing.
+func (w *world) active(name string) bool {
+	w.t.Helper()
+	for _, a := range w.prom.alerts() {
+		if a.Labels["alertname"] != name {
+			continue
+		}
+		for annotation, text := range a.Annotations {
+			if strings.Contains(text, "<") {
+				w.t.Errorf("%s: %s could not be filled in: %s", name, annotation, text)
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// customers make what happens every day: each outcome that is no outage.
+func (w *world) customers() {
+	w.t.Helper()
+	w.want(licensed, secret, 200)
+	w.want(licensed, "", 401)
+	w.want(licensed, "wrong", 401)
+	w.want(licensed, "wrong", 401)
+	w.want(ended, secret, 403)
+	w.want(unlicensed, secret, 404)
+	w.want(elsewhere, secret, 404)
+	w.want(blobs+w.digest(), secret, 404)
+}
+
+// TestLive runs the shipped alerts in a real Prometheus beside the whole
+// system: when all is well none is active; each trouble makes its alerts
+// active; and in the end there is nothing that an alert or a panel reads and
+// that the programs do not have.
+func TestLive(t *testing.T) {
+	w := newWorld(t)
+	w.customers()
+	w.well()
+	for _, trouble := range troubles {
+		t.Logf("%s (%s)", trouble.what, time.Since(w.prom.began).Round(time.Second))
+		trouble.cause(w)
+	}
+	for _, r := range loadRules(t) {
+		if r.Alert != "" && w.seen[r.Alert] == (notSeen[r.Alert] != "") {
+			t.Errorf("%s: active by a trouble: %t; said not to be: %q", r.Alert, w.seen[r.Alert], notSeen[r.Alert])
+		}
+	}
+	w.readsWhatIsThere()
+	w.showsWhatIsThere()
+}
+
+// well waits until each rule has been evaluated with what customers have done,
+// and none is active. What is true once the first samples are there stays true
+// for the minutes that the rates look at.
+func (w *world) well() {
+	w.t.Helper()
+	for _, outcome := range []string{"allow", "unauthorized", "denied", "name_unknown", "manifest_unknown", "blob_unknown"} {
+		waitFor(w.t, func() string {
+			if len(w.prom.query(fmt.Sprintf(`authsvc_decisions_total{outcome=%q}`, outcome))) == 0 {
+				return "a decision " + outcome
+			}
+			return ""
+		})
+	}
+	w.customers() // so that there are increases, too
+	asked := time.Now().Add(3 * time.Second)
+	waitFor(w.t, func() string {
+		oldest, problems := w.prom.evaluated()
+		if len(problems) > 0 {
+			w.t.Fatalf("rules: %q", problems)
+		}
+		if oldest.Before(asked) {
+			return "each rule to be evaluated"
+		}
+		active := slices.DeleteFunc(w.prom.alerts(), func(a alert) bool { return slow[a.Labels["alertname"]] })
+		if len(active) > 0 {
+			return fmt.Sprintf("no alert to be active: %v", active)
+		}
+		return ""
+	})
+	for _, r := range loadRules(w.t) {
+		if found := w.prom.query(r.Expr); r.Alert != "" && len(found) > 0 && !slow[r.Alert] {
+			w.t.Errorf("%s: %v, though all is well", r.Alert, found)
+		}
+	}
+}

@@ -1,0 +1,197 @@
+package monitoring_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/pullgate/pullgate/nginx/stack/ecr"
+	"github.com/pullgate/pullgate/nginx/stack/standin"
+)
+
+// A trouble makes its alerts active, and ends. They stay active after it, for
+// as long as their rates look back.
+type trouble struct {
+	what  string
+	cause func(*world)
+}
+
+// troubles in an order in which each shows by itself: first what is a share of
+// all that happened; authsvc's look-ups before there is no token for them; a
+// refresh that fails before any has succeeded lately.
+var troubles = []trouble{
+	{"all are denied", deniesMost},
+	{"the vendor's API is slow", vendorSlow},
+	{"the registry cannot be asked", registryDown},
+	{"AWS refuses, and the token nears its end", awsRefuses},
+	{"the registry rejects each new token", rejectsEach},
+	{"the token file cannot be written", cannotStore},
+	{"the vendor's API is down", vendorDown},
+	{"somebody guesses", guessing},
+	{"both start again and again", restarts},
+	{"both are down", down},
+	{"neither is watched", unwatched},
+}
+
+func nothing() {}
+
+// recover waits until the customer is served again.
+func (w *world) recover() {
+	w.t.Helper()
+	waitFor(w.t, func() string {
+		if status := w.ask(licensed, secret); status != http.StatusOK {
+			return "the customer to be served: " + http.StatusText(status)
+		}
+		return ""
+	})
+}
+
+func deniesMost(w *world) {
+	w.until(func() { w.atOnce(10, elsewhere, func() string { return secret }) }, "AuthsvcDeniesMost")
+}
+
+func vendorSlow(w *world) {
+	w.stack.Vendor.TLS.Inject(standin.Fault{Delay: 3 * time.Second})
+	w.until(func() { w.atOnce(50, licensed, w.another) }, "VendorSlow", "AuthsvcSlow")
+	w.stack.Vendor.TLS.ClearFaults()
+	w.recover()
+}
+
+func registryDown(w *world) {
+	w.stack.ECR.Endpoint.Inject(standin.Fault{Reset: true})
+	w.until(func() { w.ask(blobs+w.digest(), secret) }, "RegistryLookupsFail", "AuthsvcUnavailable")
+	w.stack.ECR.Endpoint.ClearFaults()
+	w.recover()
+}
+
+// awsRefuses: the token of the beginning is ended, and no other is to be had;
+// and then those that there are live too short.
+func awsRefuses(w *world) {
+	refusal := standin.Fault{Status: http.StatusBadRequest, Body: ecr.APIFault("AccessDeniedException", "not authorized")}
+	refusal.Header = http.Header{"Content-Type": {"application/x-amz-json-1.1"}}
+	w.stack.ECR.API.Inject(refusal)
+	w.stack.ECR.InvalidateTokens()
+	w.until(func() { w.want(licensed, secret, 503) }, "TokenrefresherFails")
+
+	w.stack.ECR.API.ClearFaults()
+	w.stack.ECR.SetTokenLifetime(10 * time.Minute)
+	w.recover()
+	w.until(nothing, "TokenExpiresSoon", "TokenNearlyExpired")
+
+	w.stack.ECR.SetTokenLifetime(3 * time.Second)
+	w.stack.ECR.InvalidateTokens()
+	w.recover()
+	w.stack.ECR.API.Inject(refusal)
+	w.until(nothing, "TokenrefresherTokenUnusable", "AuthsvcNoToken")
+
+	w.stack.ECR.API.ClearFaults()
+	w.stack.ECR.SetTokenLifetime(12 * time.Hour)
+	w.recover()
+}
+
+func rejectsEach(w *world) {
+	w.until(func() {
+		w.stack.ECR.InvalidateTokens()
+		w.recover()
+	}, "TokenrefresherTooOften")
+}
+
+func cannotStore(w *world) {
+	dir := filepath.Dir(w.stack.TokenFile())
+	rename := func(from, to string) {
+		if err := os.Rename(from, to); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	rename(dir, dir+".away")
+	w.stack.ECR.InvalidateTokens()
+	w.until(func() { w.want(licensed, secret, 503) }, "TokenrefresherCannotStore")
+	rename(dir+".away", dir)
+	w.recover()
+}
+
+// vendorDown: whoever is known is served on, whoever is not is told so.
+func vendorDown(w *world) {
+	w.recover()
+	w.stack.Vendor.TLS.Inject(standin.Fault{Status: http.StatusInternalServerError})
+	w.until(func() {
+		w.want(licensed, secret, 200)
+		w.want(licensed, w.another(), 503)
+	}, "VendorFails", "AuthsvcServesStale")
+	w.stack.Vendor.TLS.ClearFaults()
+	w.recover()
+}
+
+func guessing(w *world) {
+	w.until(func() { w.atOnce(10, licensed, w.another) }, "AuthsvcGuessing")
+}
+
+// restarts come so far apart that Prometheus sees each.
+func restarts(w *world) {
+	starts := func(job string) string {
+		for _, r := range w.prom.query(`process_start_time_seconds{job="` + job + `"}`) {
+			if start, ok := r.Value[1].(string); ok {
+				return start
+			}
+		}
+		return ""
+	}
+	w.until(func() {
+		authsvc, tokenrefresher := starts("authsvc"), starts("tokenrefresher")
+		if err := w.stack.RestartAuthsvc(w.t.Context()); err != nil {
+			w.t.Fatal(err)
+		}
+		if err := w.stack.RestartTokenrefresher(w.t.Context()); err != nil {
+			w.t.Fatal(err)
+		}
+		waitFor(w.t, func() string {
+			if authsvc == starts("authsvc") || tokenrefresher == starts("tokenrefresher") {
+				return "both to be seen as started again"
+			}
+			return ""
+		})
+	}, "AuthsvcRestarts", "TokenrefresherRestarts")
+}
+
+// down is one after the other: only what is down may be called so. A scrape
+// that was missed at a restart is over with the next.
+func down(w *world) {
+	only := func(names ...string) {
+		w.t.Helper()
+		waitFor(w.t, func() string {
+			for _, name := range []string{"AuthsvcDown", "TokenrefresherDown", "AuthsvcMissing", "TokenrefresherMissing"} {
+				if is := w.active(name); is != slices.Contains(names, name) {
+					return fmt.Sprintf("%q to be active; %s is: %t", names, name, is)
+				}
+			}
+			return ""
+		})
+	}
+	only()
+	if err := w.stack.StopTokenrefresher(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.until(nothing, "TokenrefresherDown")
+	only("TokenrefresherDown")
+	if err := w.stack.KillAuthsvc(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.until(nothing, "AuthsvcDown")
+}
+
+// unwatched is the last trouble: nothing is down where nothing is watched.
+func unwatched(w *world) {
+	w.prom.watch(map[string]string{})
+	w.until(nothing, "AuthsvcMissing", "TokenrefresherMissing")
+	for _, name := range []string{"AuthsvcDown", "TokenrefresherDown"} {
+		waitFor(w.t, func() string {
+			if w.active(name) {
+				return "the end of " + name
+			}
+			return ""
+		})
+	}
+}
