@@ -57,11 +57,11 @@ lint: tools ## golangci-lint, gofmt, shellcheck, ansible-lint, yamllint, tidy mo
 
 .PHONY: unit
 unit: tools ## unit tests, with the race detector; fuzz targets run their seeds
-	CGO_ENABLED=1 go test -race ./authsvc/... ./tokenrefresher/... ./nginx/stack/... ./nginx/demo/... ./nginx/bench/... ./ansible/...
+	CGO_ENABLED=1 go test -race ./authsvc/... ./tokenrefresher/... ./nginx/stack/... ./nginx/demo/... ./nginx/bench/...
 
 .PHONY: e2e
-e2e: tools ## the real nginx, registry and clients; RUN=TestName for one
-	go test -count=1 -timeout 40m $(if $(RUN),-run '$(RUN)') ./nginx/e2e/...
+e2e: tools ## the real nginx, registry, clients, Prometheus and Ansible; RUN=TestName for one
+	go test -count=1 -p 1 -timeout 40m $(if $(RUN),-run '$(RUN)') ./nginx/e2e/... ./ansible/...
 
 .PHONY: deploy-test
 deploy-test: ## the playbook against booted machines, as root; SUITE=trixie for another Debian
