@@ -80,7 +80,7 @@ func (w *world) rollBack(ctx context.Context) (string, error) {
 	if err == nil {
 		return "", errors.New("it was deployed")
 	}
-	if want := "has back what it had before, and serves"; !strings.Contains(strings.Join(strings.Fields(r.out), " "), want) {
+	if want := "has back what it had before, and serves"; !strings.Contains(r.text(), want) {
 		return "", fmt.Errorf("expected it to say %q, found:\n%s", want, lastLines(r.out, 60))
 	}
 	if err := w.pull(ctx); err != nil {

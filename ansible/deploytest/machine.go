@@ -155,7 +155,7 @@ func (m *machine) reboot(ctx context.Context) error {
 
 // journal is the last lines of the logs, without what went well.
 func (m *machine) journal(ctx context.Context) string {
-	out, err := m.ssh(ctx, "journalctl --no-pager -o cat -u authsvc -u tokenrefresher -u nginx -u authsvc.socket | grep -v '\"decision\":\"allow\"' | tail -n 60; tail -n 20 /var/log/nginx/error.log || true")
+	out, err := m.ssh(ctx, "journalctl --no-pager -o cat -u authsvc -u tokenrefresher -u nginx -u authsvc.socket | grep -v '\"level\":\"INFO\",\"msg\":\"decision\"' | tail -n 60; tail -n 20 /var/log/nginx/error.log || true")
 	if err != nil {
 		return err.Error()
 	}

@@ -90,21 +90,33 @@ type result struct {
 
 var recapLine = regexp.MustCompile(`(?m)^(\S+)\s+: ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)`)
 
-// playbook runs site.yml on machines, as the README says.
-func (w *world) playbook(ctx context.Context, machines []*machine, args ...string) (result, error) {
-	dir, err := w.writeInventory(machines...)
+// playbook is site.yml, as the README has it run.
+func (w *world) playbook(args ...string) (command, error) {
+	dir, err := w.writeInventory(w.machines...)
 	if err != nil {
-		return result{}, fmt.Errorf("writing the inventory: %w", err)
+		return command{}, fmt.Errorf("writing the inventory: %w", err)
 	}
-	began := time.Now()
-	out, err := command{
+	return command{
 		name: "ansible-playbook", args: append([]string{"-i", dir, "site.yml"}, args...), dir: filepath.Join(w.root, "ansible"),
 		env: []string{"HOME=" + w.work, "ANSIBLE_HOST_KEY_CHECKING=False", "ANSIBLE_NOCOLOR=1", "ANSIBLE_LOCALHOST_WARNING=False"},
-	}.run(ctx)
+	}, nil
+}
+
+// deploy runs the playbook and expects it to succeed everywhere.
+func (w *world) deploy(ctx context.Context, args ...string) (result, error) {
+	playbook, err := w.playbook(args...)
+	if err != nil {
+		return result{}, err
+	}
+	began := time.Now()
+	out, err := playbook.run(ctx)
 	r := result{out: out, took: time.Since(began).Round(100 * time.Millisecond), hosts: map[string]recap{}}
 	for _, m := range recapLine.FindAllStringSubmatch(out, -1) {
 		number := func(i int) int { n, _ := strconv.Atoi(m[i]); return n } // they are digits
 		r.hosts[m[1]] = recap{changed: number(2), failed: number(3) + number(4)}
+	}
+	if err != nil {
+		err = fmt.Errorf("%w\nfailed were:\n%s", err, r.tasks("fatal:"))
 	}
 	return r, err
 }
@@ -116,28 +128,26 @@ func (r result) unchanged() error {
 	}
 	for host, recap := range r.hosts {
 		if recap.changed != 0 || recap.failed != 0 {
-			return fmt.Errorf("%s: %d changed, %d failed, expected none:\n%s", host, recap.changed, recap.failed, r.changes())
+			return fmt.Errorf("%s: %d changed, %d failed, expected none:\n%s", host, recap.changed, recap.failed, r.tasks("changed:"))
 		}
 	}
 	return nil
 }
 
-// changes are the tasks that changed something.
-func (r result) changes() string {
+// text is what it said, in one line: Ansible breaks its messages anywhere.
+func (r result) text() string { return strings.Join(strings.Fields(r.out), " ") }
+
+// tasks are those with such a line.
+func (r result) tasks(prefix string) string {
 	var found []string
 	task := ""
 	for line := range strings.Lines(r.out) {
 		if strings.HasPrefix(line, "TASK ") {
 			task = line
 		}
-		if strings.HasPrefix(line, "changed:") {
+		if strings.HasPrefix(line, prefix) {
 			found = append(found, task+line)
 		}
 	}
 	return strings.Join(found, "")
-}
-
-// deploy runs the playbook and expects it to succeed everywhere.
-func (w *world) deploy(ctx context.Context, args ...string) (result, error) {
-	return w.playbook(ctx, w.machines, args...)
 }

@@ -28,6 +28,7 @@ var steps = []step{
 	{"a broken configuration of authsvc is refused", (*world).refuseAuthsvc},
 	{"a broken configuration of nginx is refused", (*world).refuseNginx},
 	{"what does not become healthy is rolled back", (*world).rollBack},
+	{"a run that is broken off is finished, or put back, by the next", (*world).breakOff},
 	{"systemctl restart of authsvc, under load", restart("authsvc")},
 	{"systemctl restart of tokenrefresher, under load", restart("tokenrefresher")},
 	{"kill -9 of authsvc", kill("authsvc")},

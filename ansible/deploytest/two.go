@@ -58,7 +58,7 @@ func (w *world) rollTwo(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if n := strings.Count(r.out, "Drain h") + strings.Count(r.out, "Put h"); n < 4 {
-		return "", fmt.Errorf("expected each machine to be drained and added again, found:\n%s", r.changes())
+		return "", fmt.Errorf("expected each machine to be drained and added again, found:\n%s", r.tasks("changed:"))
 	}
 	return fmt.Sprintf("deployed to both in %s; %s", r.took, pulls), w.versions(ctx, oldVersion, oldVersion)
 }
@@ -97,7 +97,7 @@ func (w *world) stopAtFirst(ctx context.Context) (string, error) {
 	if err == nil {
 		return "", errors.New("it was deployed")
 	}
-	if !strings.Contains(strings.Join(strings.Fields(r.out), " "), "has back what it had before, and serves") {
+	if !strings.Contains(r.text(), "has back what it had before, and serves") {
 		return "", fmt.Errorf("the first was not put back:\n%s", lastLines(r.out, 60))
 	}
 	after, err := second.ssh(ctx, footprint)

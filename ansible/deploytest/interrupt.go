@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"syscall"
+)
+
+// The first task after tokenrefresher has been replaced, and before authsvc is.
+const between = "TASK [See that there is a token]"
+
+// breakOff kills the playbook when one of the programs is replaced and the
+// other is not. A next run that can serve finishes it; one that cannot brings
+// back what was there before the first. Pulls work all the while, but for what
+// cannot serve.
+func (w *world) breakOff(ctx context.Context) (string, error) {
+	was := map[string]string{"tokenrefresher": newVersion, "authsvc": newVersion}
+	half := map[string]string{"tokenrefresher": oldVersion, "authsvc": newVersion}
+	back := w.unhealthy()
+	defer back()
+
+	l := w.startLoad(ctx, 4)
+	err := w.deployUntil(ctx, between, half)
+	_, failed := l.end()
+	if err := errors.Join(err, failed); err != nil {
+		return "", err
+	}
+	if r, err := w.deploy(ctx); err == nil || !strings.Contains(r.text(), "has back what it had before, and serves") {
+		return "", fmt.Errorf("expected it to fail and to be put back, found: %w", err)
+	}
+	back()
+	if err := w.settled(ctx, was); err != nil {
+		return "", fmt.Errorf("after what was put back: %w", err)
+	}
+
+	l = w.startLoad(ctx, 4)
+	w.config.set("rollout_package_dir", w.packages(oldVersion))
+	err = w.deployUntil(ctx, between, half)
+	w.config.set("rollout_package_dir", w.packages(newVersion))
+	if err == nil {
+		_, err = w.deploy(ctx)
+	}
+	pulls, failed := l.end()
+	if err := errors.Join(err, failed); err != nil {
+		return "", err
+	}
+	return "put back, and finished; " + pulls, w.settled(ctx, was)
+}
+
+// settled checks that these versions are there, and that a run has nothing to
+// change.
+func (w *world) settled(ctx context.Context, versions map[string]string) error {
+	if err := w.wantVersions(ctx, versions); err != nil {
+		return err
+	}
+	r, err := w.deploy(ctx)
+	return errors.Join(err, r.unchanged())
+}
+
+// deployUntil kills the playbook when it says so, and checks what is there
+// then.
+func (w *world) deployUntil(ctx context.Context, says string, versions map[string]string) error {
+	playbook, err := w.playbook()
+	if err != nil {
+		return err
+	}
+	cmd := playbook.prepare(ctx)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	var said bytes.Buffer
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		fmt.Fprintln(&said, lines.Text())
+		if strings.HasPrefix(lines.Text(), says) {
+			err = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+			break
+		}
+	}
+	_, _ = io.Copy(io.Discard, out)
+	if ended := cmd.Wait(); ended == nil {
+		return fmt.Errorf("expected it to be killed at %q, found that it ended:\n%s", says, lastLines(said.String(), 40))
+	}
+	return errors.Join(err, w.wantVersions(ctx, versions))
+}
+
+// wantVersions checks which versions are installed on the first machine.
+func (w *world) wantVersions(ctx context.Context, want map[string]string) error {
+	for program, version := range want {
+		out, err := w.machines[0].ssh(ctx, program+" version")
+		if err != nil {
+			return err
+		}
+		if !strings.Contains(out, "v"+version) {
+			return fmt.Errorf("expected %s %s, found %s", program, version, out)
+		}
+	}
+	return nil
+}
