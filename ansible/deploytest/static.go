@@ -91,30 +91,29 @@ func (w *world) judgeUnits(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
+	return exposures(units, func(unit string) (string, error) {
+		return command{name: "systemd-analyze", args: []string{"security", "--offline=true", "--no-pager", "--root=" + root, unit}}.run(ctx)
+	})
+}
+
+// exposures has units analyzed by systemd-analyze security, and refuses those
+// that are exposed too much.
+func exposures(units []string, analyze func(unit string) (string, error)) (string, error) {
 	var seen []string
 	for _, unit := range units {
-		out, err := command{name: "systemd-analyze", args: []string{"security", "--offline=true", "--no-pager", "--root=" + root, unit}}.run(ctx)
+		out, err := analyze(unit)
 		if err != nil {
 			return "", err
 		}
-		exposure, err := exposureOf(out)
-		if err != nil {
-			return "", fmt.Errorf("%s: %w", unit, err)
+		m := exposureLine.FindStringSubmatch(out)
+		if m == nil {
+			return "", fmt.Errorf("%s: expected an exposure level, found:\n%s", unit, lastLines(out, 5))
+		}
+		exposure, err := strconv.ParseFloat(m[1], 64)
+		if err != nil || exposure > mostExposure {
+			return "", fmt.Errorf("%s: expected an exposure of %.1f at most, found %s", unit, mostExposure, m[1])
 		}
 		seen = append(seen, fmt.Sprintf("%s %.1f", unit, exposure))
 	}
 	return strings.Join(seen, ", "), nil
-}
-
-// exposureOf reads what systemd-analyze says, and refuses what is too high.
-func exposureOf(out string) (float64, error) {
-	m := exposureLine.FindStringSubmatch(out)
-	if m == nil {
-		return 0, fmt.Errorf("expected an exposure level, found:\n%s", lastLines(out, 5))
-	}
-	exposure, err := strconv.ParseFloat(m[1], 64)
-	if err == nil && exposure > mostExposure {
-		err = fmt.Errorf("expected an exposure of %.1f at most, found %.1f", mostExposure, exposure)
-	}
-	return exposure, err
 }
