@@ -17,6 +17,7 @@ type machine struct {
 	name, address string
 	key           string // for ssh, as the user admin
 	dir, log      string
+	group         string       // of control
 	ended         <-chan error // gets how systemd-nspawn ended
 }
 
@@ -26,7 +27,7 @@ const bootLimit = time.Minute
 // newMachine lays a writable layer over the Debian, and puts the machine's own
 // settings into it.
 func (w *world) newMachine(ctx context.Context, name, address string) (*machine, error) {
-	m := &machine{name: name, address: address, key: w.in("key"), dir: w.in(name, "root"), log: w.in(name, "console")}
+	m := &machine{name: name, address: address, key: w.in("key"), dir: w.in(name, "root"), log: w.in(name, "console"), group: filepath.Base(w.work) + "-" + name}
 	for _, dir := range []string{"root", "upper", "layer"} {
 		if err := os.MkdirAll(w.in(name, dir), 0o755); err != nil { //nolint:gosec // a root directory
 			return nil, fmt.Errorf("making the machine %s: %w", name, err)
@@ -86,15 +87,30 @@ func (m *machine) put(path, content string) error {
 	return nil
 }
 
+// hierarchies of control groups: of a kernel with one, or with both kinds.
+var hierarchies = []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd"}
+
+// inOwnGroup starts a program in a control group of its own. Where nobody
+// registers machines, all of them would have the same, and with it the
+// services' filters and processes.
+const inOwnGroup = `group=$1; shift
+for root in %s; do
+	[ -e "$root/cgroup.procs" ] || continue
+	mkdir -p "$root/$group"
+	echo $$ > "$root/$group/cgroup.procs"
+done
+exec "$@"`
+
 // boot boots it and waits for ssh. With these capabilities, and one hierarchy
 // of control groups, systemd inside really enforces what the units say:
 // IPAddressDeny= by BPF, PrivateUsers=, SystemCallFilter=.
 func (m *machine) boot(ctx context.Context) error {
 	var err error
 	m.ended, err = command{
-		name: "systemd-nspawn",
+		name: "sh",
 		args: []string{
-			"--quiet", "--boot", "--directory", m.dir, "--machine", m.name, "--register=no", "--keep-unit", "--network-bridge=" + bridge,
+			"-euc", fmt.Sprintf(inOwnGroup, strings.Join(hierarchies, " ")), "sh", m.group,
+			"systemd-nspawn", "--quiet", "--boot", "--directory", m.dir, "--machine", m.name, "--register=no", "--keep-unit", "--network-bridge=" + bridge,
 			"--capability=CAP_BPF,CAP_PERFMON,CAP_NET_ADMIN", "--system-call-filter=bpf",
 		},
 		env: []string{"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1"},
@@ -160,4 +176,16 @@ func (m *machine) journal(ctx context.Context) string {
 		return err.Error()
 	}
 	return m.name + ":\n" + strings.TrimSpace(out)
+}
+
+// removeGroups removes the control groups of machines that have ended.
+func removeGroups(pattern string) (err error) {
+	for _, root := range hierarchies {
+		groups, _ := filepath.Glob(filepath.Join(root, pattern)) // the pattern is well formed
+		for _, group := range groups {
+			_, ended := sh(context.Background(), "find '"+group+"' -depth -type d -exec rmdir {} +")
+			err = errors.Join(err, ended)
+		}
+	}
+	return err
 }

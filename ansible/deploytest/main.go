@@ -63,7 +63,7 @@ func outside(ctx context.Context, suite string) (err error) {
 	if err != nil {
 		return fmt.Errorf("making a folder: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	defer func() { err = errors.Join(err, os.RemoveAll(work), removeGroups(filepath.Base(work)+"-*")) }()
 	p := paths{root: root, work: work, suite: suite}
 	if err := prepare(ctx, p); err != nil {
 		return err
