@@ -28,7 +28,8 @@ func TestCommands(t *testing.T) {
 	}{
 		{args: []string{"version"}, want: "tokenrefresher, development, built with go1"},
 		{args: []string{"check-config", "--config", example}, want: "the configuration is valid\n"},
-		{args: []string{"check-config"}, wantError: "expected --config FILE"},
+		{args: []string{"check-config"}, wantError: "open /etc/tokenrefresher/tokenrefresher.yaml"},
+		{args: []string{"check-config", "--config", ""}, wantError: "expected --config FILE"},
 		{args: []string{"check-config", "--config", example}, environ: []string{"TOKENREFRESHER_MARGIN=1"}, wantError: "margin: expected a duration"},
 		{args: []string{"check-config", "--config", example, "--backoff.max", "1"}, wantError: "backoff.max: expected a duration"},
 		{args: []string{"check-config", "--config", example, "--control.group", "no-such-group"}, wantError: "control.group: group no-such-group"},

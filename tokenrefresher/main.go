@@ -66,7 +66,7 @@ registry once, in ` + fmt.Sprint(onceAttempts) + ` attempts at most, and exits w
 token: for cron or a systemd timer.`,
 		Example: `  tokenrefresher --config /etc/tokenrefresher/tokenrefresher.yaml
   tokenrefresher --config /etc/tokenrefresher/tokenrefresher.yaml --once
-  tokenrefresher status --config /etc/tokenrefresher/tokenrefresher.yaml
+  tokenrefresher status
   curl --unix-socket /run/tokenrefresher/control.sock -X POST 'http://localhost/refresh?registry=main'`,
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
@@ -83,11 +83,15 @@ token: for cron or a systemd timer.`,
 			return serve(cmd.Context(), c, logger)
 		},
 	}
-	root.PersistentFlags().String("config", "", "the YAML file")
+	root.PersistentFlags().String("config", defaultFile, "the YAML file")
 	root.Flags().BoolVar(&just, "once", false, "refresh every registry once, and exit")
 	config.Flags(root.PersistentFlags())
 	return root
 }
+
+// defaultFile is where the package has the settings. The registries stand in it,
+// so nothing runs without a file.
+const defaultFile = "/etc/tokenrefresher/tokenrefresher.yaml"
 
 func load(cmd *cobra.Command, environ []string) (config.Config, error) {
 	file, err := cmd.Flags().GetString("config")
@@ -105,7 +109,7 @@ func statusCommand(environ []string) *cobra.Command {
 		Long: `Read the token file of every configured registry, as authsvc does, and tell
 which registry it is for, how old it is, and when it expires. Exits with 1 if
 one is missing, damaged or expired. No daemon is asked; none need run.`,
-		Example: `  tokenrefresher status --config /etc/tokenrefresher/tokenrefresher.yaml
+		Example: `  tokenrefresher status
   tokenrefresher status --json --config tokenrefresher.yaml | jq '.[] | select(.usable | not)'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
