@@ -46,7 +46,7 @@ func (w *world) refused(ctx context.Context, why string, args ...string) (string
 	if err == nil {
 		return "", errors.New("it was deployed")
 	}
-	if !strings.Contains(r.out, why) {
+	if !strings.Contains(r.text(), why) {
 		return "", fmt.Errorf("expected it to say %q, found:\n%s", why, lastLines(r.out, 40))
 	}
 	after, err := m.ssh(ctx, footprint)
@@ -67,6 +67,20 @@ func (w *world) refuseNginx(ctx context.Context) (string, error) {
 	defer w.config.set("nginx_certificate", before)
 	w.config.set("nginx_certificate", "/etc/ssl/there-is-none.pem")
 	return w.refused(ctx, "/etc/ssl/there-is-none.pem")
+}
+
+// refuseDefault takes default_server from the fleet's site: the registry would
+// get it.
+func (w *world) refuseDefault(ctx context.Context) (_ string, err error) {
+	const swap = "sed -i 's/%s;/%s;/' /etc/nginx/conf.d/unrelated.conf"
+	if _, err := w.machines[0].ssh(ctx, fmt.Sprintf(swap, "443 ssl default_server", "443 ssl")); err != nil {
+		return "", err
+	}
+	defer func() {
+		_, back := w.machines[0].ssh(ctx, fmt.Sprintf(swap, "443 ssl", "443 ssl default_server"))
+		err = errors.Join(err, back)
+	}()
+	return w.refused(ctx, "none of them is its default_server")
 }
 
 // rollBack deploys what is valid, and cannot serve, with another way of running

@@ -32,6 +32,7 @@ func reaches(ctx context.Context, m *machine) error {
 	}{
 		{"tokenrefresher", "http://" + metadata + "/", true},
 		{"tokenrefresher", "https://" + ecrAPI + "/", true},
+		{"tokenrefresher", "http://" + elsewhere + "/", true},
 		{"authsvc", "http://" + metadata + "/", false},
 		{"authsvc", "https://" + ecrAPI + "/", false},
 		{"authsvc", "http://" + elsewhere + "/", false},

@@ -113,6 +113,10 @@ func (w *world) deployFirst(ctx context.Context) (string, error) {
 	if err := w.pull(ctx); err != nil {
 		return "", err
 	}
+	// Customers' e-mails are in it.
+	if mode, err := one(w.machines[0].ssh(ctx, "stat --format %a /var/log/nginx/registry.log")); err != nil || mode != "640" {
+		return "", fmt.Errorf("expected the access log to have the mode 640, found %s, %w", mode, err)
+	}
 	version, err := one(w.machines[0].ssh(ctx, "authsvc version"))
 	return fmt.Sprintf("deployed in %s: %s", r.took, version), err
 }

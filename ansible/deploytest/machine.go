@@ -63,6 +63,7 @@ func (w *world) newMachine(ctx context.Context, name, address string) (*machine,
 		}
 	}
 	_, err = sh(ctx, "chroot "+m.dir+" sh -euc '"+
+		"openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=unrelated -keyout /etc/ssl/private/unrelated.key -out /etc/ssl/unrelated.pem 2>/dev/null;"+
 		"useradd --shell /bin/bash admin; chown -R admin: /home/admin; chmod 700 /home/admin/.ssh; rm -f /etc/nginx/sites-enabled/default;"+
 		"systemctl --quiet enable address.service ssh.service nginx.service; update-ca-certificates'")
 	if err != nil {
@@ -74,6 +75,9 @@ func (w *world) newMachine(ctx context.Context, name, address string) (*machine,
 // unrelatedSite is what the fleet serves beside the registry.
 const unrelatedSite = `server {
     listen 80 default_server;
+    listen 443 ssl default_server;
+    ssl_certificate     /etc/ssl/unrelated.pem;
+    ssl_certificate_key /etc/ssl/private/unrelated.key;
     root /srv/unrelated;
 }
 `

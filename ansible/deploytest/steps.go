@@ -27,6 +27,7 @@ var steps = []step{
 	{"upgrade under 30 parallel pulls", (*world).upgradeUnderLoad},
 	{"a broken configuration of authsvc is refused", (*world).refuseAuthsvc},
 	{"a broken configuration of nginx is refused", (*world).refuseNginx},
+	{"being the default server of a shared port is refused", (*world).refuseDefault},
 	{"what does not become healthy is rolled back", (*world).rollBack},
 	{"a run that is broken off is finished, or put back, by the next", (*world).breakOff},
 	{"systemctl restart of authsvc, under load", restart("authsvc")},

@@ -137,6 +137,9 @@ func (s *siteWatch) watch(ctx context.Context, m *machine) {
 	s.done.Go(func() {
 		for ctx.Err() == nil {
 			status, err := get(ctx, "http://"+m.address+"/")
+			if err == nil && status == http.StatusOK {
+				status, err = get(ctx, "https://"+m.address+"/") // who names no server
+			}
 			switch {
 			case ctx.Err() != nil:
 			case err != nil:
@@ -162,6 +165,9 @@ func (s *siteWatch) quiet() int64 { return s.silent.Swap(0) }
 func (s *siteWatch) verdict() (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if n := s.quiet(); n > 0 {
+		return "", fmt.Errorf("it did not answer %d times", n)
+	}
 	if len(s.wrong) > 0 {
 		return "", fmt.Errorf("%d wrong answers, the first: %s", len(s.wrong), s.wrong[0])
 	}

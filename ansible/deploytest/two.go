@@ -57,8 +57,13 @@ func (w *world) rollTwo(ctx context.Context) (string, error) {
 	if err := errors.Join(err, failed); err != nil {
 		return "", err
 	}
-	if n := strings.Count(r.out, "Drain h") + strings.Count(r.out, "Put h"); n < 4 {
-		return "", fmt.Errorf("expected each machine to be drained and added again, found:\n%s", r.tasks("changed:"))
+	changed := r.tasks("changed:")
+	for _, m := range w.machines {
+		for _, task := range []string{"Drain " + m.name, "Put " + m.name} {
+			if !strings.Contains(changed, task) {
+				return "", fmt.Errorf("expected the task %q, found:\n%s", task, changed)
+			}
+		}
 	}
 	return fmt.Sprintf("deployed to both in %s; %s", r.took, pulls), w.versions(ctx, oldVersion, oldVersion)
 }
