@@ -78,17 +78,17 @@ func (w *world) deployUntil(ctx context.Context, says string, versions map[strin
 		return err
 	}
 	var said bytes.Buffer
+	reached := false
 	lines := bufio.NewScanner(out)
-	for lines.Scan() {
+	for !reached && lines.Scan() {
 		fmt.Fprintln(&said, lines.Text())
-		if strings.HasPrefix(lines.Text(), says) {
+		if reached = strings.HasPrefix(lines.Text(), says); reached {
 			err = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-			break
 		}
 	}
 	_, _ = io.Copy(io.Discard, out)
-	if ended := cmd.Wait(); ended == nil {
-		return fmt.Errorf("expected it to be killed at %q, found that it ended:\n%s", says, lastLines(said.String(), 40))
+	if ended := cmd.Wait(); !reached {
+		return fmt.Errorf("expected to kill it at %q, found that it ended by itself (%w):\n%s", says, ended, lastLines(said.String(), 40))
 	}
 	return errors.Join(err, w.wantVersions(ctx, versions))
 }
