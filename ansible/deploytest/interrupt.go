@@ -82,13 +82,17 @@ func (w *world) deployUntil(ctx context.Context, says string, versions map[strin
 	lines := bufio.NewScanner(out)
 	for !reached && lines.Scan() {
 		fmt.Fprintln(&said, lines.Text())
+		if strings.HasPrefix(lines.Text(), "fatal:") { // and what follows is a way back
+			err = errors.New("it failed before it could be killed")
+			break
+		}
 		if reached = strings.HasPrefix(lines.Text(), says); reached {
 			err = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		}
 	}
 	_, _ = io.Copy(io.Discard, out)
 	if ended := cmd.Wait(); !reached {
-		return fmt.Errorf("expected to kill it at %q, found that it ended by itself (%w):\n%s", says, ended, lastLines(said.String(), 40))
+		return fmt.Errorf("expected to kill it at %q, found: %w\n%s", says, errors.Join(err, ended), lastLines(said.String(), 40))
 	}
 	return errors.Join(err, w.wantVersions(ctx, versions))
 }
