@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pullgate/pullgate/nginx/stack"
+	"github.com/pullgate/pullgate/nginx/stack/stacktest"
 	"github.com/pullgate/pullgate/nginx/stack/vendorapi"
 )
 
@@ -50,7 +51,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	tool(t, "prometheus") // or the rest is for nothing
-	s, err := stack.Start(t.Context(), stack.Options{
+	s := stacktest.Start(t, stack.Options{
 		Authsvc: map[string]any{
 			// One license a page: each list ends by a 404, which is no failure.
 			"kloudless.page_size": 1,
@@ -59,19 +60,6 @@ func newWorld(t *testing.T) *world {
 			"release.tag_ttl":     "1s",
 		},
 		Tokenrefresher: map[string]any{"control.min_interval": "0s"},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			for _, name := range []string{"access", "nginx-error", "authsvc", "tokenrefresher"} {
-				t.Logf("%s:\n%s", name, s.Log(name))
-			}
-		}
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
 	})
 	image, err := stack.Image("appliance")
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/pullgate/pullgate/nginx/stack"
+	"github.com/pullgate/pullgate/nginx/stack/stacktest"
 	"github.com/pullgate/pullgate/nginx/stack/vendorapi"
 )
 
@@ -20,20 +21,7 @@ const (
 // the test fails.
 func start(t *testing.T, opts stack.Options) *stack.Stack {
 	t.Helper()
-	s, err := stack.Start(t.Context(), opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			for _, name := range []string{"access", "nginx-error", "authsvc", "tokenrefresher"} {
-				t.Logf("%s:\n%s", name, s.Log(name))
-			}
-		}
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := stacktest.Start(t, opts)
 	s.Vendor.SetAccount(secret, vendorapi.Account{Email: email, Licenses: []vendorapi.License{
 		license("lic_1", "acme/*", "*"),
 	}})
