@@ -59,11 +59,12 @@ func (w *world) byHand(ctx context.Context) (_ string, err error) {
 	m := w.machines[1]
 	for _, version := range []string{oldVersion, newVersion} {
 		for _, program := range []string{"authsvc", "tokenrefresher"} {
-			deb, err := os.ReadFile(filepath.Join(w.packages(version), program+"_"+version+"_amd64.deb"))
+			path := w.deb(version, program, "amd64")
+			deb, err := os.ReadFile(path) //nolint:gosec // a path of ours
 			if err != nil {
 				return "", err
 			}
-			if err := m.put("root/"+program+"_"+version+"_amd64.deb", string(deb)); err != nil {
+			if err := m.put("root/"+filepath.Base(path), string(deb)); err != nil {
 				return "", err
 			}
 		}

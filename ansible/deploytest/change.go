@@ -91,11 +91,8 @@ func (w *world) rollBack(ctx context.Context) (string, error) {
 	w.config.set("tokenrefresher_mode", "timer")
 	defer w.config.set("tokenrefresher_mode", "service")
 	r, err := w.deploy(ctx)
-	if err == nil {
-		return "", errors.New("it was deployed")
-	}
-	if want := "has back what it had before, and serves"; !strings.Contains(r.text(), want) {
-		return "", fmt.Errorf("expected it to say %q, found:\n%s", want, lastLines(r.out, 60))
+	if err := putBack(r, err); err != nil {
+		return "", err
 	}
 	if err := w.pull(ctx); err != nil {
 		return "", fmt.Errorf("after the rollback: %w", err)
@@ -119,4 +116,16 @@ func (w *world) unhealthy() func() {
 		w.config.set("rollout_package_dir", dir)
 		w.config.set("authsvc_config.upstream", nil)
 	}
+}
+
+// putBack tells whether a deployment failed, and the machine has back what it
+// had before.
+func putBack(r result, err error) error {
+	if err == nil {
+		return errors.New("it was deployed")
+	}
+	if want := "has back what it had before, and serves"; !strings.Contains(r.text(), want) {
+		return fmt.Errorf("expected it to say %q, found:\n%s", want, lastLines(r.out, 60))
+	}
+	return nil
 }

@@ -173,6 +173,18 @@ func (m *machine) reboot(ctx context.Context) error {
 	return m.boot(ctx)
 }
 
+// wantVersion checks which version of a program is installed on it.
+func (m *machine) wantVersion(ctx context.Context, program, version string) error {
+	out, err := m.ssh(ctx, program+" version")
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(out, "v"+version) {
+		return fmt.Errorf("%s: expected %s %s, found %s", m.name, program, version, out)
+	}
+	return nil
+}
+
 // journal is the last lines of the logs, without what went well.
 func (m *machine) journal(ctx context.Context) string {
 	out, err := m.ssh(ctx, "journalctl --no-pager -o cat -u authsvc -u tokenrefresher -u nginx -u authsvc.socket | grep -v '\"level\":\"INFO\",\"msg\":\"decision\"' | tail -n 60; tail -n 20 /var/log/nginx/error.log || true")

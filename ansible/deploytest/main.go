@@ -109,6 +109,11 @@ func (p paths) base() string { return filepath.Join(p.root, ".build", "deploy", 
 // packages is the folder with the packages of a version.
 func (p paths) packages(version string) string { return filepath.Join(p.work, "packages", version) }
 
+// deb is the package of a program.
+func (p paths) deb(version, program, arch string) string {
+	return filepath.Join(p.packages(version), program+"_"+version+"_"+arch+".deb")
+}
+
 // in is a path of this run's folder.
 func (p paths) in(parts ...string) string {
 	return filepath.Join(append([]string{p.work}, parts...)...)

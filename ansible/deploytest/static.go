@@ -29,16 +29,16 @@ func (w *world) lintPackages(ctx context.Context) (string, error) {
 		}
 		for _, program := range []string{"authsvc", "tokenrefresher"} {
 			for _, arch := range []string{"amd64", "arm64"} {
-				path := filepath.Join(dir, program+"_"+version+"_"+arch)
-				for _, file := range []string{path + ".deb", path + ".cdx.json"} {
+				deb := w.deb(version, program, arch)
+				for _, file := range []string{deb, strings.TrimSuffix(deb, ".deb") + ".cdx.json"} {
 					if _, err := os.Stat(file); err != nil {
 						return "", err
 					}
 				}
-				if err := w.lookInto(ctx, path+".deb", program, arch); err != nil {
+				if err := w.lookInto(ctx, deb, program, arch); err != nil {
 					return "", err
 				}
-				packages = append(packages, path+".deb")
+				packages = append(packages, deb)
 			}
 		}
 	}
@@ -86,8 +86,7 @@ func (w *world) lookInto(ctx context.Context, deb, program, arch string) error {
 func (w *world) judgeUnits(ctx context.Context) (string, error) {
 	root := w.in("units")
 	for _, program := range []string{"authsvc", "tokenrefresher"} {
-		deb := filepath.Join(w.packages(oldVersion), program+"_"+oldVersion+"_amd64.deb")
-		if _, err := (command{name: "dpkg-deb", args: []string{"--extract", deb, root}}).run(ctx); err != nil {
+		if _, err := (command{name: "dpkg-deb", args: []string{"--extract", w.deb(oldVersion, program, "amd64"), root}}).run(ctx); err != nil {
 			return "", err
 		}
 	}

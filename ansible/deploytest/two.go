@@ -71,12 +71,8 @@ func (w *world) rollTwo(ctx context.Context) (string, error) {
 // versions checks which version runs on each machine.
 func (w *world) versions(ctx context.Context, want ...string) error {
 	for i, m := range w.machines {
-		out, err := m.ssh(ctx, "authsvc version")
-		if err != nil {
+		if err := m.wantVersion(ctx, "authsvc", want[i]); err != nil {
 			return err
-		}
-		if !strings.Contains(out, "v"+want[i]) {
-			return fmt.Errorf("%s: expected version %s, found %s", m.name, want[i], out)
 		}
 	}
 	return nil
@@ -99,11 +95,8 @@ func (w *world) stopAtFirst(ctx context.Context) (string, error) {
 	if failed != nil {
 		return "", failed
 	}
-	if err == nil {
-		return "", errors.New("it was deployed")
-	}
-	if !strings.Contains(r.text(), "has back what it had before, and serves") {
-		return "", fmt.Errorf("the first was not put back:\n%s", lastLines(r.out, 60))
+	if err := putBack(r, err); err != nil {
+		return "", err
 	}
 	after, err := second.ssh(ctx, footprint)
 	if err == nil && before != after {
