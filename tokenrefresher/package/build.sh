@@ -21,8 +21,7 @@ export SOURCE_DATE_EPOCH CGO_ENABLED=0
 # 1.2.0+4.gabc and thus newer, and without a tag it is older than every release.
 package_version() {
     case $VERSION in
-        v[0-9]*) printf '%s\n' "${VERSION#v}" | sed -E 's/-(alpha|beta|rc)/~\1/; s/-/+/; s/-/./g' ;;
-        [0-9]*.[0-9]*) printf '%s\n' "$VERSION" | sed -E 's/-(alpha|beta|rc)/~\1/; s/-/+/; s/-/./g' ;;
+        v[0-9]* | [0-9]*.[0-9]*) printf '%s\n' "${VERSION#v}" | sed -E 's/-(alpha|beta|rc)/~\1/; s/-/+/; s/-/./g' ;;
         *) printf '0~%s.%s\n' "$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y%m%d%H%M%S)" "$(printf '%s' "$VERSION" | tr - .)" ;;
     esac
 }
