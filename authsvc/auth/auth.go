@@ -1,31 +1,55 @@
-// Package auth turns a customer's credential into what the customer licensed.
+// Package auth turns a customer's credential into who the customer is and what
+// the customer has licensed.
+//
+// A Source asks whoever knows that: auth/kloudless is the first. A Cache stands
+// before the source and is what the rest of authsvc asks: it remembers answers,
+// serves known customers through an outage, and lets package guard bound what
+// unknown credentials may cost. Entitlement is where grants are looked at.
 package auth
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/pullgate/pullgate/authsvc/credential"
 )
 
-// An Authenticator asks a vendor about a credential.
+// A Source knows customers and licenses.
 //
-// It returns an error only if it could not find out: the vendor's API is
-// down, slow, or answers what cannot be understood. That the vendor knows the
-// credential and refuses it is a Decision. The two must never be mixed: a
-// customer who is told "wrong password" during an outage changes a password
-// that was right.
-type Authenticator interface {
+// It returns an error only if it could not find out: it is down, slow, or
+// answers what cannot be understood. That it knows the credential and refuses
+// it is a Decision. The two must never be mixed: a customer who is told "wrong
+// password" during an outage changes a password that was right.
+type Source interface {
 	Authenticate(context.Context, credential.Credential) (Decision, error)
+	// Bearer says whether the secret alone names the account, as a bearer
+	// token does and a password does not.
+	Bearer() bool
 }
 
-// A Decision is what a vendor says of a credential. It is shared between
-// requests and must not be changed.
+// A Caller is who presents a credential, and from where.
+type Caller struct {
+	credential.Credential
+	// Address is the client's; invalid if it is not known.
+	Address netip.Addr
+}
+
+// A Decision is what is said of a credential. It is shared between requests
+// and must not be changed.
 type Decision struct {
 	// Refusal is why the credential is not accepted; empty if it is.
 	Refusal Refusal
-	// Subject names the customer in logs: the e-mail.
+	// RetryAfter is when to come back, in whole seconds; of TooManyGuesses
+	// alone.
+	RetryAfter time.Duration
+	// Subject is the source's own name of the account: an account id, or the
+	// e-mail that it confirms. Empty if the source names none; a Cache then
+	// says a hash of the secret.
 	Subject string
+	// User is the user name that the source confirms for the secret; empty if
+	// it confirms none. A Cache refuses any other.
+	User string
 	// Grants are the customer's rights, ended ones included, so that a
 	// refusal can say what has ended. No grants, no rights.
 	Grants []Grant
@@ -39,10 +63,13 @@ type Refusal string
 
 // The refusals.
 const (
-	// WrongCredential: the vendor does not know the token.
+	// WrongCredential: the source does not know the secret.
 	WrongCredential Refusal = "credential"
-	// WrongAccount: the token is good, but the e-mail is not its account's.
+	// WrongAccount: the secret is good, but not of the user who was typed.
 	WrongAccount Refusal = "account"
+	// TooManyGuesses: the credential was not looked at, because too many
+	// others were wrong.
+	TooManyGuesses Refusal = "guesses"
 )
 
 // A CacheState tells how a Decision was come by.
@@ -50,11 +77,11 @@ type CacheState string
 
 // The cache states.
 const (
-	// Miss: the vendor's API was asked for this request.
+	// Miss: the source was asked for this request.
 	Miss CacheState = "miss"
 	// Hit: the decision is younger than its time to live.
 	Hit CacheState = "hit"
-	// Stale: the decision is older, and the vendor's API could not be asked.
+	// Stale: the decision is older, and the source did not answer in time.
 	Stale CacheState = "stale"
 )
 
@@ -67,11 +94,13 @@ type Grant struct {
 	// Expires is the first moment at which the grant is no longer valid; zero
 	// means never.
 	Expires time.Time
-	// License is the vendor's name for the licence that gives the grant.
+	// Withdrawn: the vendor ended the license, whatever Expires says.
+	Withdrawn bool
+	// License is the vendor's name for the license that gives the grant.
 	License string
 }
 
 // ValidAt says whether the grant is in force at t.
 func (g Grant) ValidAt(t time.Time) bool {
-	return g.Expires.IsZero() || t.Before(g.Expires)
+	return !g.Withdrawn && (g.Expires.IsZero() || t.Before(g.Expires))
 }

@@ -2,170 +2,154 @@ package auth
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/binary"
-	"hash"
-	"sync"
+	"log/slog"
+	"strings"
 	"time"
 
-	"github.com/pullgate/pullgate/authsvc/credential"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sony/gobreaker/v2"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/pullgate/pullgate/authsvc/credential"
+	"github.com/pullgate/pullgate/authsvc/guard"
 )
-
-// lookUpTimeout bounds a look-up that callers share, and that therefore does
-// not end with any caller's context. The authenticator's own is shorter.
-const lookUpTimeout = 2 * time.Minute
-
-// outagePause is how long a known customer is served without another attempt
-// at a vendor that could not be asked: a pull is dozens of requests, and each
-// would wait for the vendor's timeout.
-const outagePause = 5 * time.Second
 
 // CacheConfig bounds a Cache in time and in size.
 type CacheConfig struct {
 	// TTL is how long an acceptance is not asked about again, RefusalTTL a
 	// refusal. They run from the look-up, and a hit does not prolong them.
 	TTL, RefusalTTL time.Duration
-	// StaleTTL is how much longer an acceptance serves while the vendor
+	// StaleTTL is how much longer an acceptance serves while the source
 	// cannot be asked.
 	StaleTTL time.Duration
 	// MaxEntries and MaxRefusals bound the numbers kept. They are counted
 	// apart, so that guessed passwords cannot push customers out.
 	MaxEntries, MaxRefusals int
-	// Now is the clock; nil for the real one.
-	Now func() time.Time
 }
 
-// A Cache is an Authenticator that remembers what another one said.
+// Options are what a Cache is made of. All must be set.
+type Options struct {
+	Source  Source
+	Config  CacheConfig
+	Hashes  *credential.Key
+	Guard   *guard.Guard
+	Logger  *slog.Logger
+	Metrics prometheus.Registerer
+}
+
+// A Cache remembers what a source said, and decides when to ask it again.
 //
-// An error of the other is not remembered, and does not end what is known: a
-// customer who was accepted goes on for StaleTTL. A refusal ends it at once.
+// An outage is not an answer: a customer who was accepted goes on for
+// StaleTTL. A refusal ends that at once. The bound from a license's withdrawal
+// to the refusal is TTL plus the time that the source takes to answer; in an
+// outage TTL + StaleTTL.
 type Cache struct {
-	next     Authenticator
-	config   CacheConfig
+	source Source
+	bearer bool
+	config CacheConfig
+	hashes *credential.Key
+	guard  *guard.Guard
+	logger *slog.Logger
+
 	accepted *store
 	refused  *store
-	flight   singleflight.Group
-	macs     sync.Pool
+	failed   *store // outages, for those who are not known
+	flights  singleflight.Group
+	wave     wave
+	// Strangers have a breaker of their own, so that what their look-ups meet
+	// never keeps a known customer from being asked about.
+	customers, strangers *gobreaker.CircuitBreaker[Decision]
+	metrics              *metrics
 }
 
-// NewCache returns a Cache around next.
-func NewCache(next Authenticator, config CacheConfig) *Cache {
-	if config.Now == nil {
-		config.Now = time.Now
+// knownFor is how long a customer is known who was accepted once. A known
+// customer is asked about without the guard, which bounds what strangers cost.
+const knownFor = 24 * time.Hour
+
+// NewCache returns a Cache before a source.
+func NewCache(o Options) *Cache {
+	c := &Cache{
+		source: o.Source, bearer: o.Source.Bearer(), config: o.Config, hashes: o.Hashes, guard: o.Guard, logger: o.Logger,
+		accepted: newStore(o.Config.MaxEntries, max(knownFor, o.Config.TTL+o.Config.StaleTTL)),
+		refused:  newStore(o.Config.MaxRefusals, o.Config.RefusalTTL),
+		failed:   newStore(o.Config.MaxRefusals, outagePause),
 	}
-	secret := make([]byte, sha256.Size)
-	_, _ = rand.Read(secret) // it never fails
-	return &Cache{
-		next:     next,
-		config:   config,
-		accepted: newStore(config.MaxEntries, config.TTL+config.StaleTTL),
-		refused:  newStore(config.MaxRefusals, config.RefusalTTL),
-		macs:     sync.Pool{New: func() any { return hmac.New(sha256.New, secret) }},
-	}
+	c.metrics = newMetrics(o.Metrics, c)
+	c.customers, c.strangers = c.newBreaker("customers"), c.newBreaker("strangers")
+	return c
 }
 
-// Len is the number of credentials that are remembered.
-func (c *Cache) Len() int { return c.accepted.len() + c.refused.len() }
-
-// Authenticate implements Authenticator. However many callers ask about one
-// credential at a time, next is asked once; a caller whose context ends leaves
+// Authenticate says who presents a credential. However many callers ask about
+// one at a time, the source is asked once; a caller whose context ends leaves
 // alone.
-func (c *Cache) Authenticate(ctx context.Context, presented credential.Credential) (Decision, error) {
-	key := c.key(presented)
-	if decision, ok := c.known(key); ok {
-		return decision, nil
-	}
-	result := c.flight.DoChan(key, func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookUpTimeout)
-		defer cancel()
-		return c.lookUp(ctx, key, presented)
-	})
-	select {
-	case <-ctx.Done():
-		return Decision{}, ctx.Err()
-	case r := <-result:
-		if r.Err != nil {
-			return Decision{}, r.Err
+func (c *Cache) Authenticate(ctx context.Context, caller Caller) (Decision, error) {
+	hash := c.hash(caller.Credential)
+	now := time.Now()
+	if e, ok := c.accepted.get(hash, now); ok {
+		decision, err := c.known(ctx, hash, e, caller)
+		if err != nil || decision.Refusal != "" {
+			return decision, err
 		}
-		return r.Val.(Decision), nil
+		return c.pass(hash, caller, decision), nil
 	}
-}
-
-// known returns what is known of a credential and not to be asked again yet.
-func (c *Cache) known(key string) (Decision, bool) {
-	now := c.config.Now()
-	if e, ok := c.accepted.get(key); ok {
-		switch {
-		case now.Before(e.at.Add(c.config.TTL)):
-			return e.as(Hit), true
-		case now.Before(e.retry) && c.servesStale(e, now):
-			return e.as(Stale), true
+	if e, ok := c.refused.get(hash, now); ok {
+		if limit := c.guard.Banned(guardCaller(hash, caller)); limit != nil {
+			return tooManyGuesses(limit), nil
 		}
+		return e.as(Hit), nil
 	}
-	if e, ok := c.refused.get(key); ok && now.Before(e.at.Add(c.config.RefusalTTL)) {
-		return e.as(Hit), true
+	if e, ok := c.failed.get(hash, now); ok {
+		return Decision{}, e.err
 	}
-	return Decision{}, false
+	decision, err := c.unknown(ctx, hash, caller)
+	if err != nil || decision.Refusal != "" {
+		return decision, err
+	}
+	return c.confirm(caller, decision), nil
 }
 
-func (c *Cache) servesStale(e entry, now time.Time) bool {
-	return now.Before(e.at.Add(c.config.TTL + c.config.StaleTTL))
+// hash names a credential. An account's bearer token has one name, whoever is
+// typed with it; a password is nothing without its user.
+func (c *Cache) hash(presented credential.Credential) credential.Hash {
+	if c.bearer {
+		return c.hashes.Hash("bearer", presented.Secret.Reveal())
+	}
+	return c.hashes.Hash("password", presented.User, presented.Secret.Reveal())
 }
 
-// lookUp asks next and remembers the answer.
-func (c *Cache) lookUp(ctx context.Context, key string, presented credential.Credential) (Decision, error) {
-	if decision, ok := c.known(key); ok { // it arrived since the caller looked
-		return decision, nil
+// pass lets a known customer pass, unless the address is banned: what passes
+// there must not tell a guesser that a credential is right.
+func (c *Cache) pass(hash credential.Hash, caller Caller, decision Decision) Decision {
+	if limit := c.guard.Passed(guardCaller(hash, caller), decision.Subject); limit != nil {
+		return tooManyGuesses(limit)
 	}
-	asked := c.config.Now()
-	decision, err := c.next.Authenticate(ctx, presented)
-	if err != nil {
-		now := c.config.Now()
-		e, ok := c.accepted.get(key)
-		if !ok || !c.servesStale(e, now) {
-			return Decision{}, err
-		}
-		e.retry = now.Add(outagePause)
-		c.accepted.put(key, e)
-		return e.as(Stale), nil
-	}
-	decision.Cache = Miss
-	answer := entry{decision: decision, at: asked}
-	if decision.Refusal != "" {
-		c.accepted.remove(key)
-		c.refused.put(key, answer)
-	} else {
-		c.refused.remove(key)
-		c.accepted.put(key, answer)
-	}
-	return decision, nil
+	return c.confirm(caller, decision)
 }
 
-// key names a credential without telling it: a MAC under a secret of this
-// process, over parts that are prefixed by their lengths, so that no two
-// credentials run together.
-func (c *Cache) key(presented credential.Credential) string {
-	mac := c.macs.Get().(hash.Hash)
-	defer c.macs.Put(mac)
-	mac.Reset()
-	buffer := make([]byte, 0, 256)
-	for _, part := range [...]string{presented.User, presented.Secret.Reveal()} {
-		buffer = binary.BigEndian.AppendUint64(buffer, uint64(len(part)))
-		buffer = append(buffer, part...)
+// confirm compares the typed user with the one that the source confirms.
+func (c *Cache) confirm(caller Caller, decision Decision) Decision {
+	if decision.User != "" && !strings.EqualFold(strings.TrimSpace(decision.User), strings.TrimSpace(caller.User)) {
+		return Decision{Refusal: WrongAccount, Cache: decision.Cache}
 	}
-	mac.Write(buffer)
-	return string(mac.Sum(buffer[:0]))
+	return decision
 }
 
-// An entry is a decision and the moment at which it was asked for.
+func guardCaller(hash credential.Hash, caller Caller) guard.Caller {
+	return guard.Caller{Address: caller.Address, User: caller.User, Credential: hash}
+}
+
+func tooManyGuesses(limit *guard.Limit) Decision {
+	return Decision{Refusal: TooManyGuesses, RetryAfter: limit.RetryAfter}
+}
+
+// An entry is a decision and the moment at which it was asked for, or an
+// outage.
 type entry struct {
 	decision Decision
-	at       time.Time
-	// retry is when a vendor that could not be asked is asked again.
+	asked    time.Time
+	// retry is when a source that could not be asked is asked again.
 	retry time.Time
+	err   error
 }
 
 func (e entry) as(state CacheState) Decision {

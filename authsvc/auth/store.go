@@ -1,65 +1,139 @@
 package auth
 
 import (
+	"container/list"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/patrickmn/go-cache"
+
+	"github.com/pullgate/pullgate/authsvc/credential"
 )
 
-// sweepInterval is how often the memory of entries past their time is given
-// back. Whether an entry still counts is not decided here, but by the Cache
-// and its clock.
-const sweepInterval = time.Minute
+// protectedFor is how long after its last use the entry of somebody with a
+// license is not given up for another.
+const protectedFor = time.Hour
 
-// A store keeps at most as many entries as its ring has slots. A new one takes
-// the slot of the one that came first.
+// A store keeps at most size entries, each for its time to live. A new one
+// takes the place of the one that was used least recently; but not of one that
+// a customer with a license in force has used within protectedFor.
 type store struct {
 	entries *cache.Cache
+	size    int
 
-	mu   sync.Mutex
-	ring []string // keys in the order in which they came
-	next int      // the slot to take
+	mu sync.Mutex
+	// Both are in the order of their last use, the latest first.
+	licensed, others list.List // of *kept
 }
 
-// A kept entry knows its slot, since its key may have had another before.
 type kept struct {
 	entry
-	slot int
+	hash credential.Hash
+	used time.Time
+	in   *list.List
+	at   *list.Element
 }
 
+// newStore makes a store. What is past its time is swept when somebody counts;
+// until then it is not found, and the first to be given up.
 func newStore(size int, ttl time.Duration) *store {
-	return &store{entries: cache.New(ttl, sweepInterval), ring: make([]string, size)}
+	s := &store{entries: cache.New(ttl, 0), size: size}
+	s.entries.OnEvicted(func(_ string, v any) { k := v.(*kept); k.in.Remove(k.at) })
+	return s
 }
 
-func (s *store) len() int { return s.entries.ItemCount() }
+func (s *store) len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.entries.DeleteExpired()
+	return s.entries.ItemCount()
+}
 
-func (s *store) get(key string) (entry, bool) {
-	found, ok := s.entries.Get(key)
+// get returns an entry, and notes its use.
+func (s *store) get(hash credential.Hash, now time.Time) (entry, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k, ok := s.find(hash)
 	if !ok {
 		return entry{}, false
 	}
-	return found.(*kept).entry, true
+	k.used = now
+	k.in.MoveToFront(k.at)
+	return k.entry, true
 }
 
-func (s *store) put(key string, e entry) {
+// put keeps an entry; false if there is no room for it.
+func (s *store) put(hash credential.Hash, e entry) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if found, ok := s.entries.Get(key); ok {
-		s.entries.SetDefault(key, &kept{e, found.(*kept).slot})
-		return
+	now := time.Now()
+	s.entries.Delete(string(hash[:]))
+	if s.entries.ItemCount() >= s.size && !s.makeRoom(now) {
+		return false
 	}
-	// One that is past its time is not found, but still there.
-	if first, ok := s.entries.Get(s.ring[s.next]); !ok || first.(*kept).slot == s.next {
-		s.entries.Delete(s.ring[s.next])
+	k := &kept{entry: e, hash: hash, used: now, in: &s.others}
+	if slices.ContainsFunc(e.decision.Grants, func(g Grant) bool { return g.ValidAt(now) }) {
+		k.in = &s.licensed
 	}
-	s.ring[s.next] = key
-	s.entries.SetDefault(key, &kept{e, s.next})
-	s.next = (s.next + 1) % len(s.ring)
+	k.at = k.in.PushFront(k)
+	s.entries.SetDefault(string(hash[:]), k)
+	return true
 }
 
-func (s *store) remove(key string) {
+// update changes an entry in its place; false if there is none.
+func (s *store) update(hash credential.Hash, change func(*entry)) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.entries.Delete(key)
+	k, ok := s.find(hash)
+	if ok {
+		change(&k.entry)
+	}
+	return ok
+}
+
+func (s *store) remove(hash credential.Hash) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.entries.Delete(string(hash[:]))
+}
+
+// all returns the entries, those that were used last first.
+func (s *store) all() []kept {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.entries.DeleteExpired()
+	found := make([]kept, 0, s.entries.ItemCount())
+	for _, from := range [...]*list.List{&s.licensed, &s.others} {
+		for at := from.Front(); at != nil; at = at.Next() {
+			found = append(found, *at.Value.(*kept))
+		}
+	}
+	return found
+}
+
+func (s *store) find(hash credential.Hash) (*kept, bool) {
+	found, ok := s.entries.Get(string(hash[:]))
+	if !ok {
+		return nil, false
+	}
+	return found.(*kept), true
+}
+
+// makeRoom gives up one entry, if one may be given up.
+func (s *store) makeRoom(now time.Time) bool {
+	var oldest *kept
+	if back := s.others.Back(); back != nil {
+		oldest = back.Value.(*kept)
+	}
+	if back := s.licensed.Back(); back != nil {
+		if k := back.Value.(*kept); now.Sub(k.used) >= protectedFor && (oldest == nil || k.used.Before(oldest.used)) {
+			oldest = k
+		}
+	}
+	if oldest == nil {
+		return false
+	}
+	s.entries.Delete(string(oldest.hash[:]))
+	return true
 }

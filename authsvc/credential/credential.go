@@ -4,7 +4,6 @@ package credential
 
 import (
 	"encoding/base64"
-	"errors"
 	"log/slog"
 	"strings"
 	"unicode/utf8"
@@ -14,13 +13,18 @@ import (
 // looked at. docker, podman and the container runtimes send well under 1 KB.
 const MaxHeader = 8 << 10
 
-// What a request's Authorization header can lack. All of them are answered by
-// 401; they are told apart so that the answer can say what to do.
-var (
-	ErrMissing   = errors.New("no Authorization header")
-	ErrScheme    = errors.New("authorization scheme is not Basic")
-	ErrMalformed = errors.New("malformed Basic credential")
-	ErrTooLong   = errors.New("authorization header is longer than 8 KB")
+// A Flaw is what keeps an Authorization header from being a Basic credential.
+// All of them are answered by 401; they are told apart so that the answer can
+// say what to do. A Flaw holds nothing of the header.
+type Flaw string
+
+// The flaws; None means that the credential has been read.
+const (
+	None      Flaw = ""
+	Missing   Flaw = "no Authorization header"
+	NotBasic  Flaw = "the authorization scheme is not Basic"
+	Malformed Flaw = "malformed Basic credential"
+	TooLong   Flaw = "the Authorization header is longer than 8 KB"
 )
 
 // A Credential is a customer's e-mail and API token, by the names of
@@ -38,36 +42,34 @@ func (c Credential) LogValue() slog.Value { return slog.StringValue(c.User) }
 // them; both parts are UTF-8 without control characters, and neither is empty.
 // More than one header is refused: which of them a later reader takes is
 // anyone's guess.
-//
-// Errors are the Err values of this package, and hold nothing of the input.
-func ParseBasic(values []string) (Credential, error) {
+func ParseBasic(values []string) (Credential, Flaw) {
 	switch len(values) {
 	case 0:
-		return Credential{}, ErrMissing
+		return Credential{}, Missing
 	case 1:
 	default:
-		return Credential{}, ErrMalformed
+		return Credential{}, Malformed
 	}
 	value := values[0]
 	if value == "" {
-		return Credential{}, ErrMissing
+		return Credential{}, Missing
 	}
 	if len(value) > MaxHeader {
-		return Credential{}, ErrTooLong
+		return Credential{}, TooLong
 	}
 	scheme, token, _ := strings.Cut(value, " ")
 	if !strings.EqualFold(scheme, "Basic") {
-		return Credential{}, ErrScheme
+		return Credential{}, NotBasic
 	}
 	decoded, err := base64.StdEncoding.Strict().DecodeString(strings.TrimLeft(token, " "))
 	if err != nil || strings.ContainsAny(token, "\r\n") { // which the decoder skips
-		return Credential{}, ErrMalformed
+		return Credential{}, Malformed
 	}
 	user, password, found := strings.Cut(string(decoded), ":")
 	if !found || !printable(user) || !printable(password) {
-		return Credential{}, ErrMalformed
+		return Credential{}, Malformed
 	}
-	return Credential{User: user, Secret: NewSecret(password)}, nil
+	return Credential{User: user, Secret: NewSecret(password)}, None
 }
 
 // printable says whether s is a non-empty UTF-8 text without control

@@ -22,7 +22,7 @@ func TestParseBasic(t *testing.T) {
 		name         string
 		values       []string
 		user, secret string
-		err          error
+		want         credential.Flaw
 	}{
 		{name: "plain", values: []string{basic("ann@example.com:token")}, user: "ann@example.com", secret: "token"},
 		{name: "colons in the password", values: []string{basic("ann:a:b::c:")}, user: "ann", secret: "a:b::c:"},
@@ -32,31 +32,31 @@ func TestParseBasic(t *testing.T) {
 		{name: "UTF-8", values: []string{basic("änn@exämple.com:пароль🔑")}, user: "änn@exämple.com", secret: "пароль🔑"},
 		{name: "spaces inside", values: []string{basic("a b:c d")}, user: "a b", secret: "c d"},
 		{name: "as long as can be", values: []string{basic("a:" + strings.Repeat("x", 6136))}, user: "a", secret: strings.Repeat("x", 6136)},
-		{name: "no header", err: credential.ErrMissing},
-		{name: "empty header", values: []string{""}, err: credential.ErrMissing},
-		{name: "two headers", values: []string{basic("a:b"), basic("a:b")}, err: credential.ErrMalformed},
-		{name: "bearer", values: []string{"Bearer abc"}, err: credential.ErrScheme},
-		{name: "scheme alone", values: []string{"Basic"}, err: credential.ErrMalformed},
-		{name: "scheme glued", values: []string{"Basic:" + basic("a:b")[6:]}, err: credential.ErrScheme},
-		{name: "no base64", values: []string{"Basic !!!"}, err: credential.ErrMalformed},
-		{name: "URL's base64", values: []string{"Basic " + base64.URLEncoding.EncodeToString([]byte("a:b\u07ff\u07ff~~~???"))}, err: credential.ErrMalformed},
-		{name: "unpadded", values: []string{"Basic " + base64.RawStdEncoding.EncodeToString([]byte("ab:c"))}, err: credential.ErrMalformed},
-		{name: "line break in base64", values: []string{"Basic " + basic("a:b")[6:] + "\n"}, err: credential.ErrMalformed},
-		{name: "two in one", values: []string{basic("a:b") + ", " + basic("a:b")}, err: credential.ErrMalformed},
-		{name: "no colon", values: []string{basic("ann")}, err: credential.ErrMalformed},
-		{name: "empty user", values: []string{basic(":token")}, err: credential.ErrMalformed},
-		{name: "empty password", values: []string{basic("ann:")}, err: credential.ErrMalformed},
-		{name: "control character in the user", values: []string{basic("a\r\nb:c")}, err: credential.ErrMalformed},
-		{name: "control character in the password", values: []string{basic("a:b\x00")}, err: credential.ErrMalformed},
-		{name: "C1 control", values: []string{basic("a:b\u0085")}, err: credential.ErrMalformed},
-		{name: "not UTF-8", values: []string{basic("a:\xff")}, err: credential.ErrMalformed},
-		{name: "over-long", values: []string{"Basic " + strings.Repeat("A", credential.MaxHeader)}, err: credential.ErrTooLong},
+		{name: "no header", want: credential.Missing},
+		{name: "empty header", values: []string{""}, want: credential.Missing},
+		{name: "two headers", values: []string{basic("a:b"), basic("a:b")}, want: credential.Malformed},
+		{name: "bearer", values: []string{"Bearer abc"}, want: credential.NotBasic},
+		{name: "scheme alone", values: []string{"Basic"}, want: credential.Malformed},
+		{name: "scheme glued", values: []string{"Basic:" + basic("a:b")[6:]}, want: credential.NotBasic},
+		{name: "no base64", values: []string{"Basic !!!"}, want: credential.Malformed},
+		{name: "URL's base64", values: []string{"Basic " + base64.URLEncoding.EncodeToString([]byte("a:b\u07ff\u07ff~~~???"))}, want: credential.Malformed},
+		{name: "unpadded", values: []string{"Basic " + base64.RawStdEncoding.EncodeToString([]byte("ab:c"))}, want: credential.Malformed},
+		{name: "line break in base64", values: []string{"Basic " + basic("a:b")[6:] + "\n"}, want: credential.Malformed},
+		{name: "two in one", values: []string{basic("a:b") + ", " + basic("a:b")}, want: credential.Malformed},
+		{name: "no colon", values: []string{basic("ann")}, want: credential.Malformed},
+		{name: "empty user", values: []string{basic(":token")}, want: credential.Malformed},
+		{name: "empty password", values: []string{basic("ann:")}, want: credential.Malformed},
+		{name: "control character in the user", values: []string{basic("a\r\nb:c")}, want: credential.Malformed},
+		{name: "control character in the password", values: []string{basic("a:b\x00")}, want: credential.Malformed},
+		{name: "C1 control", values: []string{basic("a:b\u0085")}, want: credential.Malformed},
+		{name: "not UTF-8", values: []string{basic("a:\xff")}, want: credential.Malformed},
+		{name: "over-long", values: []string{"Basic " + strings.Repeat("A", credential.MaxHeader)}, want: credential.TooLong},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := credential.ParseBasic(test.values)
-			if !errors.Is(err, test.err) || got.User != test.user || got.Secret.Reveal() != test.secret {
-				t.Errorf("got %q, %q, %v; want %q, %q, %v", got.User, got.Secret.Reveal(), err, test.user, test.secret, test.err)
+			got, flaw := credential.ParseBasic(test.values)
+			if flaw != test.want || got.User != test.user || got.Secret.Reveal() != test.secret {
+				t.Errorf("got %q, %q, %v; want %q, %q, %v", got.User, got.Secret.Reveal(), flaw, test.user, test.secret, test.want)
 			}
 		})
 	}
@@ -65,9 +65,9 @@ func TestParseBasic(t *testing.T) {
 // TestSecretIsNeverPrinted tries every way of printing that the programs have.
 func TestSecretIsNeverPrinted(t *testing.T) {
 	const text = "hunter2-hunter2"
-	c, err := credential.ParseBasic([]string{basic("ann:" + text)})
-	if err != nil {
-		t.Fatal(err)
+	c, flaw := credential.ParseBasic([]string{basic("ann:" + text)})
+	if flaw != credential.None {
+		t.Fatal(flaw)
 	}
 	var out bytes.Buffer
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%p", "%T", "%10s", "%!"} {
@@ -102,19 +102,42 @@ func FuzzParseBasic(f *testing.F) {
 	f.Add("basic  " + basic("a:b")[6:])
 	f.Add("Bearer x")
 	f.Fuzz(func(t *testing.T, value string) {
-		c, err := credential.ParseBasic([]string{value})
-		if err != nil {
+		c, flaw := credential.ParseBasic([]string{value})
+		if flaw != credential.None {
 			if c != (credential.Credential{}) {
 				t.Fatalf("an error and a credential: %v", c)
 			}
 			return
 		}
-		again, err := credential.ParseBasic([]string{basic(c.User + ":" + c.Secret.Reveal())})
-		if err != nil || again.User != c.User || again.Secret.Reveal() != c.Secret.Reveal() {
-			t.Fatalf("%q does not survive being sent again: %v", value, err)
+		again, flaw := credential.ParseBasic([]string{basic(c.User + ":" + c.Secret.Reveal())})
+		if flaw != credential.None || again.User != c.User || again.Secret.Reveal() != c.Secret.Reveal() {
+			t.Fatalf("%q does not survive being sent again: %s", value, flaw)
 		}
 		if c.User == "" || c.Secret.Reveal() == "" || strings.Contains(c.User, ":") {
 			t.Fatalf("%q gives user %q", value, c.User)
 		}
 	})
+}
+
+// TestKey: a hash depends on the key and on each part, and parts do not run
+// together (exporter-toolkit's CVE-2022-46146).
+func TestKey(t *testing.T) {
+	key := credential.NewKey([]byte("secret"))
+	seen := map[credential.Hash][]string{}
+	for _, parts := range [][]string{
+		{"a"}, {"b"}, {"a", "b"}, {"ab"}, {"a", "", "b"}, {"", "ab"}, {"a", "b", ""}, {strings.Repeat("x", 10_000)}, {},
+		{"a\x00\x00\x00\x00\x00\x00\x00\x01b"},
+	} {
+		hash := key.Hash(parts...)
+		if other, ok := seen[hash]; ok {
+			t.Errorf("%.20q and %.20q have one hash", parts, other)
+		}
+		seen[hash] = parts
+		if hash != key.Hash(parts...) || hash != credential.NewKey([]byte("secret")).Hash(parts...) {
+			t.Errorf("%.20q has two hashes under one key", parts)
+		}
+		if hash == credential.NewKey(nil).Hash(parts...) {
+			t.Errorf("%.20q has the same hash under another key", parts)
+		}
+	}
 }

@@ -4,7 +4,6 @@ package entitlement
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/pullgate/pullgate/authsvc/auth"
@@ -28,17 +27,27 @@ type Releases interface {
 // Rules decide by a customer's grants.
 type Rules struct {
 	Releases Releases
-	// Renew follows the day on which a licence ended: where to renew it.
+	// Renew follows the day on which a license ended: where to renew it.
 	// Empty for none.
 	Renew string
 	// Repositories are those that the catalog looks through for grants whose
 	// repository is a pattern.
 	Repositories []string
-	// Now tells the time by which licences expire; nil for the real one.
+	// Now tells the time by which licenses expire; nil for the real one.
 	Now func() time.Time
 }
 
-// Check finds the grant that allows a request.
+// A Verdict is what a customer's grants say of a request. Its zero value
+// allows what needs no grant.
+type Verdict struct {
+	// Grant is the one that decided, by being in force or by having ended;
+	// zero if none did.
+	Grant auth.Grant
+	// Refusal is why the request is refused; nil if it is allowed.
+	Refusal *registry.Refusal
+}
+
+// Check says whether grants allow a request.
 //
 // A ping needs no grant. A tag needs one that is in force and matches
 // repository and tag. A digest needs a tag that such a grant matches and that
@@ -46,87 +55,86 @@ type Rules struct {
 // digest by its name, such as a signature's. Lists are not for Check, but for
 // Tags and Catalog.
 //
-// A refusal, a *registry.Error, tells the truth and no more: what the customer
-// never had does not exist (404), what has ended is denied with the day (403).
-// For a repository of which the customer never had anything, nobody is asked,
-// so neither the answer nor its time tells whether it exists. Any other error
-// is an outage.
-func (r *Rules) Check(ctx context.Context, grants []auth.Grant, request registry.Request) (auth.Grant, error) {
+// A refusal tells the truth and no more: what the customer never had does not
+// exist (404), what has ended is denied with the day (403). For a repository of
+// which the customer never had anything, nobody is asked, so neither the answer
+// nor its time tells whether it exists. An error is an outage.
+func (r *Rules) Check(ctx context.Context, grants []auth.Grant, request registry.Request) (Verdict, error) {
 	switch request.Kind {
 	case registry.Ping:
-		return auth.Grant{}, nil
+		return Verdict{}, nil
 	case registry.Manifest, registry.Blob, registry.Referrers:
 	default:
 		// Never by way of the upstream, whose list is not filtered.
-		return auth.Grant{}, unsupported()
+		return refuse(unsupported()), nil
 	}
 	had := rightsIn(request.Repository, grants, r.now())
 	if had.none() {
-		return auth.Grant{}, unknownRepository(request.Repository)
+		return refuse(unknownRepository(request.Repository)), nil
 	}
-	if tag := request.Reference.Tag; tag != "" {
-		return r.checkTag(ctx, had, request.Repository, tag)
+	if request.Reference.Tag != "" {
+		return r.checkTag(ctx, had, request)
 	}
-	grant, err := r.checkDigest(ctx, had, request.Repository, request.Reference.Digest)
-	if errors.Is(err, errUnknown) {
-		err = unknownDigest(request)
+	verdict, known, err := r.checkDigest(ctx, had, request.Repository, request.Reference.Digest)
+	if err == nil && !known {
+		verdict = refuse(unknownDigest(request))
 	}
-	return grant, err
+	return verdict, err
 }
 
-func (r *Rules) checkTag(ctx context.Context, had rights, repository, tag string) (auth.Grant, error) {
+func (r *Rules) checkTag(ctx context.Context, had rights, request registry.Request) (Verdict, error) {
+	repository, tag := request.Repository, request.Reference.Tag
 	if grant, ok := had.valid.forTag(tag); ok {
 		r.Releases.Asked(repository, tag)
-		return grant, nil
+		return Verdict{Grant: grant}, nil
 	}
 	if digest, ok := release.Subject(tag); ok {
-		grant, err := r.checkDigest(ctx, had, repository, digest)
-		if err == nil {
-			r.Releases.Asked(repository, tag)
-		}
-		if !errors.Is(err, errUnknown) {
-			return grant, err
+		verdict, known, err := r.checkDigest(ctx, had, repository, digest)
+		if err != nil || known {
+			if err == nil && verdict.Refusal == nil {
+				r.Releases.Asked(repository, tag)
+			}
+			return verdict, err
 		}
 	}
 	if grant, ok := had.ended.forTag(tag); ok {
-		return grant, r.hasEnded(grant)
+		return r.hasEnded(grant), nil
 	}
-	return auth.Grant{}, unknownTag(repository, tag)
+	return refuse(unknownTag(repository, tag)), nil
 }
 
-// checkDigest looks for the grant by which the customer may pull a digest. It
-// returns errUnknown if the customer never could.
-func (r *Rules) checkDigest(ctx context.Context, had rights, repository, digest string) (auth.Grant, error) {
+// checkDigest looks for the grant by which the customer may pull a digest, or
+// could before it ended. known is false if the customer never could.
+func (r *Rules) checkDigest(ctx context.Context, had rights, repository, digest string) (verdict Verdict, known bool, err error) {
 	for len(had.valid) > 0 {
 		tag, err := r.Releases.Find(ctx, repository, digest, had.valid)
 		if err != nil {
-			return auth.Grant{}, err
+			return Verdict{}, false, err
 		}
 		if tag == "" {
 			break
 		}
-		// To find it may have taken a while, in which a licence may have
+		// Finding it may have taken a while, in which a license may have
 		// expired.
 		had = had.at(r.now())
 		if grant, ok := had.valid.forTag(tag); ok {
-			return grant, nil
+			return Verdict{Grant: grant}, true, nil
 		}
 	}
-	if len(had.valid) == 0 {
-		return had.ended[0], r.hasEnded(had.ended[0])
-	}
-	if len(had.ended) == 0 {
-		return auth.Grant{}, errUnknown
+	switch {
+	case len(had.valid) == 0:
+		return r.hasEnded(had.ended[0]), true, nil
+	case len(had.ended) == 0:
+		return Verdict{}, false, nil
 	}
 	tag, err := r.Releases.Find(ctx, repository, digest, had.ended)
 	if err != nil {
-		return auth.Grant{}, err
+		return Verdict{}, false, err
 	}
-	grant, ok := had.ended.forTag(tag)
-	if !ok {
-		return auth.Grant{}, errUnknown
+	if grant, ok := had.ended.forTag(tag); ok {
+		return r.hasEnded(grant), true, nil
 	}
-	return grant, r.hasEnded(grant)
+	return Verdict{}, false, nil
 }
 
 func (r *Rules) now() time.Time {

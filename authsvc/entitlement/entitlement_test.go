@@ -21,7 +21,7 @@ import (
 
 var now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-func grant(t testing.TB, repository, tag string, expires time.Time, licence string) auth.Grant {
+func grant(t testing.TB, repository, tag string, expires time.Time, license string) auth.Grant {
 	t.Helper()
 	r, err := auth.NewPattern(repository)
 	if err != nil {
@@ -31,14 +31,14 @@ func grant(t testing.TB, repository, tag string, expires time.Time, licence stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	return auth.Grant{Repository: r, Tag: g, Expires: expires, License: licence}
+	return auth.Grant{Repository: r, Tag: g, Expires: expires, License: license}
 }
 
 func parse(t testing.TB, uri string) registry.Request {
 	t.Helper()
-	request, err := registry.Parse("GET", uri)
-	if err != nil {
-		t.Fatal(err)
+	request, refusal := registry.Parse("GET", uri)
+	if refusal != nil {
+		t.Fatal(refusal)
 	}
 	return request
 }
@@ -111,55 +111,55 @@ func TestCheck(t *testing.T) {
 	schema := func(name, suffix string) string {
 		return strings.Replace(hash(name), ":", "-", 1) + suffix
 	}
-	const forwarded = "UNSUPPORTED: this list is not to be had here"
+	const forwarded = "UNSUPPORTED: listing is not supported here"
 	tests := []struct {
 		name, uri   string
-		wantLicence string
+		wantLicense string
 		wantStatus  int
 		wantError   string
 	}{
 		{name: "ping", uri: "/v2/"},
 		{name: "catalog, which is not for nginx to forward", uri: "/v2/_catalog", wantStatus: 404, wantError: forwarded},
 		{name: "tags, which are not for nginx to forward", uri: "/v2/acme/appliance/tags/list", wantStatus: 404, wantError: forwarded},
-		{name: "tag", uri: "/v2/acme/appliance/manifests/1.4.2", wantLicence: "current"},
-		{name: "manifest", uri: "/v2/acme/appliance/manifests/" + hash("1.4"), wantLicence: "current"},
-		{name: "blob", uri: "/v2/acme/appliance/blobs/" + hash("1.4"), wantLicence: "current"},
-		{name: "referrers", uri: "/v2/acme/appliance/referrers/" + hash("1.4"), wantLicence: "current"},
+		{name: "tag", uri: "/v2/acme/appliance/manifests/1.4.2", wantLicense: "current"},
+		{name: "manifest", uri: "/v2/acme/appliance/manifests/" + hash("1.4"), wantLicense: "current"},
+		{name: "blob", uri: "/v2/acme/appliance/blobs/" + hash("1.4"), wantLicense: "current"},
+		{name: "referrers", uri: "/v2/acme/appliance/referrers/" + hash("1.4"), wantLicense: "current"},
 		// keygen-api #1148: a layer shared by an allowed and a forbidden image was refused.
-		{name: "shared layer", uri: "/v2/acme/appliance/blobs/" + hash("base"), wantLicence: "current"},
+		{name: "shared layer", uri: "/v2/acme/appliance/blobs/" + hash("base"), wantLicense: "current"},
 		{name: "manifest never licensed", uri: "/v2/acme/appliance/manifests/" + hash("2.0"), wantStatus: 404,
 			wantError: "MANIFEST_UNKNOWN: acme/appliance@" + hash("2.0") + " does not exist or is not part of your license"},
 		{name: "blob never licensed", uri: "/v2/acme/appliance/blobs/" + hash("layer of 2.0"), wantStatus: 404,
 			wantError: "BLOB_UNKNOWN: acme/appliance@" + hash("layer of 2.0") + " does not exist or is not part of your license"},
 		{name: "digest in another repository", uri: "/v2/acme/tools/cli/blobs/" + hash("1.4"), wantStatus: 404,
 			wantError: "BLOB_UNKNOWN: acme/tools/cli@" + hash("1.4") + " does not exist or is not part of your license"},
-		{name: "digest of an ended licence", uri: "/v2/acme/appliance/manifests/" + hash("0.1"), wantLicence: "older",
+		{name: "digest of an ended license", uri: "/v2/acme/appliance/manifests/" + hash("0.1"), wantLicense: "older",
 			wantStatus: 403, wantError: "DENIED: license older expired on 2026-10-24; renew at x"},
-		{name: "digest of two ended licences", uri: "/v2/acme/appliance/manifests/" + hash("0.9"), wantLicence: "old",
+		{name: "digest of two ended licenses", uri: "/v2/acme/appliance/manifests/" + hash("0.9"), wantLicense: "old",
 			wantStatus: 403, wantError: "DENIED: license old expired on 2026-11-22; renew at x"},
-		{name: "signature's tag", uri: "/v2/acme/appliance/manifests/" + schema("1.4", ".sig"), wantLicence: "current"},
-		{name: "referrers' tag", uri: "/v2/acme/appliance/manifests/" + schema("1.4", ""), wantLicence: "current"},
+		{name: "signature's tag", uri: "/v2/acme/appliance/manifests/" + schema("1.4", ".sig"), wantLicense: "current"},
+		{name: "referrers' tag", uri: "/v2/acme/appliance/manifests/" + schema("1.4", ""), wantLicense: "current"},
 		{name: "signature's tag, never licensed", uri: "/v2/acme/appliance/manifests/" + schema("2.0", ".sig"), wantStatus: 404,
 			wantError: "MANIFEST_UNKNOWN: acme/appliance:" + schema("2.0", ".sig") + " does not exist or is not part of your license"},
-		{name: "signature's tag, of an ended licence", uri: "/v2/acme/appliance/manifests/" + schema("0.1", ".sig"), wantLicence: "older",
+		{name: "signature's tag, of an ended license", uri: "/v2/acme/appliance/manifests/" + schema("0.1", ".sig"), wantLicense: "older",
 			wantStatus: 403, wantError: "DENIED: license older expired on 2026-10-24; renew at x"},
 		{name: "another suffix belongs to nothing", uri: "/v2/acme/appliance/manifests/" + schema("1.4", ".exe"), wantStatus: 404,
 			wantError: "MANIFEST_UNKNOWN: acme/appliance:" + schema("1.4", ".exe") + " does not exist or is not part of your license"},
-		{name: "tag of an ended licence", uri: "/v2/acme/appliance/manifests/0.1", wantLicence: "older",
+		{name: "tag of an ended license", uri: "/v2/acme/appliance/manifests/0.1", wantLicense: "older",
 			wantStatus: 403, wantError: "DENIED: license older expired on 2026-10-24; renew at x"},
-		{name: "the licence that ended last is named", uri: "/v2/acme/appliance/manifests/0.9", wantLicence: "old",
+		{name: "the license that ended last is named", uri: "/v2/acme/appliance/manifests/0.9", wantLicense: "old",
 			wantStatus: 403, wantError: "DENIED: license old expired on 2026-11-22; renew at x"},
 		{name: "tag never licensed", uri: "/v2/acme/appliance/manifests/2.0", wantStatus: 404,
 			wantError: "MANIFEST_UNKNOWN: acme/appliance:2.0 does not exist or is not part of your license"},
 		{name: "tag never licensed, repository ended", uri: "/v2/acme/gone/manifests/2.0", wantStatus: 404,
 			wantError: "MANIFEST_UNKNOWN: acme/gone:2.0 does not exist or is not part of your license"},
-		{name: "repository ended", uri: "/v2/acme/gone/blobs/" + hash("gone"), wantLicence: "gone", wantStatus: 403,
+		{name: "repository ended", uri: "/v2/acme/gone/blobs/" + hash("gone"), wantLicense: "gone", wantStatus: 403,
 			wantError: "DENIED: license gone expired on 2026-11-23; renew at x"},
-		{name: "ends at its very moment", uri: "/v2/acme/second/manifests/1", wantLicence: "ends now", wantStatus: 403,
+		{name: "ends at its very moment", uri: "/v2/acme/second/manifests/1", wantLicense: "ends now", wantStatus: 403,
 			wantError: "DENIED: license ends now expired on 2026-11-23; renew at x"},
 		{name: "repository never licensed", uri: "/v2/acme/other/manifests/1.4.2", wantStatus: 404,
 			wantError: "NAME_UNKNOWN: repository acme/other does not exist or is not part of your license"},
-		{name: "pattern", uri: "/v2/acme/tools/cli/manifests/9", wantLicence: "for ever"},
+		{name: "pattern", uri: "/v2/acme/tools/cli/manifests/9", wantLicense: "for ever"},
 		{name: "a star does not cross a slash", uri: "/v2/acme/tools/cli/deep/manifests/9", wantStatus: 404,
 			wantError: "NAME_UNKNOWN: repository acme/tools/cli/deep does not exist or is not part of your license"},
 	}
@@ -167,29 +167,25 @@ func TestCheck(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := rules.Check(t.Context(), customer(t), parse(t, test.uri))
-			if got.License != test.wantLicence {
-				t.Errorf("licence %q, want %q", got.License, test.wantLicence)
+			if got.Grant.License != test.wantLicense {
+				t.Errorf("license %q, want %q", got.Grant.License, test.wantLicense)
 			}
-			is(t, err, test.wantStatus, test.wantError)
+			is(t, got, err, test.wantStatus, test.wantError)
 		})
 	}
 }
 
-// is checks an error: none, or a refusal.
-func is(t *testing.T, err error, status int, text string) {
+// is checks a verdict: allowed, or a refusal.
+func is(t *testing.T, got entitlement.Verdict, err error, status int, text string) {
 	t.Helper()
-	if text == "" {
-		if err != nil {
-			t.Fatalf("refused: %v", err)
-		}
-		return
-	}
-	var refusal *registry.Error
-	if !errors.As(err, &refusal) {
-		t.Fatalf("error %v, want a *registry.Error", err)
-	}
-	if refusal.Status != status || refusal.Error() != text {
-		t.Errorf("got %d %v, want %d %s", refusal.Status, refusal, status, text)
+	switch {
+	case err != nil:
+		t.Fatal(err)
+	case text == "" && got.Refusal == nil:
+	case text == "" || got.Refusal == nil:
+		t.Fatalf("got %v, want %q", got.Refusal, text)
+	case got.Refusal.Status != status || got.Refusal.String() != text:
+		t.Errorf("got %d %v, want %d %s", got.Refusal.Status, got.Refusal, status, text)
 	}
 }
 
@@ -199,7 +195,7 @@ func TestStrangersAskNobody(t *testing.T) {
 	const unknown = "NAME_UNKNOWN: repository acme/secret does not exist or is not part of your license"
 	for name, grants := range map[string][]auth.Grant{
 		"others": customer(t),
-		// distr: no licences at all meant everything allowed.
+		// distr: no licenses at all meant everything allowed.
 		"none":      nil,
 		"zero ones": make([]auth.Grant, 1),
 	} {
@@ -207,11 +203,11 @@ func TestStrangersAskNobody(t *testing.T) {
 			rules := entitlement.Rules{Releases: untouchable{t}, Now: func() time.Time { return now }}
 			for _, uri := range []string{"manifests/1.4", "manifests/" + hash("1.4"), "blobs/" + hash("1.4"), "referrers/" + hash("1.4"),
 				"manifests/" + strings.Replace(hash("1.4"), ":", "-", 1)} {
-				_, err := rules.Check(t.Context(), grants, parse(t, "/v2/acme/secret/"+uri))
-				is(t, err, 404, unknown)
+				got, err := rules.Check(t.Context(), grants, parse(t, "/v2/acme/secret/"+uri))
+				is(t, got, err, 404, unknown)
 			}
-			_, _, err := rules.Tags(t.Context(), grants, "acme/secret")
-			is(t, err, 404, unknown)
+			_, got, err := rules.Tags(t.Context(), grants, "acme/secret")
+			is(t, got, err, 404, unknown)
 		})
 	}
 }
@@ -220,15 +216,13 @@ func TestStrangersAskNobody(t *testing.T) {
 func TestOutageIsNoRefusal(t *testing.T) {
 	rules := entitlement.Rules{Releases: shelves(nil), Now: func() time.Time { return now }}
 	for _, uri := range []string{"manifests/" + hash("1.4"), "blobs/" + hash("1.4"), "manifests/" + strings.Replace(hash("1.4"), ":", "-", 1)} {
-		_, err := rules.Check(t.Context(), customer(t), parse(t, "/v2/acme/appliance/"+uri))
-		var refusal *registry.Error
-		if err == nil || errors.As(err, &refusal) {
-			t.Errorf("%s: got %v, want an error that is no refusal", uri, err)
+		got, err := rules.Check(t.Context(), customer(t), parse(t, "/v2/acme/appliance/"+uri))
+		if err == nil || got.Refusal != nil {
+			t.Errorf("%s: got %v, %v; want an error and no refusal", uri, got.Refusal, err)
 		}
 	}
-	if _, err := rules.Check(t.Context(), customer(t), parse(t, "/v2/acme/appliance/manifests/1.4")); err != nil {
-		t.Errorf("a tag, for which nobody has to be asked: %v", err)
-	}
+	got, err := rules.Check(t.Context(), customer(t), parse(t, "/v2/acme/appliance/manifests/1.4"))
+	is(t, got, err, 200, "") // nobody has to be asked about a tag
 	if _, _, err := rules.Tags(t.Context(), customer(t), "acme/appliance"); err == nil {
 		t.Error("a list without an error")
 	}
@@ -250,13 +244,13 @@ func (s slow) Tags(ctx context.Context, repository string) ([]string, error) {
 	return s.shelves.Tags(ctx, repository)
 }
 
-// TestExpiresWhileWaiting: a licence that expires while its releases are
+// TestExpiresWhileWaiting: a license that expires while its releases are
 // learned opens nothing any more.
 func TestExpiresWhileWaiting(t *testing.T) {
 	tests := []struct {
 		name    string
 		grants  []auth.Grant
-		licence string
+		license string
 		want    string
 	}{
 		{"the only one", []auth.Grant{grant(t, "acme/appliance", "*", now.Add(time.Second), "a")}, "a", "DENIED: license a expired on 2026-11-23"},
@@ -273,10 +267,10 @@ func TestExpiresWhileWaiting(t *testing.T) {
 			rules := entitlement.Rules{Now: func() time.Time { return clock },
 				Releases: slow{shop, func() { clock = now.Add(time.Second) }}}
 			got, err := rules.Check(t.Context(), test.grants, parse(t, "/v2/acme/appliance/blobs/"+hash("1.4")))
-			if got.License != test.licence {
-				t.Errorf("licence %q, want %q", got.License, test.licence)
+			if got.Grant.License != test.license {
+				t.Errorf("license %q, want %q", got.Grant.License, test.license)
 			}
-			is(t, err, 403, test.want)
+			is(t, got, err, 403, test.want)
 		})
 	}
 }
@@ -284,32 +278,32 @@ func TestExpiresWhileWaiting(t *testing.T) {
 func TestTags(t *testing.T) {
 	rules := entitlement.Rules{Releases: shop, Renew: "renew at x", Now: func() time.Time { return now }}
 	tests := []struct {
-		repository, licence string
+		repository, license string
 		want                []string
 		wantStatus          int
 		wantError           string
 	}{
-		{repository: "acme/appliance", licence: "current", want: []string{"1.4"}},
-		{repository: "acme/tools/cli", licence: "for ever", want: []string{"9"}},
-		{repository: "acme/gone", licence: "gone", wantStatus: 403, wantError: "DENIED: license gone expired on 2026-11-23; renew at x"},
-		{repository: "acme/tools/none", licence: "for ever", wantStatus: 404,
+		{repository: "acme/appliance", license: "current", want: []string{"1.4"}},
+		{repository: "acme/tools/cli", license: "for ever", want: []string{"9"}},
+		{repository: "acme/gone", license: "gone", wantStatus: 403, wantError: "DENIED: license gone expired on 2026-11-23; renew at x"},
+		{repository: "acme/tools/none", license: "for ever", wantStatus: 404,
 			wantError: "NAME_UNKNOWN: repository acme/tools/none does not exist or is not part of your license"},
 		{repository: "acme/other", wantStatus: 404, wantError: "NAME_UNKNOWN: repository acme/other does not exist or is not part of your license"},
 	}
 	for _, test := range tests {
 		t.Run(test.repository, func(t *testing.T) {
-			got, licence, err := rules.Tags(t.Context(), customer(t), test.repository)
-			is(t, err, test.wantStatus, test.wantError)
-			if !slices.Equal(got, test.want) || licence.License != test.licence {
-				t.Errorf("got %q by %q, want %q by %q", got, licence.License, test.want, test.licence)
+			got, verdict, err := rules.Tags(t.Context(), customer(t), test.repository)
+			is(t, verdict, err, test.wantStatus, test.wantError)
+			if !slices.Equal(got, test.want) || verdict.Grant.License != test.license {
+				t.Errorf("got %q by %q, want %q by %q", got, verdict.Grant.License, test.want, test.license)
 			}
 		})
 	}
 	clock := now
 	rules.Now = func() time.Time { return clock }
 	rules.Releases = slow{shop, func() { clock = now.Add(time.Hour) }}
-	_, _, err := rules.Tags(t.Context(), customer(t), "acme/appliance")
-	is(t, err, 403, "DENIED: license current expired on 2026-11-23; renew at x")
+	_, got, err := rules.Tags(t.Context(), customer(t), "acme/appliance")
+	is(t, got, err, 403, "DENIED: license current expired on 2026-11-23; renew at x")
 }
 
 func TestCatalog(t *testing.T) {
@@ -362,8 +356,8 @@ func TestCheckAgainstModel(t *testing.T) {
 			allowed = slices.ContainsFunc(slices.Collect(maps.Keys(reached)), allows)
 		}
 		rules := entitlement.Rules{Releases: shelves{repository: reached}, Now: func() time.Time { return now }}
-		if _, err := rules.Check(t.Context(), grants, parse(t, uri)); allowed != (err == nil) {
-			t.Fatalf("%s with %v: allowed should be %t, got %v", uri, grants, allowed, err)
+		if got, err := rules.Check(t.Context(), grants, parse(t, uri)); err != nil || allowed != (got.Refusal == nil) {
+			t.Fatalf("%s with %v: allowed should be %t, got %v, %v", uri, grants, allowed, got.Refusal, err)
 		}
 	}
 }

@@ -10,29 +10,29 @@ import (
 	"github.com/pullgate/pullgate/authsvc/release"
 )
 
-// Tags lists the tags of a repository that grants in force match, sorted; and
-// one of those grants. Its errors are as Check's.
+// Tags lists the tags of a repository that grants in force match, sorted. The
+// verdict has one of those grants; refusals and errors are as Check's.
 //
 // A tag that belongs to a digest, such as a signature's, is listed if a grant
 // matches it, like any other: it can be pulled with the release that it
 // belongs to, but that is not asked for each line of a list.
-func (r *Rules) Tags(ctx context.Context, grants []auth.Grant, repository string) ([]string, auth.Grant, error) {
+func (r *Rules) Tags(ctx context.Context, grants []auth.Grant, repository string) ([]string, Verdict, error) {
 	had := rightsIn(repository, grants, r.now())
 	switch {
 	case had.none():
-		return nil, auth.Grant{}, unknownRepository(repository)
+		return nil, refuse(unknownRepository(repository)), nil
 	case len(had.valid) == 0:
-		return nil, had.ended[0], r.hasEnded(had.ended[0])
+		return nil, r.hasEnded(had.ended[0]), nil
 	}
 	all, err := r.Releases.Tags(ctx, repository)
 	switch {
 	case errors.Is(err, release.ErrNotFound):
-		return nil, had.valid[0], unknownRepository(repository)
+		return nil, Verdict{had.valid[0], unknownRepository(repository)}, nil
 	case err != nil:
-		return nil, had.valid[0], err
+		return nil, Verdict{Grant: had.valid[0]}, err
 	}
 	if had = had.at(r.now()); len(had.valid) == 0 { // it has expired meanwhile
-		return nil, had.ended[0], r.hasEnded(had.ended[0])
+		return nil, r.hasEnded(had.ended[0]), nil
 	}
 	var listed []string
 	for _, tag := range all {
@@ -40,7 +40,7 @@ func (r *Rules) Tags(ctx context.Context, grants []auth.Grant, repository string
 			listed = append(listed, tag)
 		}
 	}
-	return listed, had.valid[0], nil
+	return listed, Verdict{Grant: had.valid[0]}, nil
 }
 
 // Catalog lists the repositories of grants in force, sorted: those that a

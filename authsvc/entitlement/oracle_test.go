@@ -1,7 +1,6 @@
 package entitlement_test
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -88,28 +87,27 @@ func judgeWorld(t *testing.T, seed uint64) (total tally) {
 		grants := customers[w.random.IntN(len(customers))]
 		request := w.request()
 		want := w.verdict(grants, request)
-		_, err := rules.Check(t.Context(), grants, request)
+		got, err := rules.Check(t.Context(), grants, request)
 		total.decisions++
-		var refusal *registry.Error
 		switch {
-		case err == nil:
+		case err != nil:
+			total.outages++
+			if !flaps {
+				total.wrongDenials++
+				t.Errorf("seed %d, decision %d: %s: %v", seed, total.decisions, describe(grants, request), err)
+			}
+		case got.Refusal == nil:
 			total.allowed++
 			if want == mustDeny {
 				total.wrongAllows++
 				t.Errorf("seed %d, decision %d: allowed %s", seed, total.decisions, describe(grants, request))
 			}
 			w.asked(request)
-		case errors.As(err, &refusal):
+		default:
 			total.denied++
 			if want == mustAllow {
 				total.wrongDenials++
-				t.Errorf("seed %d, decision %d: denied %s: %v", seed, total.decisions, describe(grants, request), err)
-			}
-		default:
-			total.outages++
-			if !flaps {
-				total.wrongDenials++
-				t.Errorf("seed %d, decision %d: %s: %v", seed, total.decisions, describe(grants, request), err)
+				t.Errorf("seed %d, decision %d: denied %s: %v", seed, total.decisions, describe(grants, request), got.Refusal)
 			}
 		}
 	}

@@ -1,7 +1,6 @@
 package entitlement
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -10,19 +9,17 @@ import (
 	"github.com/pullgate/pullgate/authsvc/registry"
 )
 
-// errUnknown is that the customer never could pull a digest, before it is put
-// into words.
-var errUnknown = errors.New("no grant reaches the digest")
+func refuse(refusal *registry.Refusal) Verdict { return Verdict{Refusal: refusal} }
 
-func unknownRepository(repository string) error {
+func unknownRepository(repository string) *registry.Refusal {
 	return notFound(registry.NameUnknown, "repository "+repository)
 }
 
-func unknownTag(repository, tag string) error {
+func unknownTag(repository, tag string) *registry.Refusal {
 	return notFound(registry.ManifestUnknown, repository+":"+tag)
 }
 
-func unknownDigest(request registry.Request) error {
+func unknownDigest(request registry.Request) *registry.Refusal {
 	code := registry.ManifestUnknown
 	if request.Kind == registry.Blob {
 		code = registry.BlobUnknown
@@ -30,18 +27,19 @@ func unknownDigest(request registry.Request) error {
 	return notFound(code, request.Repository+"@"+request.Reference.Digest)
 }
 
-func notFound(code registry.Code, what string) error {
-	return &registry.Error{Status: http.StatusNotFound, Code: code, Message: what + " does not exist or is not part of your license"}
+func notFound(code registry.Code, what string) *registry.Refusal {
+	return &registry.Refusal{Status: http.StatusNotFound, Code: code, Message: what + " does not exist or is not part of your license"}
 }
 
-func unsupported() error {
-	return &registry.Error{Status: http.StatusNotFound, Code: registry.Unsupported, Message: "this list is not to be had here"}
+func unsupported() *registry.Refusal {
+	return &registry.Refusal{Status: http.StatusNotFound, Code: registry.Unsupported, Message: "listing is not supported here"}
 }
 
-func (r *Rules) hasEnded(grant auth.Grant) error {
+// hasEnded refuses what a grant opened until it ended.
+func (r *Rules) hasEnded(grant auth.Grant) Verdict {
 	message := fmt.Sprintf("license %s expired on %s", grant.License, grant.Expires.UTC().Format(time.DateOnly))
 	if r.Renew != "" {
 		message += "; " + r.Renew
 	}
-	return &registry.Error{Status: http.StatusForbidden, Code: registry.Denied, Message: message}
+	return Verdict{grant, &registry.Refusal{Status: http.StatusForbidden, Code: registry.Denied, Message: message}}
 }

@@ -19,15 +19,15 @@ func (r Reference) String() string { return r.Tag + r.Digest }
 
 // parseReference parses a tag (if tags are allowed here) or a digest. A colon
 // tells them apart: no tag has one, every digest does.
-func parseReference(s string, tags bool) (Reference, error) {
+func parseReference(s string, tags bool) (Reference, *Refusal) {
 	if tags && !strings.Contains(s, ":") {
 		if !validTag(s) {
-			return Reference{}, refuse(TagInvalid, "the tag is not valid: letters, digits, _ . and -, 128 characters at most")
+			return Reference{}, malformed(TagInvalid, "the tag is not valid: letters, digits, _ . and -, 128 characters at most")
 		}
 		return Reference{Tag: s}, nil
 	}
 	if !validDigest(s) {
-		return Reference{}, refuse(DigestInvalid, "the digest is not valid: sha256 or sha512 and lower case hex digits are expected")
+		return Reference{}, malformed(DigestInvalid, "the digest is not valid: sha256 or sha512 and lower case hex digits are expected")
 	}
 	return Reference{Digest: s}, nil
 }
@@ -111,14 +111,14 @@ var queryKeys = map[string]bool{"n": true, "last": true, "artifactType": true, "
 
 // checkQuery accepts known parameters, each once, whose values hold letters,
 // digits, and a few marks as they stand or percent-encoded.
-func checkQuery(query string) error {
+func checkQuery(query string) *Refusal {
 	seen := make(map[string]bool, 4)
 	for query != "" {
 		var pair string
 		pair, query, _ = strings.Cut(query, "&")
 		key, value, _ := strings.Cut(pair, "=")
 		if !queryKeys[key] || seen[key] || !validQueryValue(value) {
-			return refuse(Unsupported, "the query is not valid: n, last and artifactType are known, once each")
+			return malformed(Unsupported, "the query is not valid: n, last and artifactType are known, once each")
 		}
 		seen[key] = true
 	}

@@ -19,18 +19,18 @@ type Page struct {
 // maxPage is the largest N: more digits than a list has entries are a mistake.
 const maxPage = 1_000_000
 
-// Page reads n and last. Its error, an *Error, is 400.
-func (r Request) Page() (Page, error) {
+// Page reads n and last. It refuses with 400.
+func (r Request) Page() (Page, *Refusal) {
 	page := Page{N: -1}
 	query, err := url.ParseQuery(r.Query)
 	if err != nil {
-		return Page{}, refuse(Unsupported, "the query is not valid")
+		return Page{}, malformed(Unsupported, "the query is not valid")
 	}
 	page.Last = query.Get("last")
 	if text := query.Get("n"); query.Has("n") {
 		n, err := strconv.ParseUint(text, 10, 32)
 		if err != nil {
-			return Page{}, refuse(PaginationNumberInvalid, "n is not valid: a number of entries is expected")
+			return Page{}, malformed(PaginationNumberInvalid, "n is not valid: a number of entries is expected")
 		}
 		page.N = int(min(n, maxPage))
 	}

@@ -50,32 +50,32 @@ type Request struct {
 }
 
 // Parse parses a request's method and its target exactly as the client sent
-// it (nginx: $request_uri). Its error, an *Error, is 405 for a method other
+// it (nginx: $request_uri). It refuses with 405 for a method other
 // than GET and HEAD, 404 for a path that the API does not have, and 400 for
 // one whose name, tag, digest or query is malformed.
-func Parse(method, uri string) (Request, error) {
+func Parse(method, uri string) (Request, *Refusal) {
 	if method != http.MethodGet && method != http.MethodHead {
-		return Request{}, &Error{Status: http.StatusMethodNotAllowed, Code: Unsupported,
+		return Request{}, &Refusal{Status: http.StatusMethodNotAllowed, Code: Unsupported,
 			Message: "this registry is read-only: GET and HEAD are all it answers"}
 	}
 	if len(uri) > MaxURI {
-		return Request{}, refuse(NameInvalid, "the request's path is too long")
+		return Request{}, malformed(NameInvalid, "the request's path is too long")
 	}
 	path, query, hasQuery := strings.Cut(uri, "?")
-	request, err := parsePath(path)
-	if err != nil {
-		return Request{}, err
+	request, refusal := parsePath(path)
+	if refusal != nil {
+		return Request{}, refusal
 	}
 	if hasQuery {
-		if err := checkQuery(query); err != nil {
-			return Request{}, err
+		if refusal := checkQuery(query); refusal != nil {
+			return Request{}, refusal
 		}
 	}
 	request.Query = query
 	return request, nil
 }
 
-func parsePath(path string) (Request, error) {
+func parsePath(path string) (Request, *Refusal) {
 	rest, ok := strings.CutPrefix(path, "/v2/")
 	if !ok {
 		return Request{}, unknownPath()
@@ -93,15 +93,15 @@ func parsePath(path string) (Request, error) {
 		return Request{}, unknownPath()
 	}
 	if !ValidName(name) {
-		return Request{}, refuse(NameInvalid, "the repository's name is not valid: "+
+		return Request{}, malformed(NameInvalid, "the repository's name is not valid: "+
 			"lower case letters, digits and single separators, 255 characters at most")
 	}
 	if kind == Tags {
 		return Request{Kind: Tags, Repository: name}, nil
 	}
-	reference, err := parseReference(last, kind == Manifest)
-	if err != nil {
-		return Request{}, err
+	reference, refusal := parseReference(last, kind == Manifest)
+	if refusal != nil {
+		return Request{}, refusal
 	}
 	return Request{Kind: kind, Repository: name, Reference: reference}, nil
 }
@@ -122,7 +122,7 @@ func cutLast(path string) (before, last string) {
 	return path[:i], path[i+1:]
 }
 
-func unknownPath() *Error {
-	return &Error{Status: http.StatusNotFound, Code: Unsupported,
+func unknownPath() *Refusal {
+	return &Refusal{Status: http.StatusNotFound, Code: Unsupported,
 		Message: "no such path in the registry API"}
 }

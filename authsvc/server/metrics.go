@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pullgate/pullgate/authsvc/decision"
 )
 
 // Metrics are the numbers of the decisions and of the vendor's API.
@@ -17,7 +19,7 @@ type Metrics struct {
 // NewMetrics registers the metrics with r. The time until the upstream's
 // token expires, and the number of cached credentials, are asked for when the
 // metrics are read.
-func NewMetrics(r prometheus.Registerer, upstream Upstream, cached func() int) *Metrics {
+func NewMetrics(r prometheus.Registerer, upstream decision.Upstream, cached func() int) *Metrics {
 	m := &Metrics{
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "authsvc_decisions_total",
@@ -52,13 +54,13 @@ func NewMetrics(r prometheus.Registerer, upstream Upstream, cached func() int) *
 	return m
 }
 
-func (m *Metrics) observe(a answer) {
-	cache := string(a.cache)
+func (m *Metrics) observe(o decision.Outcome) {
+	cache := string(o.Cache)
 	if cache == "" {
 		cache = "none"
 	}
-	m.decisions.WithLabelValues(a.outcome(), cache).Inc()
-	m.duration.Observe(a.duration.Seconds())
+	m.decisions.WithLabelValues(o.Word(), cache).Inc()
+	m.duration.Observe(o.Duration.Seconds())
 }
 
 // ObserveVendor records one request to the vendor's API.

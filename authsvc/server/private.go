@@ -8,6 +8,8 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/pullgate/pullgate/authsvc/decision"
 )
 
 // NewPrivate returns the handler of the private listener. It is a listener of
@@ -16,7 +18,7 @@ import (
 //	GET /healthz  200 as long as the process serves
 //	GET /readyz   200 if there is a token that the registry would take, else 503 and why
 //	GET /metrics  Prometheus
-func NewPrivate(u Upstream, g prometheus.Gatherer) http.Handler {
+func NewPrivate(u decision.Upstream, g prometheus.Gatherer) http.Handler {
 	e := echo.New()
 	e.GET("/healthz", func(c echo.Context) error { return c.String(http.StatusOK, "ok\n") })
 	e.GET("/readyz", func(c echo.Context) error {
@@ -29,7 +31,7 @@ func NewPrivate(u Upstream, g prometheus.Gatherer) http.Handler {
 	return e
 }
 
-func tokenSeconds(u Upstream) float64 {
+func tokenSeconds(u decision.Upstream) float64 {
 	token, err := u.Current()
 	switch {
 	case err != nil:

@@ -2,35 +2,18 @@ package server
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"strings"
+	"net/http"
 	"time"
 
-	"github.com/pullgate/pullgate/authsvc/registry"
+	"github.com/pullgate/pullgate/authsvc/decision"
 )
 
-// outcome is the decision in one word, for the log and the metric's label:
-// allow, or the error's code in lower case; canceled if the client did not
-// wait for it.
-func (a answer) outcome() string {
-	switch {
-	case a.refusal == nil:
-		return "allow"
-	case errors.Is(a.cause, context.Canceled):
-		return "canceled"
-	}
-	return strings.ToLower(string(a.refusal.Code))
-}
-
-// outage is the outcome that is somebody's fault, but not the customer's.
-var outage = strings.ToLower(string(registry.Unavailable))
-
-// record logs and counts a decision.
-func (s *Server) record(q question, a answer) {
-	s.metrics.observe(a)
+// record logs and counts a decision about a question of nginx's.
+func (s *Server) record(h http.Header, o decision.Outcome) {
+	s.metrics.observe(o)
 	level := slog.LevelInfo
-	if a.outcome() == outage {
+	if o.Word() == decision.Outage {
 		level = slog.LevelError
 	}
 	ctx := context.Background()
@@ -41,30 +24,20 @@ func (s *Server) record(q question, a answer) {
 	// for every decision.
 	line := slog.NewRecord(time.Now(), level, "decision", 0)
 	line.AddAttrs(
-		slog.String("request_id", q.requestID),
-		slog.String("client", q.realIP),
-		slog.String("subject", headerText(a.subject)),
-		slog.String("license", a.license),
-		slog.String("kind", a.request.Kind.String()),
-		slog.String("repository", a.request.Repository),
-		slog.String("reference", a.request.Reference.String()),
-		slog.String("decision", a.outcome()),
-		slog.String("cache", string(a.cache)),
-		slog.Float64("duration_ms", float64(a.duration.Microseconds())/1000),
-		slog.String("reason", a.reason()),
+		slog.String("request_id", headerText(h.Get(headerRequestID))),
+		slog.String("client", headerText(h.Get(headerRealIP))),
+		slog.String("subject", headerText(o.Subject.Name)),
+		slog.String("license", o.License),
+		slog.String("kind", o.Request.Kind.String()),
+		slog.String("repository", o.Request.Repository),
+		slog.String("reference", o.Request.Reference.String()),
+		slog.String("decision", o.Word()),
+		slog.String("cache", string(o.Cache)),
+		slog.Float64("duration_ms", float64(o.Duration.Microseconds())/1000),
+		slog.String("reason", o.Reason()),
 	)
-	_ = s.logger.Handler().Handle(ctx, line) // there is nobody to tell
-}
-
-// reason is the operator's sentence: the cause where there is one that the
-// customer is not shown, else the customer's.
-func (a answer) reason() string {
-	var shown *registry.Error
-	switch {
-	case a.refusal == nil:
-		return ""
-	case a.cause != nil && !errors.As(a.cause, &shown):
-		return a.cause.Error()
+	if o.Subject.Unverified != "" {
+		line.AddAttrs(slog.String("unverified_user", headerText(o.Subject.Unverified)))
 	}
-	return a.refusal.Message
+	_ = s.logger.Handler().Handle(ctx, line) // there is nobody to tell
 }

@@ -8,6 +8,7 @@ import (
 	"unicode/utf16"
 
 	"github.com/labstack/echo/v4"
+	"github.com/pullgate/pullgate/authsvc/decision"
 	"github.com/pullgate/pullgate/authsvc/registry"
 	"github.com/pullgate/pullgate/authsvc/upstream"
 )
@@ -15,60 +16,70 @@ import (
 // maxMessage bounds a message in a header, in bytes as they stand there.
 const maxMessage = 1 << 10
 
+// outage is the customer's part of an outage: it is not the customer's fault,
+// and the details are not the customer's.
+var outage = &registry.Refusal{Status: http.StatusServiceUnavailable, Code: registry.Unavailable,
+	Message: "the registry is temporarily unavailable; try again in a few seconds", RetryAfter: 5}
+
 // respond answers nginx. auth_request knows three statuses (2xx, 401, 403) and
 // makes 500 of every other, so the status for the client travels in a header;
 // and the connection is only used again if the body is empty.
-func (s *Server) respond(c echo.Context, a answer) error {
+func (s *Server) respond(c echo.Context, o decision.Outcome) error {
 	h := c.Response().Header()
-	set(h, headerSubject, headerText(a.subject))
-	set(h, headerLicense, headerText(a.license))
-	if a.refusal == nil {
-		h.Set(headerEcrAuthorization, a.token.Authorization())
-		h.Set(headerEcrRegistry, a.token.Host)
-		h.Set(headerEcrTokenID, upstream.ID(a.token))
+	set(h, headerSubject, headerText(o.Subject.String()))
+	set(h, headerLicense, headerText(o.License))
+	refusal := o.Refusal
+	if o.Err != nil {
+		refusal = outage
+	}
+	if refusal == nil {
+		h.Set(headerEcrAuthorization, o.Token.Authorization())
+		h.Set(headerEcrRegistry, o.Token.Host)
+		h.Set(headerEcrTokenID, upstream.ID(o.Token))
 		return empty(c, http.StatusOK)
 	}
-	h.Set(headerErrorCode, string(a.refusal.Code))
-	h.Set(headerErrorMessage, jsonText(a.refusal.Message))
-	if a.refusal.RetryAfter > 0 {
-		h.Set(echo.HeaderRetryAfter, strconv.Itoa(a.refusal.RetryAfter))
+	h.Set(headerErrorCode, string(refusal.Code))
+	h.Set(headerErrorMessage, jsonText(refusal.Message))
+	if refusal.RetryAfter > 0 {
+		h.Set(echo.HeaderRetryAfter, strconv.Itoa(refusal.RetryAfter))
 	}
-	if a.refusal.Status == http.StatusUnauthorized {
+	if refusal.Status == http.StatusUnauthorized {
 		h.Set(echo.HeaderWWWAuthenticate, s.challenge)
 		return empty(c, http.StatusUnauthorized)
 	}
-	h.Set(headerStatus, strconv.Itoa(a.refusal.Status))
+	h.Set(headerStatus, strconv.Itoa(refusal.Status))
 	return empty(c, http.StatusForbidden)
 }
 
-// respondWhole answers the client itself, through nginx, in the registry's
-// own form (Distribution Specification 1.1, "Error Codes").
-func (s *Server) respondWhole(c echo.Context, a answer) error {
-	h := c.Response().Header()
-	h.Set(headerAPIVersion, "registry/2.0")
-	if a.refusal == nil {
-		return c.JSONBlob(http.StatusOK, []byte("{}"))
+// The bodies of lists (Distribution Specification 1.1, "Listing Tags";
+// _catalog is the CNCF distribution registry's).
+type (
+	tagList struct {
+		Name string   `json:"name"`
+		Tags []string `json:"tags"`
 	}
-	if a.refusal.RetryAfter > 0 {
-		h.Set(echo.HeaderRetryAfter, strconv.Itoa(a.refusal.RetryAfter))
+	repositoryList struct {
+		Repositories []string `json:"repositories"`
 	}
-	if a.refusal.Status == http.StatusUnauthorized {
-		h.Set(echo.HeaderWWWAuthenticate, s.challenge)
-	}
-	return c.JSON(a.refusal.Status, errorBody(a.refusal))
-}
+)
 
-// respondList answers with a list. A refusal is respond's: nginx words it.
-func (s *Server) respondList(c echo.Context, a answer) error {
-	if a.refusal != nil {
-		return s.respond(c, a)
+// respondList answers with a list, which nginx passes on as it is. A refusal is
+// respond's: nginx words it.
+func (s *Server) respondList(c echo.Context, o decision.Outcome) error {
+	if !o.Allowed() {
+		return s.respond(c, o)
 	}
 	h := c.Response().Header()
-	set(h, headerSubject, headerText(a.subject))
-	set(h, headerLicense, headerText(a.license))
-	set(h, headerLink, a.list.link)
+	set(h, headerSubject, headerText(o.Subject.String()))
+	set(h, headerLicense, headerText(o.License))
+	if o.Next != "" {
+		h.Set(headerLink, "<"+o.Next+`>; rel="next"`)
+	}
 	h.Set(headerAPIVersion, "registry/2.0")
-	return c.JSON(http.StatusOK, a.list.body)
+	if o.Request.Kind == registry.Catalog {
+		return c.JSON(http.StatusOK, repositoryList{o.Page})
+	}
+	return c.JSON(http.StatusOK, tagList{o.Request.Repository, o.Page})
 }
 
 func empty(c echo.Context, status int) error {
@@ -80,18 +91,6 @@ func set(h http.Header, name, value string) {
 	if value != "" {
 		h.Set(name, value)
 	}
-}
-
-type errorEntry struct {
-	Code    registry.Code `json:"code"`
-	Message string        `json:"message"`
-	Detail  any           `json:"detail"`
-}
-
-func errorBody(e *registry.Error) any {
-	return struct {
-		Errors []errorEntry `json:"errors"`
-	}{[]errorEntry{{Code: e.Code, Message: e.Message}}}
 }
 
 // jsonText escapes s so that it is ASCII and can stand between the quotes of a

@@ -1,5 +1,6 @@
 // Package server is what nginx asks: it reads the question out of a request's
-// headers, decides, and writes the answer. It alone names headers.
+// headers, has package decision decide, and writes the answer into headers.
+// headers.go has their names; no other package knows them.
 package server
 
 import (
@@ -9,27 +10,12 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
-	"github.com/pullgate/pullgate/authsvc/auth"
-	"github.com/pullgate/pullgate/authsvc/entitlement"
-	"github.com/pullgate/pullgate/authsvc/registry"
-	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
+	"github.com/pullgate/pullgate/authsvc/decision"
 )
-
-// An Upstream has the Authorization of the registry behind nginx. An
-// *upstream.Upstream is one.
-type Upstream interface {
-	// Current returns the token in force, or why there is none.
-	Current() (tokenfile.Token, error)
-	// Renew returns a token other than the rejected one, which it names by
-	// its ID.
-	Renew(ctx context.Context, rejected string) (tokenfile.Token, error)
-}
 
 // Options are what a Server is made of.
 type Options struct {
-	Authenticator auth.Authenticator
-	Rules         *entitlement.Rules
-	Upstream      Upstream
+	Decider *decision.Decider
 	// Realm names the registry when a password is asked for.
 	Realm   string
 	Logger  *slog.Logger
@@ -38,97 +24,59 @@ type Options struct {
 
 // A Server answers nginx.
 type Server struct {
-	authenticator auth.Authenticator
-	rules         *entitlement.Rules
-	upstream      Upstream
-	challenge     string
-	logger        *slog.Logger
-	metrics       *Metrics
+	decider   *decision.Decider
+	challenge string
+	logger    *slog.Logger
+	metrics   *Metrics
 }
 
 // New returns the handler of the listener that nginx asks:
 //
-//	GET /authorize  may this request be served? For auth_request.
-//	GET /v2/        the API's ping, answered whole.
+//	GET /authorize  may this request be forwarded? For auth_request.
 //	GET /list       the tags of a repository, or the repositories.
 func New(o Options) http.Handler {
 	s := &Server{
-		authenticator: o.Authenticator,
-		rules:         o.Rules,
-		upstream:      o.Upstream,
-		challenge:     `Basic realm="` + o.Realm + `", charset="UTF-8"`,
-		logger:        o.Logger,
-		metrics:       o.Metrics,
+		decider:   o.Decider,
+		challenge: `Basic realm="` + o.Realm + `", charset="UTF-8"`,
+		logger:    o.Logger,
+		metrics:   o.Metrics,
 	}
 	e := echo.New()
 	e.Use(middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: s.logPanic}))
 	e.HTTPErrorHandler = s.handleError
-	e.GET("/authorize", s.authorize)
-	e.GET("/v2/", s.ping)
-	e.GET("/list", s.answerList)
+	e.GET("/authorize", s.handle(o.Decider.Forward, s.respond))
+	e.GET("/list", s.handle(o.Decider.List, s.respondList))
 	return e
 }
 
-// authorize answers auth_request.
-func (s *Server) authorize(c echo.Context) error {
-	q := ask(c.Request())
-	a := decide(c.Request().Context(), q, s.serve)
-	s.record(q, a)
-	return s.respond(c, a)
-}
-
-// ping answers GET /v2/, by which docker login tries a credential and clients
-// find out that the registry speaks version 2 of the API.
-func (s *Server) ping(c echo.Context) error {
-	q := ask(c.Request())
-	a := decide(c.Request().Context(), q, s.greet)
-	s.record(q, a)
-	return s.respondWhole(c, a)
-}
-
-// greet lets in whoever serve would, for the ping alone: nginx routes by the
-// normalised path, which may be another.
-func (s *Server) greet(ctx context.Context, q question, a *answer) error {
-	if err := s.serve(ctx, q, a); err != nil {
-		return err
+// handle answers by a decision.
+func (s *Server) handle(decide func(context.Context, decision.Question, decision.Trace) decision.Outcome, respond func(echo.Context, decision.Outcome) error) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		o := decide(c.Request().Context(), question(c.Request().Header), nil)
+		s.record(c.Request().Header, o)
+		return respond(c, o)
 	}
-	if a.request.Kind != registry.Ping {
-		return errNoPath
-	}
-	return nil
 }
 
-// answerList answers a list, which nginx passes on as it is.
-func (s *Server) answerList(c echo.Context) error {
-	q := ask(c.Request())
-	a := decide(c.Request().Context(), q, s.enumerate)
-	s.record(q, a)
-	return s.respondList(c, a)
-}
-
-// ask reads nginx's question.
-func ask(r *http.Request) question {
-	h := r.Header
-	return question{
-		method:        h.Get(headerOriginalMethod),
-		uri:           h.Get(headerOriginalURI),
-		authorization: h[echo.HeaderAuthorization],
-		requestID:     headerText(h.Get(headerRequestID)),
-		realIP:        headerText(h.Get(headerRealIP)),
-		rejected:      h.Get(headerUpstreamRejected),
-		rejectedToken: h.Get(headerRejectedToken),
+// question reads nginx's question.
+func question(h http.Header) decision.Question {
+	return decision.Question{
+		Method:        h.Get(headerOriginalMethod),
+		URI:           h.Get(headerOriginalURI),
+		Authorization: h[echo.HeaderAuthorization],
+		Retry:         h.Get(headerUpstreamRejected) != "",
+		RejectedToken: h.Get(headerRejectedToken),
 	}
 }
 
 // handleError answers what no handler answered: a path that is not ours, and
-// a panic. An auth endpoint's 404 or 500 would be nginx's 500; this is told
-// apart from a refusal, and never an allowance.
+// a panic. nginx would make a 500 of an auth endpoint's 404 or 500; this is
+// told apart from a refusal, and never an allowance.
 func (s *Server) handleError(err error, c echo.Context) {
 	if c.Response().Committed {
 		return
 	}
-	a := answer{refusal: errOutage, cause: err}
-	if err := s.respond(c, a); err != nil {
+	if err := s.respond(c, decision.Outcome{Err: err}); err != nil {
 		s.logger.Error("answering", "error", err)
 	}
 }

@@ -24,9 +24,11 @@ const (
 	PaginationNumberInvalid Code = "PAGINATION_NUMBER_INVALID"
 )
 
-// An Error is an answer other than the one that the customer asked for.
-type Error struct {
-	// Status is the HTTP status that the client gets to see.
+// A Refusal is an answer other than the one that was asked for. It is a value
+// and deliberately not an error: an error is an outage, and the compiler keeps
+// the two apart.
+type Refusal struct {
+	// Status is the HTTP status that the client gets.
 	Status int
 	Code   Code
 	// Message is a sentence for the person at the terminal: docker, podman
@@ -37,10 +39,10 @@ type Error struct {
 	RetryAfter int
 }
 
-// Error implements error.
-func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
+// String shows code and message, as docker does.
+func (r *Refusal) String() string { return string(r.Code) + ": " + r.Message }
 
-// Refuse makes the error of a request that does not parse.
-func refuse(code Code, message string) *Error {
-	return &Error{Status: http.StatusBadRequest, Code: code, Message: message}
+// malformed refuses a request that does not parse.
+func malformed(code Code, message string) *Refusal {
+	return &Refusal{Status: http.StatusBadRequest, Code: code, Message: message}
 }

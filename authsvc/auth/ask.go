@@ -1,0 +1,176 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/pullgate/pullgate/authsvc/credential"
+	"github.com/pullgate/pullgate/authsvc/guard"
+)
+
+const (
+	// lookUpTimeout bounds a look-up that callers share, and that therefore
+	// does not end with any caller's context. The source's own is shorter.
+	lookUpTimeout = 2 * time.Minute
+	// patience is how long a known customer waits for a renewal before the
+	// last answer serves.
+	patience = 250 * time.Millisecond
+	// outagePause is how long nothing is asked about a credential after the
+	// source could not be asked: a pull is dozens of requests, and each would
+	// wait for the source's timeout.
+	outagePause = 5 * time.Second
+	// A breaker opens when so many look-ups have failed within breakerWindow,
+	// and more than have not. One customer whose answer cannot be understood
+	// fails at most twice within it.
+	breakerFailures = 5
+	breakerWindow   = 10 * time.Second
+)
+
+var errBreaker = errors.New("the source of customers has failed too often, and is not asked for a moment")
+
+// known answers for a customer who was accepted before.
+func (c *Cache) known(ctx context.Context, hash credential.Hash, e entry, caller Caller) (Decision, error) {
+	now := time.Now()
+	if now.Before(e.asked.Add(c.config.TTL)) {
+		return e.as(Hit), nil
+	}
+	stale := now.Before(e.asked.Add(c.config.TTL + c.config.StaleTTL))
+	if stale && (now.Before(e.retry) || c.customers.State() == gobreaker.StateOpen) {
+		return e.as(Stale), nil
+	}
+	var enough <-chan time.Time
+	if stale {
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		enough = timer.C
+	}
+	select {
+	case <-ctx.Done():
+		return Decision{}, ctx.Err()
+	case <-enough:
+		return e.as(Stale), nil // the look-up goes on, and its answer counts
+	case result := <-c.share(hash, c.customers, caller.Credential):
+		if result.Err != nil && stale {
+			return e.as(Stale), nil
+		}
+		return decided(result)
+	}
+}
+
+// unknown asks about somebody who is not known, if the guard lets it.
+func (c *Cache) unknown(ctx context.Context, hash credential.Hash, caller Caller) (Decision, error) {
+	if c.strangers.State() == gobreaker.StateOpen {
+		return Decision{}, errBreaker
+	}
+	pass, limit := c.guard.Enter(ctx, guardCaller(hash, caller))
+	switch {
+	case ctx.Err() != nil && pass == nil:
+		return Decision{}, ctx.Err()
+	case limit != nil:
+		return tooManyGuesses(limit), nil
+	}
+	result := c.share(hash, c.strangers, caller.Credential)
+	select {
+	case <-ctx.Done():
+		// A guesser who hangs up is still a guesser.
+		go func() { _, _ = settle(pass, <-result) }()
+		return Decision{}, ctx.Err()
+	case r := <-result:
+		return settle(pass, r)
+	}
+}
+
+// settle tells the guard how a look-up has ended.
+func settle(pass *guard.Pass, result singleflight.Result) (Decision, error) {
+	decision, err := decided(result)
+	switch {
+	case err != nil:
+		pass.NoAnswer()
+	case decision.Refusal != "":
+		pass.Refused()
+	default:
+		pass.Accepted(decision.Subject)
+	}
+	return decision, err
+}
+
+func decided(r singleflight.Result) (Decision, error) {
+	if r.Err != nil {
+		return Decision{}, r.Err
+	}
+	return r.Val.(Decision), nil
+}
+
+// share asks the source, once for all who ask at a time.
+func (c *Cache) share(hash credential.Hash, breaker *gobreaker.CircuitBreaker[Decision], presented credential.Credential) <-chan singleflight.Result {
+	return c.flights.DoChan(string(hash[:]), func() (any, error) {
+		now := time.Now()
+		if e, ok := c.accepted.get(hash, now); ok && now.Before(e.asked.Add(c.config.TTL)) {
+			return e.as(Hit), nil // it arrived since the caller looked
+		}
+		if e, ok := c.refused.get(hash, now); ok {
+			return e.as(Hit), nil
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), lookUpTimeout)
+		defer cancel()
+		decision, err := breaker.Execute(func() (Decision, error) { return c.source.Authenticate(ctx, presented) })
+		if err != nil {
+			c.noteOutage(hash, err)
+			return nil, err
+		}
+		return c.note(hash, now, decision, presented)
+	})
+}
+
+// note remembers an answer of the source, asked for at a moment.
+func (c *Cache) note(hash credential.Hash, asked time.Time, decision Decision, presented credential.Credential) (Decision, error) {
+	_, known := c.accepted.get(hash, asked)
+	if known && c.wave.renewed(decision.Refusal != "", time.Now()) {
+		c.metrics.distrusted.Inc()
+		c.noteOutage(hash, errWave)
+		return Decision{}, errWave
+	}
+	decision.Cache = Miss
+	if decision.Refusal != "" {
+		c.accepted.remove(hash)
+		c.refused.put(hash, entry{decision: decision, asked: asked})
+		return decision, nil
+	}
+	if decision.Subject == "" {
+		decision.Subject = "token:" + c.hashes.Hash("subject", presented.Secret.Reveal()).Short()
+	}
+	if !c.accepted.put(hash, entry{decision: decision, asked: asked}) {
+		c.metrics.noRoom.Inc()
+	}
+	return decision, nil
+}
+
+// noteOutage sees to it that a credential is not asked about again at once.
+func (c *Cache) noteOutage(hash credential.Hash, err error) {
+	now := time.Now()
+	if !c.accepted.update(hash, func(e *entry) { e.retry = now.Add(outagePause) }) {
+		c.failed.put(hash, entry{err: err})
+	}
+}
+
+// newBreaker makes a breaker that is told of outages alone: a refusal is an
+// answer.
+func (c *Cache) newBreaker(of string) *gobreaker.CircuitBreaker[Decision] {
+	return gobreaker.NewCircuitBreaker[Decision](gobreaker.Settings{
+		Name:     of,
+		Interval: breakerWindow,
+		Timeout:  outagePause,
+		ReadyToTrip: func(n gobreaker.Counts) bool {
+			return n.TotalFailures >= breakerFailures && n.TotalFailures > n.TotalSuccesses
+		},
+		IsSuccessful: func(err error) bool { return err == nil || errors.Is(err, context.Canceled) },
+		OnStateChange: func(name string, from, to gobreaker.State) {
+			c.logger.Warn("the breaker of the source of customers has changed", "breaker", name, "from", from.String(), "to", to.String())
+			c.metrics.breaker(name, to)
+		},
+	})
+}

@@ -1,0 +1,128 @@
+package auth
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/pullgate/pullgate/authsvc/credential"
+)
+
+// A saved is what a file has of acceptances. It holds no secret: a credential
+// is the hash under the Cache's key.
+type saved struct {
+	Version int `json:"version"`
+	// Source is a fingerprint of the source and its configuration: what
+	// another one said is not believed.
+	Source  string       `json:"source"`
+	Entries []savedEntry `json:"entries"`
+}
+
+type savedEntry struct {
+	Hash    string       `json:"hash"` // in hexadecimal
+	Asked   time.Time    `json:"asked"`
+	Subject string       `json:"subject"`
+	User    string       `json:"user,omitempty"`
+	Grants  []savedGrant `json:"grants"`
+}
+
+type savedGrant struct {
+	Repository string    `json:"repository"`
+	Tag        string    `json:"tag"`
+	Expires    time.Time `json:"expires,omitzero"`
+	Withdrawn  bool      `json:"withdrawn,omitempty"`
+	License    string    `json:"license"`
+}
+
+const savedVersion = 1
+
+// Save writes the acceptances into a file, atomically, with mode 0600: a MAC
+// under the Cache's key in the first line, so that nobody without the key can
+// add to them; then JSON.
+func (c *Cache) Save(path, source string) error {
+	content := saved{Version: savedVersion, Source: source}
+	for _, k := range c.accepted.all() {
+		e := savedEntry{Hash: hex.EncodeToString(k.hash[:]), Asked: k.asked, Subject: k.decision.Subject, User: k.decision.User}
+		for _, g := range k.decision.Grants {
+			e.Grants = append(e.Grants, savedGrant{g.Repository.String(), g.Tag.String(), g.Expires, g.Withdrawn, g.License})
+		}
+		content.Entries = append(content.Entries, e)
+	}
+	body, err := json.Marshal(content)
+	if err != nil {
+		return fmt.Errorf("saving accepted credentials: %w", err)
+	}
+	if err := renameio.WriteFile(path, append(c.mac(body), body...), 0o600); err != nil {
+		return fmt.Errorf("saving accepted credentials: %w", err)
+	}
+	return nil
+}
+
+// Load takes over a file that Save has written under the same key for the same
+// source. What is in it is as old as it was then. An error means that nothing
+// was taken over; errors.Is(err, fs.ErrNotExist) that there is no file.
+func (c *Cache) Load(path, source string) error {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("loading accepted credentials: %w", err)
+	}
+	entries, err := c.parse(content, source, time.Now())
+	if err != nil {
+		return fmt.Errorf("loading accepted credentials from %s: %w", path, err)
+	}
+	for hash, e := range entries {
+		c.accepted.put(hash, e)
+	}
+	return nil
+}
+
+// mac is the first line of a file with a body.
+func (c *Cache) mac(body []byte) []byte {
+	sum := c.hashes.Hash("acceptances", string(body))
+	return []byte(hex.EncodeToString(sum[:]) + "\n")
+}
+
+func (c *Cache) parse(content []byte, source string, now time.Time) (map[credential.Hash]entry, error) {
+	mac, body, _ := bytes.Cut(content, []byte("\n"))
+	if !hmac.Equal(append(mac, '\n'), c.mac(body)) {
+		return nil, errors.New("expected a file that was saved under the key in force, found another or a damaged one")
+	}
+	var read saved
+	if err := json.Unmarshal(body, &read); err != nil {
+		return nil, err
+	}
+	if read.Version != savedVersion || read.Source != source {
+		return nil, errors.New("it was saved by another version, or with other settings of the source")
+	}
+	entries := make(map[credential.Hash]entry, len(read.Entries))
+	for i, e := range read.Entries {
+		var hash credential.Hash
+		if len(e.Hash) != hex.EncodedLen(len(hash)) {
+			return nil, fmt.Errorf("entry %d: expected a hash", i)
+		}
+		if _, err := hex.Decode(hash[:], []byte(e.Hash)); err != nil {
+			return nil, fmt.Errorf("entry %d: expected a hash", i)
+		}
+		if e.Asked.After(now) || now.Sub(e.Asked) >= knownFor {
+			continue // a clock was wrong, or it is too old
+		}
+		made := entry{asked: e.Asked, decision: Decision{Subject: e.Subject, User: e.User}}
+		for _, g := range e.Grants {
+			repository, errR := NewPattern(g.Repository)
+			tag, errT := NewPattern(g.Tag)
+			if err := errors.Join(errR, errT); err != nil {
+				return nil, fmt.Errorf("entry %d: %w", i, err)
+			}
+			made.decision.Grants = append(made.decision.Grants, Grant{repository, tag, g.Expires, g.Withdrawn, g.License})
+		}
+		entries[hash] = made
+	}
+	return entries, nil
+}

@@ -1,0 +1,134 @@
+// Package decision decides about one request of a customer: parse,
+// authenticate, entitle, and fetch the key. It knows no header and no HTTP
+// exchange; package server turns what nginx asks into a Question, and an
+// Outcome into an answer. steps.go has the steps in the order in which they
+// run; each is the work of a package of its own (registry, credential, auth,
+// entitlement, upstream).
+package decision
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/pullgate/pullgate/authsvc/auth"
+	"github.com/pullgate/pullgate/authsvc/credential"
+	"github.com/pullgate/pullgate/authsvc/entitlement"
+	"github.com/pullgate/pullgate/authsvc/registry"
+	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
+)
+
+// An Upstream has the Authorization of the registry behind nginx. An
+// *upstream.Upstream is one.
+type Upstream interface {
+	// Current returns the token in force, or why there is none.
+	Current() (tokenfile.Token, error)
+	// Renew returns a token other than the rejected one, which it names by
+	// its ID.
+	Renew(ctx context.Context, rejected string) (tokenfile.Token, error)
+}
+
+// A Decider decides. All fields must be set.
+type Decider struct {
+	Authenticator auth.Authenticator
+	Rules         *entitlement.Rules
+	Upstream      Upstream
+	// Key hashes the names that nobody has confirmed, which must not be shown.
+	Key *credential.Key
+}
+
+// A Question is a client's request, and what became of it so far.
+type Question struct {
+	// Method and URI are exactly what the client sent.
+	Method, URI string
+	// Authorization is the values of the client's Authorization headers.
+	Authorization []string
+	// Retry says that the registry has rejected the token whose ID is
+	// RejectedToken for this very request.
+	Retry         bool
+	RejectedToken string
+}
+
+// An Outcome is what was decided, and what was found out on the way, as far as
+// that came. The request is allowed if Refusal and Err are nil; one of the two
+// at most is set.
+type Outcome struct {
+	Request registry.Request
+	Subject Subject
+	// License is the one that decided, by being in force or by having ended.
+	License string
+	Cache   auth.CacheState
+	// Token is the key to the registry.
+	Token tokenfile.Token
+	// Page is the part of a list that was asked for, Next the path and query
+	// of the part after it; empty if there is none.
+	Page []string
+	Next string
+	// Refusal is why the customer may not have it.
+	Refusal *registry.Refusal
+	// Err is why nobody could find out: an outage, and not the customer's
+	// fault. It is not for the customer's eyes.
+	Err      error
+	Duration time.Duration
+
+	grants []auth.Grant
+}
+
+// Allowed says whether the request may be served.
+func (o Outcome) Allowed() bool { return o.Refusal == nil && o.Err == nil }
+
+// Word is the outcome in one word, for a log and a metric's label: allow, or
+// the error's code in lower case; canceled if the client did not wait.
+func (o Outcome) Word() string {
+	switch {
+	case o.Refusal != nil:
+		return strings.ToLower(string(o.Refusal.Code))
+	case errors.Is(o.Err, context.Canceled):
+		return "canceled"
+	case o.Err != nil:
+		return Outage
+	}
+	return "allow"
+}
+
+// Outage is the Word of outcomes that are somebody's fault, but not the
+// customer's.
+var Outage = strings.ToLower(string(registry.Unavailable))
+
+// Reason is the operator's sentence; empty if the request is allowed.
+func (o Outcome) Reason() string {
+	switch {
+	case o.Err != nil:
+		return o.Err.Error()
+	case o.Refusal != nil:
+		return o.Refusal.Message
+	}
+	return ""
+}
+
+// Forward decides whether nginx may forward a request to the registry, and
+// with which key. trace may be nil, and then costs nothing.
+func (d *Decider) Forward(ctx context.Context, q Question, trace Trace) Outcome {
+	return d.take(ctx, forward, q, trace)
+}
+
+// List decides which part of a list the customer gets to see.
+func (d *Decider) List(ctx context.Context, q Question, trace Trace) Outcome {
+	return d.take(ctx, list, q, trace)
+}
+
+// take takes steps until one of them refuses or fails.
+func (d *Decider) take(ctx context.Context, steps []step, q Question, trace Trace) (o Outcome) {
+	start := time.Now()
+	for _, step := range steps {
+		if trace != nil {
+			step = step.traced(trace)
+		}
+		if o.Refusal, o.Err = step.do(d, ctx, q, &o); !o.Allowed() {
+			break
+		}
+	}
+	o.Duration = time.Since(start)
+	return o
+}

@@ -1,0 +1,46 @@
+package decision
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/pullgate/pullgate/authsvc/entitlement"
+	"github.com/pullgate/pullgate/authsvc/registry"
+)
+
+// list lists what the customer may see, and cuts the page that was asked for.
+// Next is relative (RFC 8288): behind a load balancer nobody knows the absolute
+// URL.
+func (d *Decider) list(ctx context.Context, _ Question, o *Outcome) (*registry.Refusal, error) {
+	all, path, verdict, err := d.whole(ctx, o)
+	o.License = verdict.Grant.License
+	if verdict.Refusal != nil || err != nil {
+		return verdict.Refusal, err
+	}
+	asked, refusal := o.Request.Page()
+	if refusal != nil {
+		return refusal, nil
+	}
+	page, more := asked.Cut(all)
+	if more {
+		o.Next = asked.Next(path, page[len(page)-1])
+	}
+	if o.Page = page; page == nil {
+		o.Page = []string{} // JSON would show null
+	}
+	return nil, nil
+}
+
+// whole returns the whole list that was asked for, and its path.
+func (d *Decider) whole(ctx context.Context, o *Outcome) (all []string, path string, verdict entitlement.Verdict, err error) {
+	switch o.Request.Kind {
+	case registry.Tags:
+		all, verdict, err = d.Rules.Tags(ctx, o.grants, o.Request.Repository)
+		return all, "/v2/" + o.Request.Repository + "/tags/list", verdict, err
+	case registry.Catalog:
+		return d.Rules.Catalog(o.grants), "/v2/_catalog", entitlement.Verdict{}, nil
+	}
+	// nginx has led something else here.
+	return nil, "", entitlement.Verdict{Refusal: &registry.Refusal{
+		Status: http.StatusNotFound, Code: registry.Unsupported, Message: "no such path in the registry API"}}, nil
+}

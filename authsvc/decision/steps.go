@@ -1,0 +1,89 @@
+package decision
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/pullgate/pullgate/authsvc/auth"
+	"github.com/pullgate/pullgate/authsvc/credential"
+	"github.com/pullgate/pullgate/authsvc/registry"
+)
+
+// A step notes in an Outcome what it has found, or ends the decision with a
+// refusal or an outage.
+type step struct {
+	name    string
+	do      func(*Decider, context.Context, Question, *Outcome) (*registry.Refusal, error)
+	finding func(*Outcome) string // in a sentence, for a trace
+}
+
+// The steps, in the order in which they run.
+var (
+	forward = []step{
+		{"parse", (*Decider).parse, foundRequest},
+		{"authenticate", (*Decider).authenticate, foundSubject},
+		{"entitle", (*Decider).entitle, foundLicense},
+		{"key", (*Decider).key, foundToken},
+	}
+	list = []step{
+		{"parse", (*Decider).parse, foundRequest},
+		{"authenticate", (*Decider).authenticate, foundSubject},
+		{"list", (*Decider).list, foundPage},
+	}
+)
+
+func (d *Decider) parse(_ context.Context, q Question, o *Outcome) (refusal *registry.Refusal, err error) {
+	o.Request, refusal = registry.Parse(q.Method, q.URI)
+	return refusal, nil
+}
+
+func (d *Decider) authenticate(ctx context.Context, q Question, o *Outcome) (*registry.Refusal, error) {
+	presented, flaw := credential.ParseBasic(q.Authorization)
+	if flaw != credential.None {
+		return unauthorized(flawMessage(flaw)), nil
+	}
+	decision, err := d.Authenticator.Authenticate(ctx, presented)
+	o.Cache, o.grants = decision.Cache, decision.Grants
+	switch {
+	case err != nil:
+		o.Subject = d.unknown(presented)
+		return nil, err
+	case decision.Refusal != "":
+		o.Subject = d.unknown(presented)
+		return unauthorized(refusalMessages[decision.Refusal]), nil
+	}
+	o.Subject = accepted(presented, decision)
+	return nil, nil
+}
+
+func (d *Decider) entitle(ctx context.Context, _ Question, o *Outcome) (*registry.Refusal, error) {
+	verdict, err := d.Rules.Check(ctx, o.grants, o.Request)
+	o.License = verdict.Grant.License
+	return verdict.Refusal, err
+}
+
+func (d *Decider) key(ctx context.Context, q Question, o *Outcome) (_ *registry.Refusal, err error) {
+	if q.Retry {
+		o.Token, err = d.Upstream.Renew(ctx, q.RejectedToken)
+	} else {
+		o.Token, err = d.Upstream.Current()
+	}
+	return nil, err
+}
+
+func unauthorized(message string) *registry.Refusal {
+	return &registry.Refusal{Status: http.StatusUnauthorized, Code: registry.Unauthorized, Message: message}
+}
+
+// flawMessage says what to do about a credential that cannot be read.
+func flawMessage(flaw credential.Flaw) string {
+	if flaw == credential.Missing {
+		return "authentication is required: run docker login with your e-mail and your API token"
+	}
+	return "the credential is malformed: run docker login again with your e-mail and your API token"
+}
+
+var refusalMessages = map[auth.Refusal]string{
+	auth.WrongCredential: "the e-mail or the API token is wrong",
+	auth.WrongAccount:    "the API token belongs to an account with another e-mail",
+}
