@@ -38,7 +38,7 @@ build: ## the two programs, static, into .build/bin
 .PHONY: package
 package: ## the .deb packages, with SBOMs and checksums, into .build/package; VERSION=v1.2.0
 	@$(INSTALL) package
-	@VERSION='$(VERSION)' COMMIT='$(COMMIT)' LDFLAGS='$(LDFLAGS)' tokenrefresher/package/build.sh $(PACKAGES)
+	@VERSION='$(VERSION)' COMMIT='$(COMMIT)' LDFLAGS='$(LDFLAGS)' ansible/package/build.sh $(PACKAGES)
 
 .PHONY: test
 test: tools lint unit e2e deploy-test ## everything that CI checks
@@ -50,7 +50,7 @@ tools:
 .PHONY: lint
 lint: tools ## golangci-lint, gofmt, shellcheck, ansible-lint, yamllint, tidy modules
 	golangci-lint run ./...
-	shellcheck .ci/run nginx/stack/install.sh tokenrefresher/package/build.sh {authsvc,tokenrefresher}/package/{postinst,prerm,postrm}
+	shellcheck .ci/run nginx/stack/install.sh ansible/package/build.sh ansible/package/{authsvc,tokenrefresher}/{postinst,prerm,postrm}
 	yamllint --strict .
 	cd ansible && ansible-lint -q
 	go mod tidy -diff
