@@ -11,7 +11,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 # What `version` tells: a commit gives the same programs and packages anywhere.
 COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 DATE    := $(shell TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null)
-PROGRAM := github.com/pullgate/pullgate/tokenrefresher/program
+PROGRAM := github.com/pullgate/pullgate/tokenrefresher/daemon/program
 LDFLAGS := -s -w -X $(PROGRAM).version=$(VERSION) -X $(PROGRAM).commit=$(COMMIT) -X $(PROGRAM).date=$(DATE)
 
 # A Go that install.sh has put there is found even if the shell does not know it.

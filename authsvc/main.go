@@ -18,7 +18,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pullgate/pullgate/authsvc/config"
-	"github.com/pullgate/pullgate/tokenrefresher/program"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/log"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/program"
 )
 
 func main() {
@@ -89,7 +90,7 @@ Every key of the configuration can stand in the YAML file, in the environment
 		if err != nil {
 			return err
 		}
-		lines := newLineWriter(stdout)
+		lines := log.NewWriter(stdout)
 		defer lines.Close()
 		logger := slog.New(slog.NewJSONHandler(lines, &slog.HandlerOptions{Level: c.Log.Level}))
 		return serve(cmd.Context(), c, logger)
