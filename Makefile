@@ -11,7 +11,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 # What `version` tells: a commit gives the same programs and packages anywhere.
 COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 DATE    := $(shell TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null)
-PROGRAM := github.com/pullgate/pullgate/tokenrefresher/program
+PROGRAM := github.com/pullgate/pullgate/tokenrefresher/daemon/program
 LDFLAGS := -s -w -X $(PROGRAM).version=$(VERSION) -X $(PROGRAM).commit=$(COMMIT) -X $(PROGRAM).date=$(DATE)
 
 # A Go that install.sh has put there is found even if the shell does not know it.
@@ -38,7 +38,7 @@ build: ## the two programs, static, into .build/bin
 .PHONY: package
 package: ## the .deb packages, with SBOMs and checksums, into .build/package; VERSION=v1.2.0
 	@$(INSTALL) package
-	@VERSION='$(VERSION)' COMMIT='$(COMMIT)' LDFLAGS='$(LDFLAGS)' tokenrefresher/package/build.sh $(PACKAGES)
+	@VERSION='$(VERSION)' COMMIT='$(COMMIT)' LDFLAGS='$(LDFLAGS)' ansible/package/build.sh $(PACKAGES)
 
 .PHONY: test
 test: tools lint unit e2e deploy-test ## everything that CI checks
@@ -50,7 +50,7 @@ tools:
 .PHONY: lint
 lint: tools ## golangci-lint, gofmt, shellcheck, ansible-lint, yamllint, tidy modules
 	golangci-lint run ./...
-	shellcheck .ci/run nginx/stack/install.sh tokenrefresher/package/build.sh {authsvc,tokenrefresher}/package/{postinst,prerm,postrm}
+	shellcheck .ci/run nginx/stack/install.sh ansible/package/build.sh ansible/package/{authsvc,tokenrefresher}/{postinst,prerm,postrm}
 	yamllint --strict .
 	cd ansible && ansible-lint -q
 	go mod tidy -diff

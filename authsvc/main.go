@@ -18,7 +18,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pullgate/pullgate/authsvc/config"
-	"github.com/pullgate/pullgate/tokenrefresher/program"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/log"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/program"
 )
 
 func main() {
@@ -55,6 +56,9 @@ func limitMemory(maxDigests int) {
 	}
 }
 
+// defaultFile is where the package has the settings.
+const defaultFile = "/etc/authsvc/authsvc.yaml"
+
 // run is the program. It returns when ctx ends and what was in flight is
 // answered, or when it cannot go on.
 func run(ctx context.Context, args, environ []string, stdout io.Writer) error {
@@ -69,14 +73,14 @@ registry's current Authorization.
 
 Every key of the configuration can stand in the YAML file, in the environment
 (cache.ttl is AUTHSVC_CACHE_TTL), or as a flag (--cache.ttl); the later win.`,
-		Example: `  authsvc --config /etc/authsvc/authsvc.yaml
-  authsvc check-config --config /etc/authsvc/authsvc.yaml
-  authsvc --listen.address tcp:127.0.0.1:8080 --upstream.token_file /tmp/main.json`,
+		Example: `  authsvc
+  authsvc check-config --config authsvc.yaml
+  authsvc --config "" --listen.address tcp:127.0.0.1:8080 --upstream.token_file /tmp/main.json`,
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.PersistentFlags().StringVar(&file, "config", "", "the YAML file")
+	root.PersistentFlags().StringVar(&file, "config", defaultFile, `the YAML file; "" for none`)
 	config.Flags(root.PersistentFlags())
 	root.SetArgs(args)
 	root.SetOut(stdout)
@@ -89,7 +93,7 @@ Every key of the configuration can stand in the YAML file, in the environment
 		if err != nil {
 			return err
 		}
-		lines := newLineWriter(stdout)
+		lines := log.NewWriter(stdout)
 		defer lines.Close()
 		logger := slog.New(slog.NewJSONHandler(lines, &slog.HandlerOptions{Level: c.Log.Level}))
 		return serve(cmd.Context(), c, logger)

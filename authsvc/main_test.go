@@ -43,7 +43,7 @@ func TestServe(t *testing.T) {
 	out, in := io.Pipe()
 	stopped := make(chan error, 1)
 	go func() {
-		err := run(ctx, []string{"--listen.address", "unix:" + socket, "--private.address", "127.0.0.1:0",
+		err := run(ctx, []string{"--config", "", "--listen.address", "unix:" + socket, "--private.address", "127.0.0.1:0",
 			"--upstream.token_file", file, "--upstream.refresh_socket", "", "--kloudless.url", vendor.URL},
 			nil, in)
 		_ = in.CloseWithError(io.EOF)
@@ -109,12 +109,15 @@ func TestCommands(t *testing.T) {
 	}{
 		{args: []string{"version"}, want: "authsvc, development, "},
 		{args: []string{"check-config", "--config", "authsvc.example.yaml"}, want: "the configuration is valid\n"},
-		{args: []string{"check-config"}, environ: []string{"AUTHSVC_CACHE_TTL=never"},
+		{args: []string{"check-config"}, wantError: "open /etc/authsvc/authsvc.yaml: no such file or directory; name the file with --config FILE"},
+		{wantError: "open /etc/authsvc/authsvc.yaml"},
+		{args: []string{"check-config", "--config", ""}, want: "the configuration is valid\n"},
+		{args: []string{"check-config", "--config", ""}, environ: []string{"AUTHSVC_CACHE_TTL=never"},
 			wantError: `cache.ttl: expected a duration with its unit such as 30s, from 1s to 1h0m0s, found "never"`},
-		{args: []string{"check-config", "--kloudless.grants", ".["}, wantError: "kloudless"},
-		{args: []string{"check-config", "--kloudless.url", "http://api.kloudless.com/"}, wantError: "https"},
-		{args: []string{"check-config", "--kloudless.ca_file", bad}, wantError: bad},
-		{args: []string{"check-config", "--upstream.ca_file", bad}, wantError: "configuration: upstream.ca_file"},
+		{args: []string{"check-config", "--config", "", "--kloudless.grants", ".["}, wantError: "kloudless"},
+		{args: []string{"check-config", "--config", "", "--kloudless.url", "http://api.kloudless.com/"}, wantError: "https"},
+		{args: []string{"check-config", "--config", "", "--kloudless.ca_file", bad}, wantError: bad},
+		{args: []string{"check-config", "--config", "", "--upstream.ca_file", bad}, wantError: "configuration: upstream.ca_file"},
 		{args: []string{"extra"}, wantError: `unknown command "extra"`},
 		{args: []string{"--help"}, want: "--cache.ttl"},
 	}

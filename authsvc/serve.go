@@ -20,8 +20,8 @@ import (
 	"github.com/pullgate/pullgate/authsvc/release/remote"
 	"github.com/pullgate/pullgate/authsvc/server"
 	"github.com/pullgate/pullgate/authsvc/upstream"
-	"github.com/pullgate/pullgate/tokenrefresher/listen"
-	"github.com/pullgate/pullgate/tokenrefresher/program"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/listen"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/program"
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 

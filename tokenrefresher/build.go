@@ -16,9 +16,9 @@ import (
 
 	"github.com/pullgate/pullgate/tokenrefresher/basic"
 	"github.com/pullgate/pullgate/tokenrefresher/config"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/program"
 	"github.com/pullgate/pullgate/tokenrefresher/ecr"
 	"github.com/pullgate/pullgate/tokenrefresher/probe"
-	"github.com/pullgate/pullgate/tokenrefresher/program"
 	"github.com/pullgate/pullgate/tokenrefresher/refresh"
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )

@@ -16,7 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pullgate/pullgate/tokenrefresher/config"
-	"github.com/pullgate/pullgate/tokenrefresher/program"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/program"
 	"github.com/pullgate/pullgate/tokenrefresher/status"
 )
 

@@ -13,8 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pullgate/pullgate/tokenrefresher/config"
-	"github.com/pullgate/pullgate/tokenrefresher/listen"
-	"github.com/pullgate/pullgate/tokenrefresher/program"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/listen"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/program"
 	"github.com/pullgate/pullgate/tokenrefresher/server"
 )
 

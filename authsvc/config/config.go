@@ -9,7 +9,7 @@ import (
 
 	"github.com/pullgate/pullgate/authsvc/auth/kloudless"
 	"github.com/pullgate/pullgate/authsvc/registry"
-	"github.com/pullgate/pullgate/tokenrefresher/settings"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/settings"
 )
 
 // A Config is a checked configuration.

@@ -88,7 +88,7 @@ func TestRefuses(t *testing.T) {
 		{"number zero", "cache: {max_entries: 0}", `cache.max_entries: expected a whole number from 1 to 10000000, found 0`},
 		{"number as list", "cache: {max_entries: [1]}", `cache.max_entries: expected a whole number from 1 to 10000000, found a list of 1`},
 		{"boolean", "kloudless: {account: {verify_email: perhaps}}", `kloudless.account.verify_email: expected true or false, found "perhaps"`},
-		{"mode without quotes", "listen: {mode: 0660}", `listen.mode: expected an octal mode in quotes such as "0660", found 432`},
+		{"mode without quotes", "listen: {mode: 0660}", `listen.mode: expected an octal mode in quotes such as "0660", found 0660 without quotes; write "0660"`},
 		{"mode not octal", `listen: {mode: "999"}`, `listen.mode: expected an octal mode in quotes such as "0660", found "999"`},
 		{"level", "log: {level: loud}", `log.level: expected debug, info, warn or error, found "loud"`},
 		{"level as list", "log: {level: [info]}", `log.level: expected debug, info, warn or error, found a list of 1`},

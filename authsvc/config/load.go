@@ -3,7 +3,7 @@ package config
 import (
 	"github.com/spf13/pflag"
 
-	"github.com/pullgate/pullgate/tokenrefresher/settings"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/settings"
 )
 
 // Flags adds a flag to flags for every key.

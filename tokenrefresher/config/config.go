@@ -7,7 +7,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/pullgate/pullgate/tokenrefresher/settings"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/settings"
 )
 
 // A Config is a checked configuration.

@@ -161,9 +161,9 @@ func TestRefuses(t *testing.T) {
 		{"backoff upside down", one + "backoff: {initial: 2m, max: 1m}", `backoff.max: expected at least backoff.initial, which is 2m0s, found "1m"`},
 		{"control by TCP", one + "control: {address: '127.0.0.1:1'}", `control.address: expected unix:/PATH, found "127.0.0.1:1"`},
 		{"relative socket", one + "control: {address: 'unix:a.sock'}", `control.address: expected unix:/PATH, found "unix:a.sock"`},
-		{"mode without quotes", one + "control: {mode: 0660}", `control.mode: expected an octal mode in quotes such as "0660", found 432`},
+		{"mode without quotes", one + "control: {mode: 0660}", `control.mode: expected an octal mode in quotes such as "0660", found 0660 without quotes; write "0660"`},
 		{"mode not octal", one + "control: {mode: '0999'}", `control.mode: expected an octal mode in quotes such as "0660", found "0999"`},
-		{"group", one + "control: {group: 12}", "control.group: expected text of 0 to 64 bytes, found 12"},
+		{"group", one + "control: {group: 12}", `control.group: expected text of 0 to 64 bytes, found 12 without quotes; write "12"`},
 		{"port", one + "private: {address: '127.0.0.1:http'}", `private.address: expected HOST:PORT or unix:/PATH, found "127.0.0.1:http"`},
 		{"level", one + "log: {level: loud}", `log.level: expected debug, info, warn or error, found "loud"`},
 
@@ -180,7 +180,10 @@ func TestRefuses(t *testing.T) {
 		{"same file", "registries: [{name: a, file: /a}, {name: b, file: /x/../a}]", `registries[1].file: expected another than registries[0].file, found "/x/../a"`},
 		{"kind", "registries: [{name: a, file: /a, kind: gcr}]", `registries[0].kind: expected ecr or basic, found "gcr"`},
 		{"region", "registries: [{name: a, file: /a, region: Ireland}]", `registries[0].region: expected a region such as eu-west-1, found "Ireland"`},
-		{"account without quotes", "registries: [{name: a, file: /a, registry_id: 123456789012}]", "registries[0].registry_id: expected 12 digits in quotes, found 123456789012"},
+		{"account without quotes", "registries: [{name: a, file: /a, registry_id: 123456789012}]", `registries[0].registry_id: expected 12 digits in quotes, found 123456789012 without quotes; write "123456789012"`},
+		{"account with a leading zero", "registries: [{name: a, file: /a, registry_id: 012345678901}]", `registries[0].registry_id: expected 12 digits in quotes, found 012345678901 without quotes; write "012345678901"`},
+		{"octal account without quotes", "registries: [{name: a, file: /a, registry_id: 012345670123}]", `registries[0].registry_id: expected 12 digits in quotes, found 012345670123 without quotes; write "012345670123"`},
+		{"short account without quotes", "registries: [{name: a, file: /a, registry_id: 0123}]", `registries[0].registry_id: expected 12 digits in quotes, found 0123`},
 		{"role", "registries: [{name: a, file: /a, role_arn: images}]", `registries[0].role_arn: expected arn:aws:iam::ACCOUNT:role/NAME, found "images"`},
 		{"endpoint in clear", "registries: [{name: a, file: /a, endpoint: 'http://api.ecr.aws'}]", `registries[0].endpoint: ` + tls + `"http://api.ecr.aws"`},
 		{"probe in clear", "registries: [{name: a, file: /a, probe_url: 'http://a/v2/'}]", `registries[0].probe_url: ` + tls + `"http://a/v2/"`},
@@ -226,6 +229,8 @@ func TestRefusesAllAtOnce(t *testing.T) {
 func TestFileErrors(t *testing.T) {
 	for file, want := range map[string]string{
 		"": "expected --config FILE, found none", "/does/not/exist.yaml": "/does/not/exist.yaml", write(t, "a: ["): "yaml",
+		write(t, one+"---\ninterval: 1h\n"): "expected one YAML document, found another behind it",
+		write(t, one+"---\n"):               "expected one YAML document, found another behind it",
 	} {
 		if _, err := config.Load(file, nil, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %s", file, err, want)

@@ -5,7 +5,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/pullgate/pullgate/tokenrefresher/settings"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/settings"
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 

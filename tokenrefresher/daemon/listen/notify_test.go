@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pullgate/pullgate/tokenrefresher/listen"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/listen"
 )
 
 // states are what systemd is told, in order, on the socket that it would pass.

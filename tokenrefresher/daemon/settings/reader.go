@@ -62,13 +62,27 @@ func Found(value any) string {
 	return fmt.Sprint(value)
 }
 
+// text reads a string that is valid, or is "". A number that would be valid
+// lacks its quotes alone, and the problem says so.
+func (r *Reader) text(key, expected string, valid func(string) bool) string {
+	switch value := r.Get(key).(type) {
+	case string:
+		if valid(value) {
+			return value
+		}
+	case number:
+		if valid(string(value)) {
+			r.Add(fmt.Errorf("%s%s: expected %s, found %s without quotes; write %[4]q", r.prefix, key, expected, value))
+			return ""
+		}
+	}
+	r.Wrong(key, expected)
+	return ""
+}
+
 // Text reads a string of min to max bytes.
 func (r *Reader) Text(key string, min, max int) string {
-	s, ok := r.Get(key).(string)
-	if !ok || len(s) < min || len(s) > max {
-		r.Wrong(key, fmt.Sprintf("text of %d to %d bytes", min, max))
-	}
-	return s
+	return r.text(key, fmt.Sprintf("text of %d to %d bytes", min, max), func(s string) bool { return len(s) >= min && len(s) <= max })
 }
 
 // Quotable reads text that stands in an HTTP quoted-string as it is (RFC 9110,
@@ -83,12 +97,7 @@ func (r *Reader) Quotable(key string, min, max int) string {
 
 // Match reads a string that matches pattern.
 func (r *Reader) Match(key string, pattern *regexp.Regexp, expected string) string {
-	s, ok := r.Get(key).(string)
-	if !ok || !pattern.MatchString(s) {
-		r.Wrong(key, expected)
-		return ""
-	}
-	return s
+	return r.text(key, expected, pattern.MatchString)
 }
 
 // Optional reads by read, unless the value is empty.
@@ -154,14 +163,13 @@ func (r *Reader) Address(key string, schemes ...string) string {
 	return s
 }
 
-// Mode reads an octal file mode in a string; YAML's own 0660 is a decimal
-// number by the time it arrives here.
+// Mode reads an octal file mode in a string.
 func (r *Reader) Mode(key string) os.FileMode {
-	s, _ := r.Get(key).(string)
-	mode, err := strconv.ParseUint(s, 8, 32)
-	if err != nil || mode > 0o777 {
-		r.Wrong(key, `an octal mode in quotes such as "0660"`)
-	}
+	s := r.text(key, `an octal mode in quotes such as "0660"`, func(s string) bool {
+		mode, err := strconv.ParseUint(s, 8, 32)
+		return err == nil && mode <= 0o777
+	})
+	mode, _ := strconv.ParseUint(s, 8, 32) // 0 of what is wrong
 	return os.FileMode(mode)
 }
 
@@ -184,6 +192,10 @@ func (r *Reader) Number(key string, min, max int) int {
 	switch value := r.Get(key).(type) {
 	case int:
 		n = value
+	case number:
+		var n64 int64
+		n64, err = strconv.ParseInt(string(value), 0, strconv.IntSize)
+		n = int(n64)
 	case string:
 		n, err = strconv.Atoi(value)
 	default:

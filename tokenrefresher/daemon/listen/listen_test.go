@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/pullgate/pullgate/tokenrefresher/listen"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/listen"
 )
 
 func TestListenUnix(t *testing.T) {

@@ -1,4 +1,4 @@
-package main
+package log
 
 import (
 	"fmt"
@@ -22,7 +22,7 @@ func (b *blocked) Write(p []byte) (int, error) {
 func TestLinesArriveWholeAndInOrder(t *testing.T) {
 	out := &blocked{open: make(chan struct{})}
 	close(out.open)
-	w := newLineWriter(out)
+	w := NewWriter(out)
 	var writers sync.WaitGroup
 	for i := range 10 {
 		writers.Go(func() {
@@ -48,7 +48,7 @@ func TestLinesArriveWholeAndInOrder(t *testing.T) {
 // with memory as it is.
 func TestLinesAreBounded(t *testing.T) {
 	out := &blocked{open: make(chan struct{})}
-	w := newLineWriter(out)
+	w := NewWriter(out)
 	line := []byte(strings.Repeat("x", 1023) + "\n")
 	written := make(chan struct{})
 	const lines = 4 * maxPending / 1024
@@ -72,7 +72,7 @@ func TestLinesAreBounded(t *testing.T) {
 }
 
 // waitFor is closed when what is pending fulfils a condition.
-func waitFor(w *lineWriter, done func() bool) <-chan struct{} {
+func waitFor(w *Writer, done func() bool) <-chan struct{} {
 	c := make(chan struct{})
 	go func() {
 		w.mu.Lock()

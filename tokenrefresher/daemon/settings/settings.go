@@ -67,9 +67,11 @@ func (t Table) Keys() []string {
 func (t Table) Load(source Source) (*Reader, error) {
 	v := viper.New()
 	if source.File != "" {
-		v.SetConfigFile(source.File)
-		v.SetConfigType("yaml")
-		if err := v.ReadInConfig(); err != nil {
+		values, err := readFile(source.File)
+		if err == nil {
+			err = v.MergeConfigMap(values)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("reading the configuration %s: %w", source.File, err)
 		}
 	}

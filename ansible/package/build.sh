@@ -2,7 +2,7 @@
 # Makes the packages of both programs, for amd64 and arm64, with their SBOMs
 # and checksums. `make package` calls it, and has installed what it needs.
 #
-#   VERSION=v1.2.0 LDFLAGS=... tokenrefresher/package/build.sh OUTDIR
+#   VERSION=v1.2.0 LDFLAGS=... ansible/package/build.sh OUTDIR
 #
 # The same commit gives the same files, byte for byte: every date in them is
 # the commit's.
@@ -56,7 +56,7 @@ package() {
     cp -r nginx/examples "$STAGE/examples"
     chmod -R u=rwX,go=rX "$STAGE" # whatever the umask of the clone was
     GOARCH=$2 go build -trimpath -ldflags "$LDFLAGS" -o "$STAGE/$1" "./$1"
-    envsubst "\$STAGE \$ARCH \$PACKAGE_VERSION" <"$1/package/nfpm.yaml" >"$STAGE/nfpm.yaml"
+    envsubst "\$STAGE \$ARCH \$PACKAGE_VERSION" <"ansible/package/$1/nfpm.yaml" >"$STAGE/nfpm.yaml"
     nfpm package --config "$STAGE/nfpm.yaml" --packager deb --target "$out/$name.deb" >/dev/null
     cyclonedx-gomod bin -json -noserial -version "$PACKAGE_VERSION" "$STAGE/$1" 2>/dev/null |
         sed "s/^\( *\"timestamp\": \)\"[^\"]*\"/\1\"$(date -u -d "@$SOURCE_DATE_EPOCH" +%FT%TZ)\"/" >"$out/$name.cdx.json"

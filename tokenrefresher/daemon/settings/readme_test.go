@@ -10,15 +10,15 @@ import (
 
 	authsvc "github.com/pullgate/pullgate/authsvc/config"
 	tokenrefresher "github.com/pullgate/pullgate/tokenrefresher/config"
-	"github.com/pullgate/pullgate/tokenrefresher/settings"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/settings"
 )
 
-const readme = "../../README.md"
+const readme = "../../../README.md"
 
 var update = flag.Bool("update", false, "write the tables into README.md")
 
 // TestReadme: README.md has a table of every setting of both programs, as the
-// programs have it. `go test ./tokenrefresher/settings -update` writes them.
+// programs have it. `go test ./tokenrefresher/daemon/settings -update` writes them.
 func TestReadme(t *testing.T) {
 	text, err := os.ReadFile(readme)
 	if err != nil {
@@ -42,7 +42,7 @@ func TestReadme(t *testing.T) {
 		return
 	}
 	if !*update {
-		t.Fatal("README.md's tables are not the programs'; go test ./tokenrefresher/settings -update")
+		t.Fatal("README.md's tables are not the programs'; go test ./tokenrefresher/daemon/settings -update")
 	}
 	if err := os.WriteFile(readme, []byte(want), 0o600); err != nil {
 		t.Fatal(err)

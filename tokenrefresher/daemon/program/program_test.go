@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/pullgate/pullgate/tokenrefresher/program"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/program"
 )
 
 func run(args ...string) (string, error) {
