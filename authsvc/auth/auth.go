@@ -24,8 +24,13 @@ type Authenticator interface {
 type Decision struct {
 	// Refusal is why the credential is not accepted; empty if it is.
 	Refusal Refusal
-	// Subject names the customer in logs: the e-mail.
+	// Subject is the source's own name of the account: an account id, or the
+	// e-mail that it confirms; empty if the source names none. It is never
+	// just what the customer typed.
 	Subject string
+	// User is the user name that the source confirms for the secret; empty if
+	// it confirms none. The Cache compares it with what was typed.
+	User string
 	// Grants are the customer's rights, ended ones included, so that a
 	// refusal can say what has ended. No grants, no rights.
 	Grants []Grant
@@ -67,11 +72,13 @@ type Grant struct {
 	// Expires is the first moment at which the grant is no longer valid; zero
 	// means never.
 	Expires time.Time
-	// License is the vendor's name for the licence that gives the grant.
+	// Withdrawn: the vendor ended the license, whatever Expires says.
+	Withdrawn bool
+	// License is the vendor's name for the license that gives the grant.
 	License string
 }
 
 // ValidAt says whether the grant is in force at t.
 func (g Grant) ValidAt(t time.Time) bool {
-	return g.Expires.IsZero() || t.Before(g.Expires)
+	return !g.Withdrawn && (g.Expires.IsZero() || t.Before(g.Expires))
 }
