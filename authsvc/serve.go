@@ -154,7 +154,7 @@ func newVendor(c config.Config, observe func(string, time.Duration)) (*kloudless
 	client, err := kloudless.New(kloudless.Config{
 		URL: k.URL, LicensesPath: k.LicensesPath, PageSize: k.PageSize, MaxPages: k.MaxPages,
 		Timeout: k.Timeout, CAFile: k.CAFile, Grants: k.Grants, Observe: observe,
-		Account: kloudless.Account{VerifyEmail: k.Account.VerifyEmail, Path: k.Account.Path, Email: k.Account.Email},
+		Account: kloudless.Account(k.Account),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("configuration: kloudless: %w", err)

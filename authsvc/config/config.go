@@ -99,10 +99,11 @@ type Kloudless struct {
 	Account      Account
 }
 
-// Account is how to check that the e-mail is the account's.
+// Account is whose account a token belongs to.
 type Account struct {
-	VerifyEmail bool
 	Path        string
+	ID          string
+	VerifyEmail bool
 	Email       string
 }
 
@@ -151,6 +152,7 @@ var table = settings.Table{
 	{Key: "kloudless.timeout", Default: "5s", Usage: "time for one customer's look-up, all pages"},
 	{Key: "kloudless.ca_file", Default: "", Usage: "PEM file of the authorities that sign the API's certificate; empty for the system's"},
 	{Key: "kloudless.grants", Default: kloudless.DefaultGrants, Usage: "jq expression: a license object to grants {repository, tags, expires, license}"},
+	{Key: "kloudless.account.id", Default: "", Usage: "jq expression: the account's object to the account's id, such as .id, for logs; empty for none"},
 	{Key: "kloudless.account.verify_email", Default: false, Usage: "refuse a token whose account has another e-mail than the customer gave"},
 	{Key: "kloudless.account.path", Default: kloudless.DefaultAccountPath, Usage: "path of the account's object, below the base (assumed)"},
 	{Key: "kloudless.account.email", Default: kloudless.DefaultEmail, Usage: "jq expression: the account's object to its e-mail"},
@@ -201,6 +203,7 @@ func read(r *settings.Reader) Config {
 			CAFile:       r.Optional("kloudless.ca_file", r.Path),
 			Grants:       r.Text("kloudless.grants", 1, 8192),
 			Account: Account{
+				ID:          r.Text("kloudless.account.id", 0, 8192),
 				VerifyEmail: r.Boolean("kloudless.account.verify_email"),
 				Path:        r.Text("kloudless.account.path", 1, 256),
 				Email:       r.Text("kloudless.account.email", 1, 8192),

@@ -57,22 +57,22 @@ func (e *expression) each(ctx context.Context, input any, f func(any) error) err
 	}
 }
 
-// text returns the one string that the expression makes of input.
+// text returns the one name that the expression makes of input.
 func (e *expression) text(ctx context.Context, input any) (string, error) {
 	var found []string
 	err := e.each(ctx, input, func(value any) error {
-		s, ok := value.(string)
-		if !ok {
-			return fmt.Errorf("expected the jq expression to give a string, found %s", gojq.TypeOf(value))
+		s, err := parseLicense(value)
+		if err != nil {
+			return err
 		}
 		found = append(found, s)
 		if len(found) > 1 {
-			return errors.New("expected the jq expression to give one string, found more")
+			return errors.New("expected the jq expression to give one value, found more")
 		}
 		return nil
 	})
 	if err == nil && len(found) == 0 {
-		err = errors.New("expected the jq expression to give one string, found none")
+		err = errors.New("expected the jq expression to give one value, found none")
 	}
 	if err != nil {
 		return "", err

@@ -59,11 +59,16 @@ type Config struct {
 	Observe func(outcome string, d time.Duration)
 }
 
-// Account tells how to check that the customer gave the account's e-mail.
+// Account tells whose account a token belongs to. The account's object is
+// asked for only if ID or VerifyEmail needs it.
 type Account struct {
-	VerifyEmail bool
 	// Path of the account's object, relative to the base.
 	Path string
+	// ID is a jq expression that maps the object to the account's id; empty
+	// for none.
+	ID string
+	// VerifyEmail compares the account's e-mail with what the customer typed.
+	VerifyEmail bool
 	// Email is a jq expression that maps the object to the e-mail.
 	Email string
 }
@@ -72,12 +77,13 @@ type Account struct {
 type Client struct {
 	http     *http.Client
 	licenses *url.URL
-	account  *url.URL // nil if the e-mail is not verified
+	account  *url.URL // nil if nothing of the account is needed
 	pageSize int
 	maxPages int
 	timeout  time.Duration
 	grantsOf *expression
-	emailOf  *expression
+	idOf     *expression // nil for no id
+	emailOf  *expression // nil if the e-mail is not verified
 	observe  func(string, time.Duration)
 }
 
@@ -100,14 +106,21 @@ func New(c Config) (*Client, error) {
 	if client.grantsOf, err = compile(c.Grants); err != nil {
 		return nil, fmt.Errorf("grants: %w", err)
 	}
-	if !c.Account.VerifyEmail {
+	if c.Account.ID == "" && !c.Account.VerifyEmail {
 		return client, nil
 	}
 	if client.account, err = below(base, c.Account.Path); err != nil {
 		return nil, fmt.Errorf("account.path: %w", err)
 	}
-	if client.emailOf, err = compile(c.Account.Email); err != nil {
-		return nil, fmt.Errorf("account.email: %w", err)
+	if c.Account.ID != "" {
+		if client.idOf, err = compile(c.Account.ID); err != nil {
+			return nil, fmt.Errorf("account.id: %w", err)
+		}
+	}
+	if c.Account.VerifyEmail {
+		if client.emailOf, err = compile(c.Account.Email); err != nil {
+			return nil, fmt.Errorf("account.email: %w", err)
+		}
 	}
 	return client, nil
 }
@@ -117,16 +130,15 @@ func New(c Config) (*Client, error) {
 func (c *Client) Authenticate(ctx context.Context, presented credential.Credential) (auth.Decision, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	decision := auth.Decision{Subject: presented.User}
+	var decision auth.Decision
 	if c.account != nil {
-		email, refused, err := c.email(ctx, presented.Secret)
+		refused, err := c.identify(ctx, presented.Secret, &decision)
 		switch {
 		case err != nil:
 			return auth.Decision{}, fmt.Errorf("kloudless: account: %w", err)
 		case refused:
-			decision.Refusal = auth.WrongCredential
-			return decision, nil
-		case !strings.EqualFold(strings.TrimSpace(email), strings.TrimSpace(presented.User)):
+			return auth.Decision{Refusal: auth.WrongCredential}, nil
+		case c.emailOf != nil && !strings.EqualFold(strings.TrimSpace(decision.User), strings.TrimSpace(presented.User)):
 			decision.Refusal = auth.WrongAccount
 			return decision, nil
 		}
@@ -136,28 +148,37 @@ func (c *Client) Authenticate(ctx context.Context, presented credential.Credenti
 	case err != nil:
 		return auth.Decision{}, fmt.Errorf("kloudless: licenses: %w", err)
 	case refused:
-		decision.Refusal = auth.WrongCredential
-	default:
-		decision.Grants = grants
+		return auth.Decision{Refusal: auth.WrongCredential}, nil
 	}
+	decision.Grants = grants
 	return decision, nil
 }
 
-// email asks for the account's e-mail.
-func (c *Client) email(ctx context.Context, token credential.Secret) (email string, refused bool, err error) {
+// identify asks for the account's object and notes its id and e-mail.
+func (c *Client) identify(ctx context.Context, token credential.Secret, decision *auth.Decision) (refused bool, err error) {
 	body, status, err := c.get(ctx, c.account, token)
 	if err != nil || isRefusal(status) {
-		return "", isRefusal(status), err
+		return isRefusal(status), err
 	}
 	if status != http.StatusOK {
-		return "", false, unexpected(status)
+		return false, unexpected(status)
 	}
 	object, err := decode(body)
 	if err != nil {
-		return "", false, err
+		return false, err
 	}
-	email, err = c.emailOf.text(ctx, object)
-	return email, false, err
+	if c.emailOf != nil {
+		if decision.User, err = c.emailOf.text(ctx, object); err != nil {
+			return false, fmt.Errorf("email: %w", err)
+		}
+		decision.Subject = decision.User
+	}
+	if c.idOf != nil {
+		if decision.Subject, err = c.idOf.text(ctx, object); err != nil {
+			return false, fmt.Errorf("id: %w", err)
+		}
+	}
+	return false, nil
 }
 
 // grants asks for all pages of licenses.

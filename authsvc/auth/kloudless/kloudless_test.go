@@ -92,7 +92,7 @@ acme/appliance:latest until never by lic_1
 acme/tools:* until 2026-12-31T22:00:00Z by 42
 acme/addons/*:* until 2026-12-31T22:00:00Z by 42
 `
-	if got := describe(decision); got != want || decision.Refusal != "" || decision.Subject != ann.User {
+	if got := describe(decision); got != want || decision.Refusal != "" || decision.Subject != "" {
 		t.Errorf("%+v\ngot  %s\nwant %s", decision, got, want)
 	}
 }
@@ -386,6 +386,42 @@ func TestVerifyEmail(t *testing.T) {
 			decision, err := c.Authenticate(t.Context(), credential.Credential{User: test.user, Secret: credential.NewSecret(token)})
 			if (err != nil) != test.outage || decision.Refusal != test.want || test.want != "" && len(decision.Grants) > 0 {
 				t.Errorf("%+v, %v", decision, err)
+			}
+		})
+	}
+}
+
+// TestSubject: the subject is what the account says of itself, never what was
+// typed, and the account's object is asked for only if something needs it.
+func TestSubject(t *testing.T) {
+	tests := []struct {
+		name, id            string
+		verify              bool
+		account             string
+		wantSubject, wantBy string
+		outage              bool
+	}{
+		{name: "neither", account: "", wantSubject: ""},
+		{name: "the id", id: ".id", account: `{"id": 7}`, wantSubject: "7"},
+		{name: "a large id", id: ".id", account: `{"id": 900719925474099}`, wantSubject: "900719925474099"},
+		{name: "a part of it", id: ".company.name", account: `{"company": {"name": "acme"}}`, wantSubject: "acme"},
+		{name: "the e-mail", verify: true, account: `{"email": "ANN@acme.example"}`, wantSubject: "ANN@acme.example", wantBy: "ANN@acme.example"},
+		{name: "both", id: ".id", verify: true, account: `{"id": 7, "email": "ann@acme.example"}`, wantSubject: "7", wantBy: "ann@acme.example"},
+		{name: "no id", id: ".id", account: `{}`, outage: true},
+		{name: "an empty id", id: ".id", account: `{"id": ""}`, outage: true},
+		{name: "two ids", id: ".id, .id", account: `{"id": 7}`, outage: true},
+		{name: "no account", id: ".id", outage: true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			bodies := map[string]string{"/v1/meta/licenses": page(0, 1, "")}
+			if test.account != "" {
+				bodies["/v1/meta/developer"] = test.account
+			}
+			c := client(t, answers(bodies), func(c *kloudless.Config) { c.Account.ID, c.Account.VerifyEmail = test.id, test.verify })
+			decision, err := c.Authenticate(t.Context(), ann)
+			if (err != nil) != test.outage || decision.Refusal != "" || decision.Subject != test.wantSubject || decision.User != test.wantBy {
+				t.Errorf("%+v, %v; want subject %q, user %q", decision, err, test.wantSubject, test.wantBy)
 			}
 		})
 	}
