@@ -47,12 +47,13 @@ func tune() {
 	}
 }
 
-// limitMemory keeps the collector from leaving four times of what a full
-// memory of releases takes, unless the environment says otherwise.
-func limitMemory(maxDigests int) {
-	const others, perDigest = 128 << 20, 128 // bytes; a digest takes 72
+// limitMemory keeps the collector from leaving four times of what full
+// memories take, unless the environment says otherwise. The figures are bytes,
+// and a little more than what was measured.
+func limitMemory(c config.Config) {
+	const others, perDigest, perEntry = 128 << 20, 128, 8 << 10
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(others + perDigest*int64(maxDigests))
+		debug.SetMemoryLimit(others + perDigest*int64(c.Release.MaxDigests) + perEntry*int64(c.Cache.MaxEntries+c.Cache.MaxRefusals))
 	}
 }
 
@@ -95,7 +96,7 @@ Every key of the configuration can stand in the YAML file, in the environment
 		}
 		lines := log.NewWriter(stdout)
 		defer lines.Close()
-		logger := slog.New(slog.NewJSONHandler(lines, &slog.HandlerOptions{Level: c.Log.Level}))
+		logger := slog.New(slog.NewJSONHandler(lines, &slog.HandlerOptions{Level: c.LogLevel}))
 		return serve(cmd.Context(), c, logger)
 	}
 	root.AddCommand(program.Commands()...)

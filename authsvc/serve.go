@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -12,10 +11,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
 	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/auth/kloudless"
 	"github.com/pullgate/pullgate/authsvc/config"
+	"github.com/pullgate/pullgate/authsvc/credential"
+	"github.com/pullgate/pullgate/authsvc/decision"
 	"github.com/pullgate/pullgate/authsvc/entitlement"
+	"github.com/pullgate/pullgate/authsvc/guard"
 	"github.com/pullgate/pullgate/authsvc/release"
 	"github.com/pullgate/pullgate/authsvc/release/remote"
 	"github.com/pullgate/pullgate/authsvc/server"
@@ -31,55 +34,77 @@ var bounds = listen.Bounds{ReadHeader: 10 * time.Second, HeaderBytes: 32 << 10, 
 
 // serve wires the parts together and serves until ctx ends.
 func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
-	watcher, err := tokenfile.Watch(ctx, c.Upstream.TokenFile, logger)
+	numbers := prometheus.NewRegistry()
+	numbers.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info(c))
+	watcher, err := tokenfile.Watch(ctx, c.TokenFile, logger)
 	if err != nil {
 		return fmt.Errorf("watching upstream.token_file: %w", err)
 	}
-	registry := upstream.New(watcher, c.Upstream.RefreshSocket, c.Upstream.RefreshName, c.Upstream.RefreshTimeout)
+	registry := upstream.New(watcher, c.Upstream)
+	metrics := server.NewMetrics(numbers, registry)
 
-	var cache *auth.Cache
-	numbers := prometheus.NewRegistry()
-	numbers.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info(c))
-	metrics := server.NewMetrics(numbers, registry, func() int { return cache.Len() })
-	vendor, err := newVendor(c, metrics.ObserveVendor)
+	cache, hashes, err := newCache(c, logger, numbers, metrics)
 	if err != nil {
 		return err
 	}
-	cache = auth.NewCache(vendor, auth.CacheConfig{
-		TTL: c.Cache.TTL, RefusalTTL: c.Cache.RefusalTTL, StaleTTL: c.Cache.StaleTTL,
-		MaxEntries: c.Cache.MaxEntries, MaxRefusals: c.Cache.MaxRefusals,
-	})
-
-	limitMemory(c.Release.MaxDigests)
+	if c.CacheFile != "" {
+		source := fingerprint(c.Kloudless)
+		load := func(path string) error { return cache.Load(path, source) }
+		save := func(path string) error { return cache.Save(path, source) }
+		defer keep("accepted credentials", c.CacheFile, time.Minute, load, save, logger)()
+	}
 	releases, err := newReleases(c, registry, logger, metrics)
 	if err != nil {
 		return err
 	}
 	defer releases.Close()
-	if c.Release.File != "" {
-		defer keep(releases, c.Release.File, logger)()
+	if c.ReleaseFile != "" {
+		defer keep("releases", c.ReleaseFile, 10*time.Minute, releases.Load, releases.Save, logger)()
 	}
 
 	asked, err := listen.Listen(ctx, c.Listen.Address, c.Listen.Mode, c.Listen.Group)
 	if err != nil {
 		return fmt.Errorf("listen.address: %w", err)
 	}
-	private, err := listen.Listen(ctx, c.Private.Address, 0o600, "")
+	private, err := listen.Listen(ctx, c.Private, 0o600, "")
 	if err != nil {
 		return errors.Join(fmt.Errorf("private.address: %w", err), asked.Close())
 	}
 	logger.Info("serving", "version", program.Version(), "listen", asked.Addr().String(), "private", private.Addr().String())
 	return listen.Serve(ctx, logger, bounds, private, map[net.Listener]http.Handler{
 		asked: server.New(server.Options{
-			Authenticator: cache,
-			Rules:         &entitlement.Rules{Releases: releases, Renew: c.Messages.Renew, Repositories: c.Catalog.Repositories},
-			Upstream:      registry,
-			Realm:         c.Realm,
-			Logger:        logger,
-			Metrics:       metrics,
+			Decider: &decision.Decider{
+				Authenticator: cache,
+				Rules:         &entitlement.Rules{Releases: releases, Renew: c.Renew, Repositories: c.Repositories},
+				Upstream:      registry,
+				Key:           hashes,
+			},
+			Realm:       c.Realm,
+			MaxRequests: c.Listen.MaxRequests,
+			Logger:      logger,
+			Metrics:     metrics,
 		}),
 		private: server.NewPrivate(registry, numbers),
 	})
+}
+
+// newCache makes what knows customers, before the vendor's API.
+func newCache(c config.Config, logger *slog.Logger, numbers prometheus.Registerer, metrics *server.Metrics) (*auth.Cache, *credential.Key, error) {
+	vendor, err := newVendor(c, metrics.ObserveVendor)
+	if err != nil {
+		return nil, nil, err
+	}
+	guard, err := guard.New(c.Guard, numbers, logger)
+	if err != nil {
+		return nil, nil, err
+	}
+	hashes, err := newKey(c.CacheKeyFile)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cache.key_file: %w", err)
+	}
+	return auth.NewCache(auth.Options{
+		Source: vendor, Config: c.Cache, Hashes: hashes, Guard: guard, Logger: logger, Metrics: numbers,
+	}), hashes, nil
 }
 
 // newReleases makes what tells which tags reach a digest.
@@ -88,56 +113,27 @@ func newReleases(c config.Config, registry *upstream.Upstream, logger *slog.Logg
 	if err != nil {
 		return nil, err
 	}
-	return release.New(release.Options{
-		Source: client, TagTTL: c.Release.TagTTL, Previous: c.Release.Previous, Timeout: c.Release.Timeout,
-		MaxDigests: c.Release.MaxDigests, Parallel: c.Upstream.Requests, NoReferrers: !c.Release.Referrers,
-		Logger: logger, Observe: metrics.ObserveRelease,
-	}), nil
+	limitMemory(c)
+	c.Release.Source, c.Release.Logger, c.Release.Observe = client, logger, metrics.ObserveRelease
+	return release.New(c.Release), nil
 }
 
 func newRemote(c config.Config, registry *upstream.Upstream) (*remote.Client, error) {
-	client, err := remote.New(remote.Options{
-		Upstream: registry, CAFile: c.Upstream.CAFile, Address: c.Upstream.Address,
-		Requests: c.Upstream.Requests, Timeout: c.Upstream.Timeout,
-	})
+	c.Remote.Upstream = registry
+	client, err := remote.New(c.Remote)
 	if err != nil {
 		return nil, fmt.Errorf("configuration: upstream.ca_file: %w", err)
 	}
 	return client, nil
 }
 
-// saveInterval is how often what is known of releases is saved, beside at the
-// end: a killed process learns the rest again.
-const saveInterval = 10 * time.Minute
-
-// keep takes over what a file knows of releases, and saves it again from time
-// to time. What it returns saves for the last time.
-func keep(releases *release.Graph, file string, logger *slog.Logger) (stop func()) {
-	if err := releases.Load(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		logger.Warn("starting without what was known of releases", "error", err)
+func newVendor(c config.Config, observe func(string, time.Duration)) (*kloudless.Client, error) {
+	c.Kloudless.Observe = observe
+	client, err := kloudless.New(c.Kloudless)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: kloudless: %w", err)
 	}
-	save := func() {
-		if err := releases.Save(file); err != nil {
-			logger.Error("saving what is known of releases", "error", err)
-		}
-	}
-	stopped, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			select {
-			case <-time.After(saveInterval):
-				save()
-			case <-stopped:
-				save()
-				return
-			}
-		}
-	}()
-	return func() {
-		close(stopped)
-		<-done
-	}
+	return client, nil
 }
 
 // check builds what serve would build of the configuration, and drops it.
@@ -147,19 +143,6 @@ func check(c config.Config) error {
 	}
 	_, err := newRemote(c, nil)
 	return err
-}
-
-func newVendor(c config.Config, observe func(string, time.Duration)) (*kloudless.Client, error) {
-	k := c.Kloudless
-	client, err := kloudless.New(kloudless.Config{
-		URL: k.URL, LicensesPath: k.LicensesPath, PageSize: k.PageSize, MaxPages: k.MaxPages,
-		Timeout: k.Timeout, CAFile: k.CAFile, Grants: k.Grants, Observe: observe,
-		Account: kloudless.Account(k.Account),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("configuration: kloudless: %w", err)
-	}
-	return client, nil
 }
 
 // info tells what is running: build and configuration.

@@ -120,7 +120,7 @@ func (c *Cache) hash(presented credential.Credential) credential.Hash {
 // pass lets a known customer pass, unless the address is banned: what passes
 // there must not tell a guesser that a credential is right.
 func (c *Cache) pass(hash credential.Hash, caller Caller, decision Decision) Decision {
-	if limit := c.guard.Passed(guardCaller(hash, caller), decision.Subject); limit != nil {
+	if limit := c.guard.Admit(guardCaller(hash, caller), decision.Subject); limit != nil {
 		return tooManyGuesses(limit)
 	}
 	return c.confirm(caller, decision)

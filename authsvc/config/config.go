@@ -1,29 +1,49 @@
 // Package config reads authsvc's configuration: a YAML file, environment
-// variables and flags, of which the later win.
+// variables and flags, of which flags take precedence over the environment, and
+// both over the file. keys.go has every key with its default. A Config is made
+// of the parts' own types: what a setting does is said there.
 package config
 
 import (
 	"log/slog"
+	"net/netip"
 	"os"
 	"time"
 
+	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/auth/kloudless"
+	"github.com/pullgate/pullgate/authsvc/guard"
 	"github.com/pullgate/pullgate/authsvc/registry"
+	"github.com/pullgate/pullgate/authsvc/release"
+	"github.com/pullgate/pullgate/authsvc/release/remote"
+	"github.com/pullgate/pullgate/authsvc/upstream"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/settings"
 )
 
 // A Config is a checked configuration.
 type Config struct {
-	Listen    Listen
-	Private   Private
-	Realm     string
-	Messages  Messages
-	Upstream  Upstream
-	Release   Release
-	Catalog   Catalog
-	Kloudless Kloudless
-	Cache     Cache
-	Log       Log
+	Listen Listen
+	// Private is where health and metrics are served: HOST:PORT or unix:PATH.
+	Private string
+	Realm   string
+	// Renew follows the day on which a license expired: where to renew it.
+	Renew     string
+	TokenFile string
+	Upstream  upstream.Config
+	Remote    remote.Options
+	Release   release.Options
+	// ReleaseFile keeps what is known of releases over a restart; empty for
+	// none.
+	ReleaseFile string
+	// Repositories are those that the catalog looks through.
+	Repositories []string
+	Kloudless    kloudless.Config
+	Cache        auth.CacheConfig
+	// CacheFile keeps acceptances over a restart, CacheKeyFile the key of
+	// their hashes; empty for none.
+	CacheFile, CacheKeyFile string
+	Guard                   guard.Config
+	LogLevel                slog.Level
 }
 
 // Listen is where nginx asks.
@@ -34,188 +54,93 @@ type Listen struct {
 	// process's own.
 	Mode  os.FileMode
 	Group string
-}
-
-// Private is where health and metrics are served.
-type Private struct {
-	// Address is HOST:PORT or unix:PATH.
-	Address string
-}
-
-// Messages are sentences for the customer.
-type Messages struct {
-	// Renew follows the day on which a license expired.
-	Renew string
-}
-
-// Upstream is the registry in which the images lie.
-type Upstream struct {
-	// TokenFile is what tokenrefresher writes.
-	TokenFile string
-	// RefreshSocket is tokenrefresher's control socket, unix:PATH; empty to
-	// never ask.
-	RefreshSocket string
-	// RefreshName is the registry's name in tokenrefresher's configuration.
-	RefreshName string
-	// RefreshTimeout bounds the wait for a refresh that was asked for.
-	RefreshTimeout time.Duration
-	// Address is where authsvc itself reaches the registry, HOST:PORT; empty
-	// for its own name.
-	Address string
-	// CAFile has the authorities that sign the registry's certificate; empty
-	// for the system's.
-	CAFile string
-	// Requests is how many authsvc sends to the registry at once, Timeout the
-	// time for one of them.
-	Requests int
-	Timeout  time.Duration
-}
-
-// Release is what is remembered of the releases, and how long.
-type Release struct {
-	TagTTL     time.Duration
-	Previous   time.Duration
-	Timeout    time.Duration
-	MaxDigests int
-	Referrers  bool
-	// File keeps what is remembered over a restart; empty for none.
-	File string
-}
-
-// Catalog is what the list of repositories is made of, beside the licenses.
-type Catalog struct {
-	Repositories []string
-}
-
-// Kloudless is the vendor's API.
-type Kloudless struct {
-	URL          string
-	LicensesPath string
-	PageSize     int
-	MaxPages     int
-	Timeout      time.Duration
-	CAFile       string
-	Grants       string
-	Account      Account
-}
-
-// Account is whose account a token belongs to.
-type Account struct {
-	Path        string
-	ID          string
-	VerifyEmail bool
-	Email       string
-}
-
-// Cache is how long decisions are kept, and how many.
-type Cache struct {
-	TTL         time.Duration
-	RefusalTTL  time.Duration
-	StaleTTL    time.Duration
-	MaxEntries  int
-	MaxRefusals int
-}
-
-// Log is what is logged.
-type Log struct {
-	Level slog.Level
-}
-
-// table lists every key with its default and what it is: the one place for
-// defaults, and the flags' help.
-var table = settings.Table{
-	{Key: "listen.address", Default: "unix:/run/authsvc/authsvc.sock", Usage: "where nginx asks: unix:PATH, tcp:HOST:PORT, or systemd:NAME for a socket that systemd passes"},
-	{Key: "listen.mode", Default: "0660", Usage: "mode of the unix socket, octal, in quotes"},
-	{Key: "listen.group", Default: "", Usage: "group of the unix socket: the one that nginx's workers are in"},
-	{Key: "private.address", Default: "127.0.0.1:9101", Usage: "where /healthz, /readyz and /metrics are served: HOST:PORT or unix:PATH"},
-	{Key: "realm", Default: "registry", Usage: "name of the registry in the question for a password"},
-	{Key: "messages.renew", Default: "", Usage: "sentence after the day on which a license expired, such as: renew at https://vendor.com/licenses"},
-	{Key: "upstream.token_file", Default: "/run/tokenrefresher/main.json", Usage: "the file that tokenrefresher writes"},
-	{Key: "upstream.refresh_socket", Default: "unix:/run/tokenrefresher/control.sock", Usage: "where tokenrefresher is asked for a new token when the registry rejects one; empty to never ask"},
-	{Key: "upstream.refresh_name", Default: "main", Usage: "the registry's name in tokenrefresher's configuration"},
-	{Key: "upstream.refresh_timeout", Default: "5s", Usage: "how long a customer's request waits for a new token"},
-	{Key: "upstream.address", Default: "", Usage: "HOST:PORT at which authsvc itself reaches the registry, if not by its own name: an endpoint in the VPC; the certificate is the name's nevertheless"},
-	{Key: "upstream.ca_file", Default: "", Usage: "PEM file of the authorities that sign the registry's certificate; empty for the system's"},
-	{Key: "upstream.requests", Default: 16, Usage: "requests that authsvc itself sends to the registry at once, to learn its releases"},
-	{Key: "upstream.timeout", Default: "10s", Usage: "time for one of them"},
-	{Key: "release.tag_ttl", Default: "30s", Usage: "how long the digest of a tag, and the list of tags, are believed before the registry is asked again"},
-	{Key: "release.previous", Default: "24h", Usage: "how long a tag that has moved or gone still opens what it had, from when it was last seen to have it; tag_ttl if that is longer"},
-	{Key: "release.timeout", Default: "5s", Usage: "how long a customer's request waits for what is not known yet; then it is unavailable"},
-	{Key: "release.max_digests", Default: 1_000_000, Usage: "digests remembered at most: manifests, configurations and layers; a million take about 100 MB"},
-	{Key: "release.referrers", Default: true, Usage: "ask the registry for referrers; false if it, or the role, does not have that call (tags of signatures count nevertheless)"},
-	{Key: "release.file", Default: "", Usage: "file that keeps what is remembered over a restart; empty for none"},
-	{Key: "catalog.repositories", Default: "", Usage: "list of repositories to look through for customers whose license names repositories by a pattern; those that a license names in full are listed anyway"},
-	{Key: "kloudless.url", Default: "https://api.kloudless.com/v1/", Usage: "base of the Meta API"},
-	{Key: "kloudless.licenses_path", Default: kloudless.DefaultLicensesPath, Usage: "path of the list of licenses, below the base (assumed: Kloudless does not document it)"},
-	{Key: "kloudless.page_size", Default: 100, Usage: "licenses asked for at once"},
-	{Key: "kloudless.max_pages", Default: 20, Usage: "pages at most for one customer"},
-	{Key: "kloudless.timeout", Default: "5s", Usage: "time for one customer's look-up, all pages"},
-	{Key: "kloudless.ca_file", Default: "", Usage: "PEM file of the authorities that sign the API's certificate; empty for the system's"},
-	{Key: "kloudless.grants", Default: kloudless.DefaultGrants, Usage: "jq expression: a license object to grants {repository, tags, expires, license}"},
-	{Key: "kloudless.account.id", Default: "", Usage: "jq expression: the account's object to the account's id, such as .id, for logs; empty for none"},
-	{Key: "kloudless.account.verify_email", Default: false, Usage: "refuse a token whose account has another e-mail than the customer gave"},
-	{Key: "kloudless.account.path", Default: kloudless.DefaultAccountPath, Usage: "path of the account's object, below the base (assumed)"},
-	{Key: "kloudless.account.email", Default: kloudless.DefaultEmail, Usage: "jq expression: the account's object to its e-mail"},
-	{Key: "cache.ttl", Default: "60s", Usage: "how long an accepted credential is not asked about again: the upper bound from a license's withdrawal to the refusal"},
-	{Key: "cache.refusal_ttl", Default: "10s", Usage: "the same for a refused one"},
-	{Key: "cache.stale_ttl", Default: "15m", Usage: "how long after its ttl an accepted credential still serves while the API is down; 0s for not at all"},
-	{Key: "cache.max_entries", Default: 10_000, Usage: "accepted credentials kept at most"},
-	{Key: "cache.max_refusals", Default: 1_000, Usage: "refused credentials kept at most"},
-	{Key: "log.level", Default: "info", Usage: "debug, info, warn or error"},
+	// MaxRequests is how many questions are answered at once.
+	MaxRequests int
 }
 
 // read makes the Config out of the keys' values. Each line states the bounds.
 func read(r *settings.Reader) Config {
 	return Config{
 		Listen: Listen{
-			Address: r.Address("listen.address", "unix", "tcp", "systemd"),
-			Mode:    r.Mode("listen.mode"),
-			Group:   r.Text("listen.group", 0, 64),
+			Address:     r.Address("listen.address", "unix", "tcp", "systemd"),
+			Mode:        r.Mode("listen.mode"),
+			Group:       r.Text("listen.group", 0, 64),
+			MaxRequests: r.Number("listen.max_requests", 16, 100_000),
 		},
-		Private:  Private{Address: r.Address("private.address", "unix", "")},
-		Realm:    r.Quotable("realm", 1, 128),
-		Messages: Messages{Renew: r.Text("messages.renew", 0, 512)},
-		Upstream: Upstream{
-			TokenFile:      r.Path("upstream.token_file"),
-			RefreshSocket:  r.Optional("upstream.refresh_socket", func(key string) string { return r.Address(key, "unix") }),
-			RefreshName:    r.Text("upstream.refresh_name", 1, 64),
-			RefreshTimeout: r.Duration("upstream.refresh_timeout", 100*time.Millisecond, time.Minute),
-			Address:        r.Optional("upstream.address", func(key string) string { return r.Address(key, "") }),
-			CAFile:         r.Optional("upstream.ca_file", r.Path),
-			Requests:       r.Number("upstream.requests", 1, 1000),
-			Timeout:        r.Duration("upstream.timeout", 100*time.Millisecond, time.Minute),
+		Private:   r.Address("private.address", "unix", ""),
+		Realm:     r.Quotable("realm", 1, 128),
+		Renew:     r.Text("messages.renew", 0, 512),
+		TokenFile: r.Path("upstream.token_file"),
+		Upstream: upstream.Config{
+			RefreshSocket: r.Optional("upstream.refresh_socket", func(key string) string { return r.Address(key, "unix") }),
+			RefreshName:   r.Text("upstream.refresh_name", 1, 64),
+			Timeout:       r.Duration("upstream.refresh_timeout", 100*time.Millisecond, time.Minute),
 		},
-		Release: Release{
-			TagTTL:     r.Duration("release.tag_ttl", time.Second, time.Hour),
-			Previous:   r.Duration("release.previous", 0, 90*24*time.Hour),
-			Timeout:    r.Duration("release.timeout", 100*time.Millisecond, time.Minute),
-			MaxDigests: r.Number("release.max_digests", 1_000, 100_000_000),
-			Referrers:  r.Boolean("release.referrers"),
-			File:       r.Optional("release.file", r.Path),
+		Remote: remote.Options{
+			Address:  r.Optional("upstream.address", func(key string) string { return r.Address(key, "") }),
+			CAFile:   r.Optional("upstream.ca_file", r.Path),
+			Requests: r.Number("upstream.requests", 1, 1000),
+			Timeout:  r.Duration("upstream.timeout", 100*time.Millisecond, time.Minute),
 		},
-		Catalog: Catalog{Repositories: r.List("catalog.repositories", 100_000, registry.ValidName, "names of repositories")},
-		Kloudless: Kloudless{
-			URL:          r.Text("kloudless.url", 1, 1024),
-			LicensesPath: r.Text("kloudless.licenses_path", 1, 256),
-			PageSize:     r.Number("kloudless.page_size", 1, 1000),
-			MaxPages:     r.Number("kloudless.max_pages", 1, 1000),
-			Timeout:      r.Duration("kloudless.timeout", 100*time.Millisecond, time.Minute),
-			CAFile:       r.Optional("kloudless.ca_file", r.Path),
-			Grants:       r.Text("kloudless.grants", 1, 8192),
-			Account: Account{
-				ID:          r.Text("kloudless.account.id", 0, 8192),
-				VerifyEmail: r.Boolean("kloudless.account.verify_email"),
-				Path:        r.Text("kloudless.account.path", 1, 256),
-				Email:       r.Text("kloudless.account.email", 1, 8192),
-			},
+		Release: release.Options{
+			TagTTL:      r.Duration("release.tag_ttl", time.Second, time.Hour),
+			Previous:    r.Duration("release.previous", 0, 90*24*time.Hour),
+			Timeout:     r.Duration("release.timeout", 100*time.Millisecond, time.Minute),
+			MaxDigests:  r.Number("release.max_digests", 1_000, 100_000_000),
+			Parallel:    r.Number("upstream.requests", 1, 1000),
+			NoReferrers: !r.Boolean("release.referrers"),
 		},
-		Cache: Cache{
+		ReleaseFile:  r.Optional("release.file", r.Path),
+		Repositories: r.List("catalog.repositories", 100_000, registry.ValidName, "names of repositories"),
+		Kloudless:    readKloudless(r),
+		Cache: auth.CacheConfig{
 			TTL:         r.Duration("cache.ttl", time.Second, time.Hour),
 			RefusalTTL:  r.Duration("cache.refusal_ttl", time.Second, time.Hour),
 			StaleTTL:    r.Duration("cache.stale_ttl", 0, 24*time.Hour),
 			MaxEntries:  r.Number("cache.max_entries", 1, 10_000_000),
 			MaxRefusals: r.Number("cache.max_refusals", 1, 10_000_000),
 		},
-		Log: Log{Level: r.Level("log.level")},
+		CacheFile:    r.Optional("cache.file", r.Path),
+		CacheKeyFile: r.Optional("cache.key_file", r.Path),
+		Guard:        readGuard(r),
+		LogLevel:     r.Level("log.level"),
 	}
+}
+
+func readKloudless(r *settings.Reader) kloudless.Config {
+	return kloudless.Config{
+		URL:          r.Text("kloudless.url", 1, 1024),
+		LicensesPath: r.Text("kloudless.licenses_path", 1, 256),
+		PageSize:     r.Number("kloudless.page_size", 1, 1000),
+		MaxPages:     r.Number("kloudless.max_pages", 1, 1000),
+		Timeout:      r.Duration("kloudless.timeout", 100*time.Millisecond, time.Minute),
+		CAFile:       r.Optional("kloudless.ca_file", r.Path),
+		Grants:       r.Text("kloudless.grants", 1, 8192),
+		Account: kloudless.Account{
+			ID:          r.Text("kloudless.account.id", 0, 8192),
+			VerifyEmail: r.Boolean("kloudless.account.verify_email"),
+			Path:        r.Text("kloudless.account.path", 1, 256),
+			Email:       r.Text("kloudless.account.email", 1, 8192),
+		},
+	}
+}
+
+func readGuard(r *settings.Reader) guard.Config {
+	c := guard.Defaults()
+	c.InFlight = r.Number("guard.look_ups", 4, 10_000)
+	c.PerSecond = r.Number("guard.refusals_per_second", 1, 10_000)
+	c.Burst = max(c.Burst, 2*c.PerSecond)
+	c.Address.Ban = r.Number("guard.failures", 3, 1_000_000)
+	c.Address.Free = c.Address.Ban / 3
+	c.BanFor = r.Duration("guard.ban", time.Second, 24*time.Hour)
+	c.SharedCustomers = r.Number("guard.shared_customers", 1, 1_000_000)
+	for _, text := range r.List("guard.uncounted", 1000, isNetwork, "networks such as 192.0.2.0/24") {
+		c.Uncounted = append(c.Uncounted, netip.MustParsePrefix(text))
+	}
+	return c
+}
+
+func isNetwork(text string) bool {
+	p, err := netip.ParsePrefix(text)
+	return err == nil && !p.Addr().Is4In6()
 }

@@ -9,6 +9,7 @@ package decision
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -29,9 +30,14 @@ type Upstream interface {
 	Renew(ctx context.Context, rejected string) (tokenfile.Token, error)
 }
 
+// An Authenticator says whose a credential is. An *auth.Cache is one.
+type Authenticator interface {
+	Authenticate(context.Context, auth.Caller) (auth.Decision, error)
+}
+
 // A Decider decides. All fields must be set.
 type Decider struct {
-	Authenticator auth.Authenticator
+	Authenticator Authenticator
 	Rules         *entitlement.Rules
 	Upstream      Upstream
 	// Key hashes the names that nobody has confirmed, which must not be shown.
@@ -44,6 +50,8 @@ type Question struct {
 	Method, URI string
 	// Authorization is the values of the client's Authorization headers.
 	Authorization []string
+	// Address is the client's; invalid if it is not known.
+	Address netip.Addr
 	// Retry says that the registry has rejected the token whose ID is
 	// RejectedToken for this very request.
 	Retry         bool

@@ -42,7 +42,7 @@ func (d *Decider) authenticate(ctx context.Context, q Question, o *Outcome) (*re
 	if flaw != credential.None {
 		return unauthorized(flawMessage(flaw)), nil
 	}
-	decision, err := d.Authenticator.Authenticate(ctx, presented)
+	decision, err := d.Authenticator.Authenticate(ctx, auth.Caller{Credential: presented, Address: q.Address})
 	o.Cache, o.grants = decision.Cache, decision.Grants
 	switch {
 	case err != nil:
@@ -50,7 +50,7 @@ func (d *Decider) authenticate(ctx context.Context, q Question, o *Outcome) (*re
 		return nil, err
 	case decision.Refusal != "":
 		o.Subject = d.unknown(presented)
-		return unauthorized(refusalMessages[decision.Refusal]), nil
+		return refused(decision), nil
 	}
 	o.Subject = accepted(presented, decision)
 	return nil, nil
@@ -83,7 +83,15 @@ func flawMessage(flaw credential.Flaw) string {
 	return "the credential is malformed: run docker login again with your e-mail and your API token"
 }
 
-var refusalMessages = map[auth.Refusal]string{
-	auth.WrongCredential: "the e-mail or the API token is wrong",
-	auth.WrongAccount:    "the API token belongs to an account with another e-mail",
+// refused puts a refusal of the credential into words.
+func refused(decision auth.Decision) *registry.Refusal {
+	switch decision.Refusal {
+	case auth.TooManyGuesses:
+		return &registry.Refusal{Status: http.StatusTooManyRequests, Code: registry.TooManyRequests,
+			Message:    "too many failed logins from your network; wait, check your e-mail and API token, then log in again",
+			RetryAfter: int(decision.RetryAfter.Seconds())}
+	case auth.WrongAccount:
+		return unauthorized("the API token belongs to an account with another e-mail")
+	}
+	return unauthorized("the e-mail or the API token is wrong")
 }

@@ -17,9 +17,8 @@ type Metrics struct {
 }
 
 // NewMetrics registers the metrics with r. The time until the upstream's
-// token expires, and the number of cached credentials, are asked for when the
-// metrics are read.
-func NewMetrics(r prometheus.Registerer, upstream decision.Upstream, cached func() int) *Metrics {
+// token expires is asked for when the metrics are read.
+func NewMetrics(r prometheus.Registerer, upstream decision.Upstream) *Metrics {
 	m := &Metrics{
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "authsvc_decisions_total",
@@ -43,10 +42,6 @@ func NewMetrics(r prometheus.Registerer, upstream decision.Upstream, cached func
 		}, []string{"kind", "outcome"}),
 	}
 	r.MustRegister(m.decisions, m.duration, m.vendor, m.release,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "authsvc_cached_credentials",
-			Help: "Credentials in the cache, accepted and refused.",
-		}, func() float64 { return float64(cached()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "authsvc_upstream_token_expires_seconds",
 			Help: "Seconds until the registry's token expires; 0 if there is none that can be used, +Inf if it never expires.",

@@ -5,8 +5,10 @@ package server
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
@@ -17,15 +19,19 @@ import (
 type Options struct {
 	Decider *decision.Decider
 	// Realm names the registry when a password is asked for.
-	Realm   string
-	Logger  *slog.Logger
-	Metrics *Metrics
+	Realm string
+	// MaxRequests is how many questions are answered at once. Further ones are
+	// an outage at once, rather than a wait that nginx gives up.
+	MaxRequests int
+	Logger      *slog.Logger
+	Metrics     *Metrics
 }
 
 // A Server answers nginx.
 type Server struct {
 	decider   *decision.Decider
 	challenge string
+	places    chan struct{}
 	logger    *slog.Logger
 	metrics   *Metrics
 }
@@ -38,6 +44,7 @@ func New(o Options) http.Handler {
 	s := &Server{
 		decider:   o.Decider,
 		challenge: `Basic realm="` + o.Realm + `", charset="UTF-8"`,
+		places:    make(chan struct{}, o.MaxRequests),
 		logger:    o.Logger,
 		metrics:   o.Metrics,
 	}
@@ -49,10 +56,22 @@ func New(o Options) http.Handler {
 	return e
 }
 
+// decide is one of a Decider's two ways to decide.
+type decide func(context.Context, decision.Question, decision.Trace) decision.Outcome
+
+var errOverloaded = errors.New("more questions at once than listen.max_requests")
+
 // handle answers by a decision.
-func (s *Server) handle(decide func(context.Context, decision.Question, decision.Trace) decision.Outcome, respond func(echo.Context, decision.Outcome) error) echo.HandlerFunc {
+func (s *Server) handle(decide decide, respond func(echo.Context, decision.Outcome) error) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		o := decide(c.Request().Context(), question(c.Request().Header), nil)
+		var o decision.Outcome
+		select {
+		case s.places <- struct{}{}:
+			defer func() { <-s.places }()
+			o = decide(c.Request().Context(), question(c.Request().Header), nil)
+		default:
+			o.Err = errOverloaded
+		}
 		s.record(c.Request().Header, o)
 		return respond(c, o)
 	}
@@ -60,10 +79,12 @@ func (s *Server) handle(decide func(context.Context, decision.Question, decision
 
 // question reads nginx's question.
 func question(h http.Header) decision.Question {
+	address, _ := netip.ParseAddr(h.Get(headerRealIP)) // a unix socket has none
 	return decision.Question{
 		Method:        h.Get(headerOriginalMethod),
 		URI:           h.Get(headerOriginalURI),
 		Authorization: h[echo.HeaderAuthorization],
+		Address:       address.Unmap(),
 		Retry:         h.Get(headerUpstreamRejected) != "",
 		RejectedToken: h.Get(headerRejectedToken),
 	}

@@ -22,6 +22,15 @@ type Source interface {
 	Wait(ctx context.Context, newerThan time.Time) (tokenfile.Token, error)
 }
 
+// A Config says how a new token is asked for.
+type Config struct {
+	// RefreshSocket is tokenrefresher's control socket, unix:PATH; empty to
+	// never ask. RefreshName is the registry's name in its configuration.
+	RefreshSocket, RefreshName string
+	// Timeout bounds the wait for a token that was asked for.
+	Timeout time.Duration
+}
+
 // An Upstream is the registry behind nginx.
 type Upstream struct {
 	source  Source
@@ -31,15 +40,13 @@ type Upstream struct {
 	flight  singleflight.Group
 }
 
-// New makes an Upstream over source. A rejected token is renewed by asking the
-// tokenrefresher at socket (unix:PATH; empty to never ask) for the registry
-// that it calls name, and by waiting at most timeout for the result.
-func New(source Source, socket, name string, timeout time.Duration) *Upstream {
-	u := &Upstream{source: source, timeout: timeout}
-	if socket == "" {
+// New makes an Upstream over source.
+func New(source Source, c Config) *Upstream {
+	u := &Upstream{source: source, timeout: c.Timeout}
+	if c.RefreshSocket == "" {
 		return u
 	}
-	path := strings.TrimPrefix(socket, "unix:")
+	path := strings.TrimPrefix(c.RefreshSocket, "unix:")
 	dialer := &net.Dialer{Timeout: time.Second}
 	u.client = &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -47,7 +54,7 @@ func New(source Source, socket, name string, timeout time.Duration) *Upstream {
 		},
 		MaxIdleConns: 1,
 	}}
-	u.refresh = "http://tokenrefresher/refresh?registry=" + url.QueryEscape(name)
+	u.refresh = "http://tokenrefresher/refresh?registry=" + url.QueryEscape(c.RefreshName)
 	return u
 }
 

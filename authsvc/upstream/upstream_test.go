@@ -95,7 +95,7 @@ func TestCurrent(t *testing.T) {
 		{"none", &source{err: errors.New("no file yet")}, "no file yet"},
 	}
 	for _, test := range tests {
-		_, err := upstream.New(test.source, "", "main", time.Second).Current()
+		_, err := upstream.New(test.source, upstream.Config{RefreshSocket: "", RefreshName: "main", Timeout: time.Second}).Current()
 		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
 			t.Errorf("%s: error %v, want %q", test.name, err, test.want)
 		}
@@ -117,7 +117,7 @@ func TestRenewAsksOnce(t *testing.T) {
 		<-arrived
 		s.replace(renewed)
 	})
-	u := upstream.New(s, socket, "main", 30*time.Second)
+	u := upstream.New(s, upstream.Config{RefreshSocket: socket, RefreshName: "main", Timeout: 30 * time.Second})
 	var done sync.WaitGroup
 	for i := range 50 {
 		done.Go(func() {
@@ -139,7 +139,7 @@ func TestRenewAsksOnce(t *testing.T) {
 func TestRenewTakesWhatHasArrived(t *testing.T) {
 	renewed := token("renewed", fetched.Add(time.Hour))
 	socket := refresher(t, func(http.ResponseWriter, *http.Request) { t.Error("a refresh was asked for") })
-	got, err := upstream.New(newSource(renewed), socket, "main", time.Second).Renew(t.Context(), upstream.ID(token("old", fetched)))
+	got, err := upstream.New(newSource(renewed), upstream.Config{RefreshSocket: socket, RefreshName: "main", Timeout: time.Second}).Renew(t.Context(), upstream.ID(token("old", fetched)))
 	if err != nil || got.Authorization() != renewed.Authorization() {
 		t.Errorf("got a token of %v, %v", got.FetchedAt, err)
 	}
@@ -165,7 +165,7 @@ func TestRenewFails(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			old := token("old", fetched)
-			_, err := upstream.New(newSource(old), test.socket(t), "main", 100*time.Millisecond).Renew(t.Context(), upstream.ID(old))
+			_, err := upstream.New(newSource(old), upstream.Config{RefreshSocket: test.socket(t), RefreshName: "main", Timeout: 100 * time.Millisecond}).Renew(t.Context(), upstream.ID(old))
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error %v, want %q", err, test.want)
 			}
@@ -182,7 +182,7 @@ func TestRenewRefusesExpired(t *testing.T) {
 		renewed.ExpiresAt = time.Now().Add(-time.Minute)
 		s.replace(renewed)
 	})
-	_, err := upstream.New(s, socket, "main", 5*time.Second).Renew(t.Context(), upstream.ID(old))
+	_, err := upstream.New(s, upstream.Config{RefreshSocket: socket, RefreshName: "main", Timeout: 5 * time.Second}).Renew(t.Context(), upstream.ID(old))
 	if err == nil || !strings.Contains(err.Error(), "expired") {
 		t.Errorf("error %v, want expired", err)
 	}
@@ -195,7 +195,7 @@ func TestRenewLeavesWithTheCaller(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	old := token("old", fetched)
-	if _, err := upstream.New(newSource(old), socket, "main", 5*time.Second).Renew(ctx, upstream.ID(old)); !errors.Is(err, context.Canceled) {
+	if _, err := upstream.New(newSource(old), upstream.Config{RefreshSocket: socket, RefreshName: "main", Timeout: 5 * time.Second}).Renew(ctx, upstream.ID(old)); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want that of the caller's context", err)
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/pullgate/pullgate/authsvc/auth"
@@ -73,7 +72,7 @@ type Account struct {
 	Email string
 }
 
-// A Client is an auth.Authenticator.
+// A Client is an auth.Source.
 type Client struct {
 	http     *http.Client
 	licenses *url.URL
@@ -125,7 +124,10 @@ func New(c Config) (*Client, error) {
 	return client, nil
 }
 
-// Authenticate implements auth.Authenticator: it lists the licenses of the
+// Bearer implements auth.Source: a token belongs to one account.
+func (c *Client) Bearer() bool { return true }
+
+// Authenticate implements auth.Source: it lists the licenses of the
 // account whose token the customer presents.
 func (c *Client) Authenticate(ctx context.Context, presented credential.Credential) (auth.Decision, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
@@ -138,9 +140,6 @@ func (c *Client) Authenticate(ctx context.Context, presented credential.Credenti
 			return auth.Decision{}, fmt.Errorf("kloudless: account: %w", err)
 		case refused:
 			return auth.Decision{Refusal: auth.WrongCredential}, nil
-		case c.emailOf != nil && !strings.EqualFold(strings.TrimSpace(decision.User), strings.TrimSpace(presented.User)):
-			decision.Refusal = auth.WrongAccount
-			return decision, nil
 		}
 	}
 	grants, refused, err := c.grants(ctx, presented.Secret)

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/pullgate/pullgate/authsvc/auth/kloudless"
+	"github.com/pullgate/pullgate/authsvc/credential"
+)
+
+// keep takes over what a file knows, and saves it again every so often. What it
+// returns saves for the last time. A killed process learns again what it had
+// not saved.
+func keep(what, file string, every time.Duration, load, save func(string) error, logger *slog.Logger) (stop func()) {
+	if err := load(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		logger.Warn("starting without what was saved", "what", what, "error", err)
+	}
+	store := func() {
+		if err := save(file); err != nil {
+			logger.Error("saving", "what", what, "error", err)
+		}
+	}
+	stopped, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-time.After(every):
+				store()
+			case <-stopped:
+				store()
+				return
+			}
+		}
+	}()
+	return func() {
+		close(stopped)
+		<-done
+	}
+}
+
+// keyBytes is how long a key is that is made here, and at least.
+const keyBytes = 32
+
+// newKey reads the key of hashes, and makes one if there is none: without it,
+// nothing saved is believed, and names in the log change.
+func newKey(file string) (*credential.Key, error) {
+	if file == "" {
+		return credential.NewKey(nil), nil
+	}
+	secret, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		secret = make([]byte, keyBytes)
+		_, _ = rand.Read(secret) // it never fails
+		err = renameio.WriteFile(file, secret, 0o600)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case len(secret) < keyBytes:
+		return nil, fmt.Errorf("%s: expected at least %d bytes, found %d; remove the file to have a new key made", file, keyBytes, len(secret))
+	}
+	return credential.NewKey(secret), nil
+}
+
+// fingerprint names the settings by which a source decides: what was accepted
+// under others is not believed.
+func fingerprint(c kloudless.Config) string {
+	c.Observe = nil
+	text, err := json.Marshal(c)
+	if err != nil {
+		panic(err) // it has no field that JSON does not know
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
