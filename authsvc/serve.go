@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/auth/kloudless"
 	"github.com/pullgate/pullgate/authsvc/config"
@@ -38,8 +37,9 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 	registry := upstream.New(watcher, c.Upstream.RefreshSocket, c.Upstream.RefreshName, c.Upstream.RefreshTimeout)
 
 	var cache *auth.Cache
-	numbers := prometheus.NewRegistry()
-	numbers.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info(c))
+	numbers := program.NewMetrics("authsvc_info", "Always 1: version, and the settings that decide how long a withdrawn license still opens.", prometheus.Labels{
+		"cache_ttl": c.Cache.TTL.String(), "cache_refusal_ttl": c.Cache.RefusalTTL.String(), "cache_stale_ttl": c.Cache.StaleTTL.String(),
+	})
 	metrics := server.NewMetrics(numbers, registry, func() int { return cache.Len() })
 	vendor, err := newVendor(c, metrics.ObserveVendor)
 	if err != nil {
@@ -160,16 +160,4 @@ func newVendor(c config.Config, observe func(string, time.Duration)) (*kloudless
 		return nil, fmt.Errorf("configuration: kloudless: %w", err)
 	}
 	return client, nil
-}
-
-// info tells what is running: build and configuration.
-func info(c config.Config) prometheus.Collector {
-	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "authsvc_info",
-		Help: "Always 1: version, and the settings that decide how long a withdrawn license still opens.",
-		ConstLabels: prometheus.Labels{
-			"version": program.Version(), "cache_ttl": c.Cache.TTL.String(),
-			"cache_refusal_ttl": c.Cache.RefusalTTL.String(), "cache_stale_ttl": c.Cache.StaleTTL.String(),
-		},
-	}, func() float64 { return 1 })
 }
