@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/auth/kloudless"
@@ -34,8 +33,9 @@ var bounds = listen.Bounds{ReadHeader: 10 * time.Second, HeaderBytes: 32 << 10, 
 
 // serve wires the parts together and serves until ctx ends.
 func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
-	numbers := prometheus.NewRegistry()
-	numbers.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info(c))
+	numbers := program.NewMetrics("authsvc_info", "Always 1: version, and the settings that decide how long a withdrawn license still opens.", prometheus.Labels{
+		"cache_ttl": c.Cache.TTL.String(), "cache_refusal_ttl": c.Cache.RefusalTTL.String(), "cache_stale_ttl": c.Cache.StaleTTL.String(),
+	})
 	watcher, err := tokenfile.Watch(ctx, c.TokenFile, logger)
 	if err != nil {
 		return fmt.Errorf("watching upstream.token_file: %w", err)
@@ -143,16 +143,4 @@ func check(c config.Config) error {
 	}
 	_, err := newRemote(c, nil)
 	return err
-}
-
-// info tells what is running: build and configuration.
-func info(c config.Config) prometheus.Collector {
-	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "authsvc_info",
-		Help: "Always 1: version, and the settings that decide how long a withdrawn license still opens.",
-		ConstLabels: prometheus.Labels{
-			"version": program.Version(), "cache_ttl": c.Cache.TTL.String(),
-			"cache_refusal_ttl": c.Cache.RefusalTTL.String(), "cache_stale_ttl": c.Cache.StaleTTL.String(),
-		},
-	}, func() float64 { return 1 })
 }

@@ -7,20 +7,17 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/pullgate/pullgate/tokenrefresher/basic"
 	"github.com/pullgate/pullgate/tokenrefresher/config"
-	"github.com/pullgate/pullgate/tokenrefresher/daemon/program"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/system"
 	"github.com/pullgate/pullgate/tokenrefresher/ecr"
 	"github.com/pullgate/pullgate/tokenrefresher/probe"
 	"github.com/pullgate/pullgate/tokenrefresher/refresh"
-	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
 // systemClock is the time of the machine.
@@ -32,12 +29,11 @@ func (systemClock) After(d time.Duration) <-chan time.Time { return time.After(d
 // build makes the registries out of the configuration. Nothing is asked or
 // written yet.
 func build(c config.Config, logger *slog.Logger, numbers prometheus.Registerer) ([]*refresh.Registry, error) {
-	numbers.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
 	metrics := refresh.NewMetrics(numbers)
 	var registries []*refresh.Registry
 	for i, r := range c.Registries {
 		if r.Group != "" {
-			if _, err := tokenfile.LookupGroup(r.Group); err != nil {
+			if _, err := system.Group(r.Group); err != nil {
 				return nil, fmt.Errorf("configuration: registries[%d].group: %w", i, err)
 			}
 		}
@@ -82,18 +78,10 @@ func secret(path string) string {
 // check builds everything that serve would, and drops it.
 func check(c config.Config) error {
 	if c.Control.Group != "" {
-		if _, err := tokenfile.LookupGroup(c.Control.Group); err != nil {
+		if _, err := system.Group(c.Control.Group); err != nil {
 			return fmt.Errorf("configuration: control.group: %w", err)
 		}
 	}
 	_, err := build(c, slog.New(slog.NewJSONHandler(io.Discard, nil)), prometheus.NewRegistry())
 	return err
-}
-
-func buildInfo() prometheus.Collector {
-	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name:        "tokenrefresher_build_info",
-		Help:        "Always 1: what is running.",
-		ConstLabels: prometheus.Labels{"version": program.Version(), "goversion": runtime.Version()},
-	}, func() float64 { return 1 })
 }

@@ -34,7 +34,7 @@ func TestCommands(t *testing.T) {
 		{args: []string{"check-config", "--config", example, "--backoff.max", "1"}, wantError: "backoff.max: expected a duration"},
 		{args: []string{"check-config", "--config", example, "--control.group", "no-such-group"}, wantError: "control.group: group no-such-group"},
 		{args: []string{"check-config", "--config", with("group", "group: no-such-group")}, wantError: "registries[0].group: group no-such-group"},
-		{args: []string{"check-config", "--config", with("ca", "ca_file: /none.pem")}, wantError: "registries[0].ca_file: reading the certificate authorities: open /none.pem"},
+		{args: []string{"check-config", "--config", with("ca", "ca_file: /none.pem")}, wantError: "registries[0].ca_file: open /none.pem"},
 		{args: []string{"--config", with("address", ""), "--private.address", "192.0.2.1:1"}, wantError: "private.address: listen tcp"},
 		{args: []string{"--config", with("socket", ""), "--private.address", "127.0.0.1:0", "--control.address", "unix:/none/a.sock"}, wantError: "control.address: "},
 		{args: []string{"extra"}, wantError: `unknown command "extra"`},

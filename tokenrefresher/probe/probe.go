@@ -4,17 +4,15 @@ package probe
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/system"
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
@@ -56,37 +54,21 @@ type Prober struct {
 // token's host; an empty caFile for the system's authorities, else it is a PEM
 // file with those that sign the registry's certificate.
 func New(url, caFile string) (*Prober, error) {
-	transport := &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout: timeout,
-		DisableKeepAlives:   true, // the next try is hours away
-		ForceAttemptHTTP2:   true,
-	}
-	if caFile != "" {
-		pool, err := authorities(caFile)
-		if err != nil {
-			return nil, err
-		}
-		transport.TLSClientConfig.RootCAs = pool
+	config, err := system.TLS(caFile)
+	if err != nil {
+		return nil, err
 	}
 	return &Prober{url: url, client: &http.Client{
-		Transport: transport,
+		Transport: &http.Transport{
+			Proxy:               http.ProxyFromEnvironment,
+			TLSClientConfig:     config,
+			TLSHandshakeTimeout: timeout,
+			DisableKeepAlives:   true, // the next try is hours away
+			ForceAttemptHTTP2:   true,
+		},
 		// Where the registry sends us, the token must not go.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
-}
-
-func authorities(file string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("reading the certificate authorities: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("reading the certificate authorities: %s: expected certificates in PEM, found none", file)
-	}
-	return pool, nil
 }
 
 // Try asks for GET /v2/ with t (Distribution API, end-1: 200 if the credential

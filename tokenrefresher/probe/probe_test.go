@@ -157,7 +157,7 @@ func TestCAFile(t *testing.T) {
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for file, want := range map[string]string{empty: "expected certificates in PEM, found none", empty + ".none": "no such file"} {
+	for file, want := range map[string]string{empty: "expected PEM certificates, found none", empty + ".none": "no such file"} {
 		if _, err := probe.New("", file); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), file) {
 			t.Errorf("error %v, want %s", err, want)
 		}

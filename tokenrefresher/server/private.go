@@ -5,26 +5,21 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/listen"
 )
 
-// NewPrivate returns the handler of the private listener.
-//
-//	GET /healthz  200 as long as the process serves
-//	GET /readyz   200 if every registry has a usable token, else 503; one line for each
-//	GET /metrics  Prometheus
+// NewPrivate returns the handler of the private listener. It is ready if every
+// registry has a usable token; /readyz has a line for each.
 func NewPrivate(registries []Registry, g prometheus.Gatherer) http.Handler {
-	e := echo.New()
-	e.GET("/healthz", func(c echo.Context) error { return c.String(http.StatusOK, "ok\n") })
-	e.GET("/readyz", func(c echo.Context) error {
-		status := http.StatusOK
+	return listen.NewPrivate(g, func() (string, bool) {
+		ready := true
 		var body strings.Builder
 		for _, r := range registries {
 			state := "ok"
 			if s := r.Status(); s.Unusable != nil {
-				status = http.StatusServiceUnavailable
+				ready = false
 				state = "not ready: " + s.Unusable.Error()
 				if s.Failure != nil {
 					state += "; the last refresh failed: " + s.Failure.Error()
@@ -32,8 +27,6 @@ func NewPrivate(registries []Registry, g prometheus.Gatherer) http.Handler {
 			}
 			_, _ = fmt.Fprintf(&body, "%s: %s\n", r.Name(), state)
 		}
-		return c.String(status, body.String())
+		return body.String(), ready
 	})
-	e.GET("/metrics", echo.WrapHandler(promhttp.HandlerFor(g, promhttp.HandlerOpts{})))
-	return e
 }

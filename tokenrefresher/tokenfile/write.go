@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/google/renameio/v2"
+
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/system"
 )
 
 // Mode is the file's mode: its group, the one that authsvc is in, may read it.
@@ -58,7 +58,7 @@ func encode(t Token) ([]byte, error) {
 func (w writing) replace(path string, data []byte) (err error) {
 	gid := -1
 	if w.group != "" {
-		if gid, err = LookupGroup(w.group); err != nil {
+		if gid, err = system.Group(w.group); err != nil {
 			return err
 		}
 	}
@@ -93,20 +93,4 @@ func step(err error) error {
 		return fmt.Errorf("%s: %w", failed.Op, failed.Err)
 	}
 	return err
-}
-
-// LookupGroup returns the number of a group that is given by name or number.
-func LookupGroup(group string) (int, error) {
-	if gid, err := strconv.Atoi(group); err == nil && gid >= 0 {
-		return gid, nil
-	}
-	found, err := user.LookupGroup(group)
-	if err != nil {
-		return 0, fmt.Errorf("group %s: %w", group, err)
-	}
-	gid, err := strconv.Atoi(found.Gid)
-	if err != nil {
-		return 0, fmt.Errorf("group %s: expected a number for it, found %q", group, found.Gid)
-	}
-	return gid, nil
 }

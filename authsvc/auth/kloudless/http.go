@@ -3,8 +3,6 @@ package kloudless
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,12 +10,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/pullgate/pullgate/authsvc/credential"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/system"
 )
 
 // maxBody bounds one answer of the API, in bytes.
@@ -54,16 +52,9 @@ func below(base *url.URL, path string) (*url.URL, error) {
 }
 
 func newHTTPClient(caFile string) (*http.Client, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if caFile != "" {
-		pem, err := os.ReadFile(caFile)
-		if err != nil {
-			return nil, err
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s: expected PEM certificates, found none", caFile)
-		}
+	config, err := system.TLS(caFile)
+	if err != nil {
+		return nil, err
 	}
 	return &http.Client{
 		Transport: &http.Transport{

@@ -2,15 +2,12 @@ package remote
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -19,20 +16,14 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/pullgate/pullgate/authsvc/upstream"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/system"
 )
 
 // newTransport makes the transport that carries the requests.
 func newTransport(o Options) (http.RoundTripper, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if o.CAFile != "" {
-		pem, err := os.ReadFile(o.CAFile)
-		if err != nil {
-			return nil, err
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s: expected PEM certificates, found none", o.CAFile)
-		}
+	config, err := system.TLS(o.CAFile)
+	if err != nil {
+		return nil, err
 	}
 	dialer := &net.Dialer{Timeout: 5 * time.Second}
 	proxy := http.ProxyFromEnvironment

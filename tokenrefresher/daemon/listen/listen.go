@@ -13,7 +13,7 @@ import (
 
 	"github.com/coreos/go-systemd/v22/activation"
 
-	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/system"
 )
 
 // Listen opens a listener at address: unix:PATH, tcp:HOST:PORT, plain
@@ -74,7 +74,7 @@ func removeDead(ctx context.Context, path string) error {
 
 func admit(path string, mode os.FileMode, group string) error {
 	if group != "" {
-		gid, err := tokenfile.LookupGroup(group)
+		gid, err := system.Group(group)
 		if err != nil {
 			return err
 		}
