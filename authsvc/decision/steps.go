@@ -7,6 +7,7 @@ import (
 	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/credential"
 	"github.com/pullgate/pullgate/authsvc/registry"
+	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
 // A step notes in an Outcome what it has found, or ends the decision with a
@@ -62,11 +63,14 @@ func (d *Decider) entitle(ctx context.Context, _ Question, o *Outcome) (*registr
 	return verdict.Refusal, err
 }
 
-func (d *Decider) key(ctx context.Context, q Question, o *Outcome) (_ *registry.Refusal, err error) {
+func (d *Decider) key(ctx context.Context, q Question, o *Outcome) (*registry.Refusal, error) {
+	fetch := d.Upstream.Current
 	if q.Retry {
-		o.Token, err = d.Upstream.Renew(ctx, q.RejectedToken)
-	} else {
-		o.Token, err = d.Upstream.Current()
+		fetch = func() (tokenfile.Token, error) { return d.Upstream.Renew(ctx, q.RejectedToken) }
+	}
+	token, err := fetch()
+	if err == nil {
+		o.Token = token
 	}
 	return nil, err
 }

@@ -11,13 +11,16 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/credential"
+	"github.com/pullgate/pullgate/authsvc/decision"
 	"github.com/pullgate/pullgate/authsvc/entitlement"
+	"github.com/pullgate/pullgate/authsvc/guard"
 	"github.com/pullgate/pullgate/authsvc/release"
 	"github.com/pullgate/pullgate/authsvc/server"
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
@@ -34,8 +37,8 @@ type vendor struct {
 	authenticate func(credential.Credential) (auth.Decision, error)
 }
 
-func (v vendor) Authenticate(_ context.Context, c credential.Credential) (auth.Decision, error) {
-	return v.authenticate(c)
+func (v vendor) Authenticate(_ context.Context, c auth.Caller) (auth.Decision, error) {
+	return v.authenticate(c.Credential)
 }
 
 type registry struct {
@@ -96,7 +99,7 @@ type fixture struct {
 
 func newFixture(t testing.TB, change func(*server.Options)) fixture {
 	t.Helper()
-	decision := auth.Decision{Subject: "ann@example.com", Cache: auth.Hit, Grants: []auth.Grant{
+	known := auth.Decision{Subject: "ann@example.com", User: "ann@example.com", Cache: auth.Hit, Grants: []auth.Grant{
 		{Repository: pattern(t, "acme/appliance"), Tag: pattern(t, "1.*"), Expires: now.Add(time.Hour), License: "lic_1"},
 		{Repository: pattern(t, "acme/ended"), Tag: pattern(t, "*"), Expires: now.Add(-24 * time.Hour), License: "lic_2"},
 	}}
@@ -106,24 +109,23 @@ func newFixture(t testing.TB, change func(*server.Options)) fixture {
 	}
 	f := fixture{log: &bytes.Buffer{}, numbers: prometheus.NewRegistry()}
 	options := server.Options{
-		Authenticator: vendor{func(c credential.Credential) (auth.Decision, error) {
+		Decider: &decision.Decider{Authenticator: vendor{func(c credential.Credential) (auth.Decision, error) {
 			if c.User != "ann@example.com" || c.Secret.Reveal() != "t0ken" {
 				return auth.Decision{Refusal: auth.WrongCredential, Cache: auth.Miss}, nil
 			}
-			return decision, nil
-		}},
-		Rules: &entitlement.Rules{Releases: releases{}, Renew: `renew at "https://vendor.com/?a=ä"`,
-			Now: func() time.Time { return now }},
-		Upstream: upstream,
-		Realm:    "docker.vendor.com",
-		Logger:   slog.New(slog.NewJSONHandler(f.log, nil)),
-		Metrics:  server.NewMetrics(f.numbers, upstream, func() int { return 3 }),
+			return known, nil
+		}}, Rules: &entitlement.Rules{Releases: releases{}, Renew: `renew at "https://vendor.com/?a=ä"`,
+			Now: func() time.Time { return now }}, Upstream: upstream, Key: credential.NewKey([]byte("key"))},
+		Realm:       "docker.vendor.com",
+		MaxRequests: 2,
+		Logger:      slog.New(slog.NewJSONHandler(f.log, nil)),
+		Metrics:     server.NewMetrics(f.numbers, upstream),
 	}
 	if change != nil {
 		change(&options)
 	}
 	f.handler = server.New(options)
-	f.private = server.NewPrivate(options.Upstream, f.numbers)
+	f.private = server.NewPrivate(options.Decider.Upstream, f.numbers)
 	return f
 }
 
@@ -148,6 +150,11 @@ func (f fixture) ask(path, method, uri, authorization string, more ...string) *h
 	return w.Result()
 }
 
+// hashed is how a user is named whom nobody has confirmed.
+func hashed(user string) string {
+	return "user:" + credential.NewKey([]byte("key")).Hash("user", user).Short()
+}
+
 const challenge = `Basic realm="docker.vendor.com", charset="UTF-8"`
 
 // TestAuthorize is the contract with nginx, a row a case.
@@ -168,20 +175,21 @@ func TestAuthorize(t *testing.T) {
 		{name: "digest", uri: "/v2/acme/appliance/blobs/" + digest, authorization: right, wantStatus: 200, want: allowed},
 		{name: "no credential", uri: "/v2/acme/appliance/manifests/1.4", wantStatus: 401, want: map[string]string{
 			"WWW-Authenticate": challenge, "X-Registry-Error-Code": "UNAUTHORIZED",
-			"X-Registry-Error-Message": "authentication is required: docker login with your e-mail and your API token"}},
+			"X-Registry-Error-Message": "authentication is required: run docker login with your e-mail and your API token"}},
 		{name: "malformed credential", uri: "/v2/acme/appliance/manifests/1.4", authorization: "Basic !", wantStatus: 401, want: map[string]string{
 			"WWW-Authenticate": challenge, "X-Registry-Error-Code": "UNAUTHORIZED",
-			"X-Registry-Error-Message": "the credential is not valid: log in with your e-mail and your API token"}},
+			"X-Registry-Error-Message": "the credential is malformed: run docker login again with your e-mail and your API token"}},
 		{name: "two credentials", uri: "/v2/acme/appliance/manifests/1.4", authorization: right, more: []string{"Authorization", right},
 			wantStatus: 401, want: map[string]string{"WWW-Authenticate": challenge, "X-Registry-Error-Code": "UNAUTHORIZED"}},
 		{name: "wrong password", uri: "/v2/acme/appliance/manifests/1.4", authorization: basic("ann@example.com:wrong"), wantStatus: 401,
-			want: map[string]string{"WWW-Authenticate": challenge, "X-Registry-Error-Code": "UNAUTHORIZED", "X-Auth-Subject": "ann@example.com",
+			want: map[string]string{"WWW-Authenticate": challenge, "X-Registry-Error-Code": "UNAUTHORIZED", "X-Auth-Subject": hashed("ann@example.com"),
 				"X-Registry-Error-Message": "the e-mail or the API token is wrong"}},
 		// eurotech/auth-ecr-proxy: any password passed when the URI held "blobs" or "manifests".
 		{name: "wrong password for a blob", uri: "/v2/acme/appliance/blobs/" + digest, authorization: basic("ann@example.com:wrong"), wantStatus: 401,
 			want: map[string]string{"WWW-Authenticate": challenge, "X-Registry-Error-Code": "UNAUTHORIZED"}},
-		{name: "subject that is no header", uri: "/v2/a/manifests/1", authorization: basic("ä@b\u2028:x"), wantStatus: 401,
-			want: map[string]string{"X-Auth-Subject": "?@b?"}},
+		// A token pasted as the user name must not stand in a log.
+		{name: "unknown user", uri: "/v2/a/manifests/1", authorization: basic("t0ken-in-the-wrong-place:x"), wantStatus: 401,
+			want: map[string]string{"X-Auth-Subject": hashed("t0ken-in-the-wrong-place")}},
 		{name: "tag never licensed", uri: "/v2/acme/appliance/manifests/2.0", authorization: right, wantStatus: 403,
 			want: map[string]string{"X-Registry-Status": "404", "X-Registry-Error-Code": "MANIFEST_UNKNOWN",
 				"X-Registry-Error-Message": "acme/appliance:2.0 does not exist or is not part of your license"}},
@@ -260,16 +268,16 @@ func TestOutage(t *testing.T) {
 		change func(*server.Options)
 	}{
 		{name: "vendor down", change: func(o *server.Options) {
-			o.Authenticator = vendor{func(credential.Credential) (auth.Decision, error) { return auth.Decision{}, internal }}
+			o.Decider.Authenticator = vendor{func(credential.Credential) (auth.Decision, error) { return auth.Decision{}, internal }}
 		}},
 		{name: "panic", change: func(o *server.Options) {
-			o.Authenticator = vendor{func(c credential.Credential) (auth.Decision, error) { panic(c) }}
+			o.Decider.Authenticator = vendor{func(c credential.Credential) (auth.Decision, error) { panic(c) }}
 		}},
 		{name: "no token", change: func(o *server.Options) {
-			o.Upstream = registry{current: func() (tokenfile.Token, error) { return tokenfile.Token{}, internal }}
+			o.Decider.Upstream = registry{current: func() (tokenfile.Token, error) { return tokenfile.Token{}, internal }}
 		}},
 		{name: "no new token", more: []string{"X-Upstream-Rejected", "403"}, change: func(o *server.Options) {
-			o.Upstream = registry{renew: func(string) (tokenfile.Token, error) { return tokenfile.Token{}, internal }}
+			o.Decider.Upstream = registry{renew: func(string) (tokenfile.Token, error) { return tokenfile.Token{}, internal }}
 		}},
 	}
 	for _, test := range tests {
@@ -294,43 +302,9 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-func TestPing(t *testing.T) {
-	tests := []struct {
-		name, uri, authorization string
-		wantStatus               int
-		wantBody                 string
-	}{
-		{"login", "/v2/", basic("ann@example.com:t0ken"), 200, `{}`},
-		{"no credential", "/v2/", "", 401,
-			`{"errors":[{"code":"UNAUTHORIZED","message":"authentication is required: docker login with your e-mail and your API token","detail":null}]}`},
-		{"wrong password", "/v2/", basic("ann@example.com:wrong"), 401,
-			`{"errors":[{"code":"UNAUTHORIZED","message":"the e-mail or the API token is wrong","detail":null}]}`},
-		{"another path", "/v2/acme/appliance/manifests/1.4", basic("ann@example.com:t0ken"), 404,
-			`{"errors":[{"code":"UNSUPPORTED","message":"no such path in the registry API","detail":null}]}`},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			got := newFixture(t, nil).ask("/v2/", "GET", test.uri, test.authorization)
-			body, _ := io.ReadAll(got.Body)
-			if got.StatusCode != test.wantStatus || strings.TrimSpace(string(body)) != test.wantBody {
-				t.Errorf("got %d %s, want %d %s", got.StatusCode, body, test.wantStatus, test.wantBody)
-			}
-			if v := got.Header.Get("Docker-Distribution-Api-Version"); v != "registry/2.0" {
-				t.Errorf("Docker-Distribution-Api-Version %q", v)
-			}
-			if asks := got.Header.Get("WWW-Authenticate") != ""; asks != (test.wantStatus == 401) {
-				t.Errorf("WWW-Authenticate with status %d: %t", got.StatusCode, asks)
-			}
-			if h := got.Header.Get("X-Ecr-Authorization"); h != "" {
-				t.Error("the ping hands out the registry's token")
-			}
-		})
-	}
-}
-
 func TestUnknownPathIsNoAllowance(t *testing.T) {
 	f := newFixture(t, nil)
-	for _, path := range []string{"/", "/authorize/", "/healthz", "/metrics", "/v2/x"} {
+	for _, path := range []string{"/", "/authorize/", "/healthz", "/metrics", "/v2/", "/v2/x"} {
 		isContract(t, f.ask(path, "GET", "/v2/", basic("ann@example.com:t0ken")))
 	}
 }
@@ -349,10 +323,73 @@ func TestDecisionIsLogged(t *testing.T) {
 	}
 }
 
+// TestUnverifiedUser: where the source confirms no user, the typed one stands
+// beside the account, marked, and without what a header cannot hold.
+func TestUnverifiedUser(t *testing.T) {
+	f := newFixture(t, func(o *server.Options) {
+		o.Decider.Authenticator = vendor{func(credential.Credential) (auth.Decision, error) {
+			return auth.Decision{Subject: "account-1"}, nil
+		}}
+	})
+	got := f.ask("/authorize", "GET", "/v2/", basic("ä@b\u2028:t0ken"))
+	if subject := got.Header.Get("X-Auth-Subject"); subject != "account-1 (unverified: ?@b?)" {
+		t.Errorf("X-Auth-Subject: %q", subject)
+	}
+	for _, want := range []string{`"subject":"account-1"`, `"unverified_user":"?@b?"`} {
+		if !strings.Contains(f.log.String(), want) {
+			t.Errorf("%s is not in the log line %s", want, f.log)
+		}
+	}
+}
+
+// TestTooManyGuesses: 429 with a time, in the contract's form.
+func TestTooManyGuesses(t *testing.T) {
+	f := newFixture(t, func(o *server.Options) {
+		o.Decider.Authenticator = vendor{func(credential.Credential) (auth.Decision, error) {
+			return auth.Decision{Refusal: auth.TooManyGuesses, RetryAfter: 7 * time.Second}, nil
+		}}
+	})
+	got := f.ask("/authorize", "GET", "/v2/", basic("ann@example.com:t0ken"))
+	isContract(t, got)
+	if h := got.Header; h.Get("X-Registry-Status") != "429" || h.Get("Retry-After") != "7" || h.Get("X-Registry-Error-Code") != "TOOMANYREQUESTS" {
+		t.Errorf("%v", h)
+	}
+}
+
+// TestOverload: more questions than listen.max_requests are an outage at once,
+// and when those before are answered all is as it was.
+func TestOverload(t *testing.T) {
+	asked, answer := make(chan struct{}), make(chan struct{})
+	f := newFixture(t, func(o *server.Options) {
+		o.Decider.Authenticator = vendor{func(credential.Credential) (auth.Decision, error) {
+			asked <- struct{}{}
+			<-answer
+			return auth.Decision{Subject: "ann"}, nil
+		}}
+	})
+	ask := func() *http.Response { return f.ask("/authorize", "GET", "/v2/", basic("ann@example.com:t0ken")) }
+	var waiting sync.WaitGroup
+	for range 2 {
+		waiting.Go(func() { isContract(t, ask()) })
+		<-asked
+	}
+	got := ask()
+	isContract(t, got)
+	if got.Header.Get("X-Registry-Status") != "503" || got.Header.Get("Retry-After") == "" {
+		t.Errorf("%d %v", got.StatusCode, got.Header)
+	}
+	close(answer)
+	waiting.Wait()
+	go func() { <-asked }()
+	if got := ask(); got.StatusCode != 200 {
+		t.Errorf("afterwards: %d", got.StatusCode)
+	}
+}
+
 // TestClientThatLeft: whoever ends a pull by Ctrl-C is no outage.
 func TestClientThatLeft(t *testing.T) {
 	f := newFixture(t, func(o *server.Options) {
-		o.Authenticator = vendor{func(credential.Credential) (auth.Decision, error) {
+		o.Decider.Authenticator = vendor{func(credential.Credential) (auth.Decision, error) {
 			return auth.Decision{}, fmt.Errorf("asking the vendor: %w", context.Canceled)
 		}}
 	})
@@ -366,7 +403,7 @@ func TestClientThatLeft(t *testing.T) {
 
 func TestPrivate(t *testing.T) {
 	down := func(o *server.Options) {
-		o.Upstream = registry{current: func() (tokenfile.Token, error) { return tokenfile.Token{}, errors.New("expired") }}
+		o.Decider.Upstream = registry{current: func() (tokenfile.Token, error) { return tokenfile.Token{}, errors.New("expired") }}
 	}
 	tests := []struct {
 		path   string
@@ -379,7 +416,6 @@ func TestPrivate(t *testing.T) {
 		{"/readyz", nil, 200, "ok\n"},
 		{"/readyz", down, 503, "not ready: expired\n"},
 		{"/metrics", nil, 200, `authsvc_decisions_total{cache="hit",outcome="allow"} 1`},
-		{"/metrics", nil, 200, "authsvc_cached_credentials 3"},
 		{"/metrics", nil, 200, "authsvc_upstream_token_expires_seconds +Inf"},
 		{"/metrics", nil, 200, "authsvc_decision_duration_seconds_count 1"},
 	}
@@ -399,7 +435,7 @@ func TestPrivate(t *testing.T) {
 func BenchmarkDecision(b *testing.B) {
 	f := newFixture(b, func(o *server.Options) {
 		o.Logger = slog.New(slog.NewJSONHandler(io.Discard, nil))
-		o.Authenticator = auth.NewCache(o.Authenticator, auth.CacheConfig{TTL: time.Hour, RefusalTTL: time.Hour, MaxEntries: 10, MaxRefusals: 10})
+		o.Decider.Authenticator = cached(b, o.Decider.Authenticator.(vendor))
 	})
 	r := httptest.NewRequest(http.MethodGet, "/authorize", nil)
 	r.Header.Set("X-Original-Method", "GET")
@@ -414,6 +450,28 @@ func BenchmarkDecision(b *testing.B) {
 			b.Fatal(w.status)
 		}
 	}
+}
+
+// source makes a vendor an auth.Source.
+type source struct{ vendor }
+
+func (s source) Authenticate(_ context.Context, c credential.Credential) (auth.Decision, error) {
+	return s.authenticate(c)
+}
+
+func (source) Bearer() bool { return true }
+
+func cached(t testing.TB, v vendor) *auth.Cache {
+	t.Helper()
+	numbers := prometheus.NewRegistry()
+	gate, err := guard.New(guard.Defaults(), numbers, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return auth.NewCache(auth.Options{
+		Source: source{v}, Hashes: credential.NewKey(nil), Guard: gate, Logger: slog.New(slog.DiscardHandler), Metrics: numbers,
+		Config: auth.CacheConfig{TTL: time.Hour, RefusalTTL: time.Hour, MaxEntries: 10, MaxRefusals: 10},
+	})
 }
 
 // discard is a response that is not kept, so that it costs nothing.
