@@ -1,0 +1,74 @@
+package guard
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// metrics are the guard's numbers. Those of what is there now are asked for
+// when the metrics are read.
+type metrics struct {
+	limits, lookUps, bans *prometheus.CounterVec
+}
+
+func newMetrics(r prometheus.Registerer, g *Guard) *metrics {
+	m := &metrics{
+		limits: counter("limits_total", "Callers who were told to wait (429), by reason: delay, ban, busy.", "reason",
+			string(Delay), string(Ban), string(Busy)),
+		lookUps: counter("lookups_total", "Look-ups of unknown credentials, by result: accepted, refused, no_answer. Callers who share one count each.", "result",
+			"accepted", "refused", "no_answer"),
+		bans: counter("bans_total", "Bans by scope: address, pair (a user at an address); spared: an address with many customers was not banned as a whole.", "scope",
+			string(byAddress), string(byPair), string(spared)),
+	}
+	r.MustRegister(m.limits, m.lookUps, m.bans, &state{g})
+	return m
+}
+
+func counter(name, help, label string, values ...string) *prometheus.CounterVec {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "authsvc_guard_" + name, Help: help}, []string{label})
+	for _, value := range values {
+		c.WithLabelValues(value)
+	}
+	return c
+}
+
+// The gauges.
+var (
+	descInFlight    = describe("lookups_in_flight", "Look-ups of unknown credentials under way.")
+	descMaxInFlight = describe("lookups_in_flight_max", "Bound of lookups_in_flight. Addresses that have guessed can use half of it.")
+	descWaiting     = describe("waiting", "Callers who wait for room.")
+	descMaxWaiting  = describe("waiting_max", "Bound of waiting.")
+	descBans        = describe("bans", "Bans in force, by scope as in bans_total.", "scope")
+	descRecords     = describe("records", "What is remembered, by kind: addresses as visitor (no answer so far), offender (has failed), "+
+		"host (of customers); pair (a user at an address).", "kind")
+	descMaxRecords = describe("records_max", "Bound of records, for each kind.")
+)
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("authsvc_guard_"+name, help, labels, nil)
+}
+
+// state collects the gauges.
+type state struct{ guard *Guard }
+
+// Describe implements prometheus.Collector.
+func (s *state) Describe(out chan<- *prometheus.Desc) { prometheus.DescribeByCollect(s, out) }
+
+// Collect implements prometheus.Collector.
+func (s *state) Collect(out chan<- prometheus.Metric) {
+	g := s.guard
+	g.mu.Lock()
+	inFlight, waiting, bans, records := g.inFlight, len(g.waiting), g.active(g.now()), g.records()
+	g.mu.Unlock()
+	gauge := func(desc *prometheus.Desc, value int, labels ...string) {
+		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(value), labels...)
+	}
+	gauge(descInFlight, inFlight)
+	gauge(descMaxInFlight, g.config.InFlight)
+	gauge(descWaiting, waiting)
+	gauge(descMaxWaiting, g.config.MaxWaiting)
+	for _, s := range []scope{byAddress, byPair, spared} {
+		gauge(descBans, bans[s], string(s))
+	}
+	for kind, n := range records {
+		gauge(descRecords, n, kind)
+	}
+	gauge(descMaxRecords, g.config.MaxRecords)
+}
