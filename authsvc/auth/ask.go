@@ -23,6 +23,8 @@ const (
 	// source could not be asked: a pull is dozens of requests, and each would
 	// wait for the source's timeout.
 	outagePause = 5 * time.Second
+	// trialPoll is how often the end of a breaker's trial is looked for.
+	trialPoll = 100 * time.Millisecond
 	// A breaker opens when so many look-ups have failed within breakerWindow,
 	// and more than have not. One customer whose answer cannot be understood
 	// fails at most twice within it.
@@ -112,18 +114,34 @@ func (c *Cache) share(hash credential.Hash, breaker *gobreaker.CircuitBreaker[De
 		if e, ok := c.accepted.get(hash, now); ok && now.Before(e.asked.Add(c.config.TTL)) {
 			return e.as(Hit), nil // it arrived since the caller looked
 		}
-		if e, ok := c.refused.get(hash, now); ok {
+		if e, ok := c.refusal(hash, now); ok {
 			return e.as(Hit), nil
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), lookUpTimeout)
 		defer cancel()
-		decision, err := breaker.Execute(func() (Decision, error) { return c.source.Authenticate(ctx, presented) })
-		if err != nil {
+		decision, err := c.try(ctx, breaker, presented)
+		switch {
+		case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests):
+			return nil, errBreaker
+		case err != nil:
 			c.noteOutage(hash, err)
 			return nil, err
 		}
 		return c.note(hash, now, decision, presented)
 	})
+}
+
+// try asks the source through a breaker. While that lets a single question
+// through, to see whether an outage is over, the others wait for its answer.
+func (c *Cache) try(ctx context.Context, breaker *gobreaker.CircuitBreaker[Decision], presented credential.Credential) (decision Decision, err error) {
+	for range outagePause / trialPoll {
+		decision, err = breaker.Execute(func() (Decision, error) { return c.source.Authenticate(ctx, presented) })
+		if !errors.Is(err, gobreaker.ErrTooManyRequests) {
+			break
+		}
+		time.Sleep(trialPoll)
+	}
+	return decision, err
 }
 
 // note remembers an answer of the source, asked for at a moment.

@@ -79,6 +79,9 @@ func NewCache(o Options) *Cache {
 	return c
 }
 
+// Len is the number of credentials that are remembered.
+func (c *Cache) Len() int { return c.accepted.len() + c.refused.len() }
+
 // Authenticate says who presents a credential. However many callers ask about
 // one at a time, the source is asked once; a caller whose context ends leaves
 // alone.
@@ -92,7 +95,7 @@ func (c *Cache) Authenticate(ctx context.Context, caller Caller) (Decision, erro
 		}
 		return c.pass(hash, caller, decision), nil
 	}
-	if e, ok := c.refused.get(hash, now); ok {
+	if e, ok := c.refusal(hash, now); ok {
 		if limit := c.guard.Banned(guardCaller(hash, caller)); limit != nil {
 			return tooManyGuesses(limit), nil
 		}
@@ -106,6 +109,12 @@ func (c *Cache) Authenticate(ctx context.Context, caller Caller) (Decision, erro
 		return decision, err
 	}
 	return c.confirm(caller, decision), nil
+}
+
+// refusal returns a refusal that still stands.
+func (c *Cache) refusal(hash credential.Hash, now time.Time) (entry, bool) {
+	e, ok := c.refused.get(hash, now)
+	return e, ok && now.Before(e.asked.Add(c.config.RefusalTTL))
 }
 
 // hash names a credential. An account's bearer token has one name, whoever is

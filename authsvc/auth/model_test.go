@@ -2,11 +2,12 @@ package auth_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode/utf8"
 
@@ -14,81 +15,143 @@ import (
 	"github.com/pullgate/pullgate/authsvc/credential"
 )
 
-// TestModel lets a vendor change its mind, go down and come back at random,
-// and checks each decision of the cache against what it promises:
+// TestModel lets a source change its mind, go down, come back, and answer at
+// once or after seconds, while several callers ask at a time; and checks each
+// decision against what the cache promises:
 //
-//   - an acceptance was the vendor's word within TTL, or within TTL + StaleTTL
-//     if the vendor is down, and the vendor has not refused since;
-//   - a refusal was the vendor's word within RefusalTTL;
-//   - an error is the vendor's, now.
+//   - an acceptance is served for TTL from the question; after that, only while
+//     the source fails or takes longer than 250 ms; and never longer than
+//     TTL + StaleTTL, nor after a refusal that was asked for later;
+//   - a refusal is the source's word within RefusalTTL;
+//   - an error is the source's, of a moment ago.
 func TestModel(t *testing.T) {
 	for seed := range uint64(200) {
-		random := rand.New(rand.NewPCG(seed, 1))
-		clock := newClock()
-		config := settings(clock)
-		config.MaxEntries, config.MaxRefusals = 3, 2
-		type word struct {
-			at      time.Time
-			refused bool
+		synctest.Test(t, func(t *testing.T) {
+			m := &model{t: t, seed: seed, random: rand.New(rand.NewPCG(seed, 1)), accounts: map[string]*account{}}
+			for i := range 5 {
+				m.accounts[fmt.Sprint(i)] = &account{}
+			}
+			m.config = settings()
+			m.config.MaxEntries, m.config.MaxRefusals = 3, 2
+			m.cache = newCache(t, &vendor{answer: m.answer}, m.config)
+			m.live()
+		})
+	}
+}
+
+// slowest is the longest that the model's source takes to answer.
+const slowest = 2 * time.Second
+
+type model struct {
+	t      *testing.T
+	seed   uint64
+	config auth.CacheConfig
+	cache  *auth.Cache
+
+	mu       sync.Mutex
+	random   *rand.Rand
+	accounts map[string]*account
+	down     bool
+	failed   time.Time // the last answer that was none, or came late
+}
+
+type account struct {
+	accepted bool
+	since    time.Time // when that was decided
+	// The questions that were answered, the last of each kind.
+	acceptance, refusal time.Time
+}
+
+func (m *model) answer(_ context.Context, c credential.Credential) (auth.Decision, error) {
+	m.mu.Lock()
+	asked := time.Now()
+	a := m.accounts[c.User]
+	down, accepted := m.down, a.accepted
+	took := [...]time.Duration{0, time.Millisecond, 200 * time.Millisecond, slowest}[m.random.IntN(4)]
+	if took == slowest {
+		m.failed = asked.Add(slowest) // a known customer does not wait for it
+	}
+	m.mu.Unlock()
+	time.Sleep(took)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case down:
+		m.failed = time.Now()
+		return auth.Decision{}, errDown
+	case accepted:
+		a.acceptance = asked
+		return auth.Decision{Subject: c.User}, nil
+	}
+	a.refusal = asked
+	return auth.Decision{Refusal: auth.WrongCredential}, nil
+}
+
+func (m *model) live() {
+	var callers sync.WaitGroup
+	defer time.Sleep(10 * time.Second) // renewals that nobody waits for
+	defer callers.Wait()
+	for range 300 {
+		m.mu.Lock()
+		user, what, n := fmt.Sprint(m.random.IntN(5)), m.random.IntN(8), m.random.Int64()
+		switch what {
+		case 0:
+			a := m.accounts[user]
+			a.accepted, a.since = !a.accepted, time.Now()
+		case 1:
+			m.down = !m.down
 		}
-		said := map[string][]word{} // by user, the vendor's words in order
-		accepts := map[string]bool{}
-		down := false
-		v := &vendor{answer: func(_ context.Context, c credential.Credential) (auth.Decision, error) {
-			if down {
-				return auth.Decision{}, errDown
+		m.mu.Unlock()
+		switch what {
+		case 2:
+			time.Sleep(time.Duration(n % int64(40*time.Second)))
+		case 3:
+			time.Sleep(time.Duration(n % int64(time.Second)))
+		case 4:
+			if n%10 == 0 {
+				time.Sleep(time.Duration(n % int64(20*time.Minute)))
 			}
-			said[c.User] = append(said[c.User], word{clock.Now(), !accepts[c.User]})
-			if !accepts[c.User] {
-				return auth.Decision{Subject: c.User, Refusal: auth.WrongCredential}, nil
-			}
-			return auth.Decision{Subject: c.User}, nil
-		}}
-		cache := auth.NewCache(v, config)
-		for step := range 300 {
-			user := fmt.Sprint(random.IntN(5))
-			switch random.IntN(8) {
-			case 0:
-				accepts[user] = !accepts[user]
-			case 1:
-				down = !down
-			case 2, 3:
-				clock.pass(time.Duration(random.Int64N(int64(40 * time.Second))))
-			case 4:
-				if random.IntN(10) == 0 {
-					clock.pass(time.Duration(random.Int64N(int64(20 * time.Minute))))
-				}
-			default:
-				decision, err := cache.Authenticate(t.Context(), presented(user, "x"))
-				if got := cache.Len(); got > 5 {
-					t.Fatalf("seed %d, step %d: %d entries", seed, step, got)
-				}
-				if err != nil {
-					if !down || !errors.Is(err, errDown) {
-						t.Fatalf("seed %d, step %d: error %v", seed, step, err)
-					}
-					continue
-				}
-				if len(said[user]) == 0 {
-					t.Fatalf("seed %d, step %d: %+v of a customer of whom the vendor said nothing", seed, step, decision)
-				}
-				last := said[user][len(said[user])-1]
-				age := clock.Now().Sub(last.at)
-				bound := config.TTL
-				if down {
-					bound += config.StaleTTL
-				}
-				if last.refused {
-					bound = config.RefusalTTL
-				}
-				if last.refused != (decision.Refusal != "") || age > bound || decision.Cache == auth.Stale && !down && age > config.TTL+config.StaleTTL {
-					// What was served stale may go on for the pause after the end.
-					if decision.Cache != auth.Stale || last.refused || age > config.TTL+config.StaleTTL {
-						t.Fatalf("seed %d, step %d: %+v, the vendor's last word is %v old: refused %v, down %v", seed, step, decision, age, last.refused, down)
-					}
-				}
-			}
+		default:
+			callers.Go(func() { m.ask(user) })
 		}
+	}
+}
+
+// ask asks the cache and judges the decision.
+func (m *model) ask(user string) {
+	got, err := m.cache.Authenticate(m.t.Context(), presented(user, "x"))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now, a := time.Now(), m.accounts[user]
+	wrong := func(why string) {
+		m.t.Errorf("seed %d: %s: %+v, %v; asked %v ago with acceptance, %v ago with refusal; failed %v ago",
+			m.seed, why, got, err, now.Sub(a.acceptance), now.Sub(a.refusal), now.Sub(m.failed))
+	}
+	// recovery is how long after the last failure the cache may go on as if
+	// the source were down: a breaker, a trial, and a pause.
+	const recovery = 20 * time.Second
+	failing := now.Sub(m.failed) <= recovery
+	age := now.Sub(a.acceptance)
+	switch {
+	case err != nil:
+		if !failing {
+			wrong("an error without a failure")
+		}
+	case got.Refusal != "":
+		if now.Sub(a.refusal) > m.config.RefusalTTL+slowest {
+			wrong("a refusal that the source has not said")
+		}
+	case a.acceptance.IsZero() || age > m.config.TTL+m.config.StaleTTL+slowest:
+		wrong("an acceptance beyond all bounds")
+	case got.Cache != auth.Stale && age > m.config.TTL+slowest:
+		wrong("an old acceptance that is not called stale")
+	case a.refusal.After(a.acceptance.Add(slowest)):
+		wrong("an acceptance after a later refusal")
+	case !a.accepted && now.Sub(a.since) > m.config.TTL+2*slowest && !failing:
+		wrong("a withdrawn customer beyond the bound, while the source answers")
+	}
+	if n := m.cache.Len(); n > m.config.MaxEntries+m.config.MaxRefusals {
+		wrong(fmt.Sprint(n, " entries"))
 	}
 }
 
