@@ -228,7 +228,7 @@ other_nginx() {
     say "by debootstrap, a minute or two: the nginx of Debian $1, to test the includes with"
     as_root rm -rf "$dir"
     mkdir -p "$dir"
-    as_root debootstrap --variant=minbase --include=nginx-light,libnginx-mod-stream "$1" "$dir/root" >"$dir/log" 2>&1 ||
+    as_root debootstrap --variant=minbase --include=nginx-core,libnginx-mod-stream "$1" "$dir/root" >"$dir/log" 2>&1 ||
         fail "debootstrap of $1 failed: $(tail -n 3 "$dir/log")"
     cat >"$dir/nginx" <<'END'
 #!/bin/sh
