@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -26,7 +27,8 @@ cp --recursive /usr/share/authsvc/nginx /etc/nginx/registry
 cat > /etc/nginx/conf.d/registry.conf <<'END'
 include registry/http.conf;
 server {
-    listen 443 ssl http2;
+    listen 443 ssl;
+    listen [::]:443 ssl;
     server_name ` + serverName + `;
     ssl_certificate     /etc/ssl/` + serverName + `.pem;
     ssl_certificate_key /etc/ssl/private/` + serverName + `.key;
@@ -43,7 +45,17 @@ for program in authsvc tokenrefresher; do
 	readlink /proc/$(systemctl show --property MainPID --value $program.service)/exe | grep -qx /usr/bin/$program
 	$program version | grep -q 'v` + newVersion + `'
 	tail -n 1 /etc/$program/$program.yaml | grep -qx '# an edit'
-done`
+done
+# As nginx/README.md says, from an older layout.
+mkdir -p /etc/nginx/registry/parts
+touch /etc/nginx/registry/stream.conf /etc/nginx/registry/parts/isolate.conf
+echo '# an edit' >> /etc/nginx/registry/settings/upstream.conf
+rm -r /etc/nginx/registry/*.conf /etc/nginx/registry/parts
+cp -r /usr/share/authsvc/nginx/*.conf /usr/share/authsvc/nginx/parts /etc/nginx/registry/
+cp -rn /usr/share/authsvc/nginx/settings /etc/nginx/registry/
+nginx -t -q
+systemctl reload nginx
+tail -n 1 /etc/nginx/registry/settings/upstream.conf | grep -qx '# an edit'`
 
 	purgeByHand = `
 rm -r /etc/nginx/registry /etc/nginx/conf.d/registry.conf
@@ -74,6 +86,7 @@ func (w *world) byHand(ctx context.Context) (_ string, err error) {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, w.sendCustomersTo(before)) }()
+	upgradeByHand := upgradeByHand + fmt.Sprintf(sameIncludes, strings.Join(layoutBefore, " "))
 	for _, script := range []string{installByHand, upgradeByHand} {
 		if out, err := m.ssh(ctx, script); err != nil {
 			return "", fmt.Errorf("%w\n%s", err, out)

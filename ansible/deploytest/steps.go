@@ -25,6 +25,7 @@ var steps = []step{
 	{"--check --diff of a change, on the deployed machine", (*world).checkDeployed},
 	{"what each service may do", (*world).confinement},
 	{"upgrade under 30 parallel pulls", (*world).upgradeUnderLoad},
+	{"an upgrade leaves no include of an older layout", (*world).upgradeLayout},
 	{"a broken configuration of authsvc is refused", (*world).refuseAuthsvc},
 	{"a broken configuration of nginx is refused", (*world).refuseNginx},
 	{"being the default server of a shared port is refused", (*world).refuseDefault},

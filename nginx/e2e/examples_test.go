@@ -30,29 +30,88 @@ func examples(t *testing.T) []string {
 	return files
 }
 
-// TestExamples: nginx -t takes each example, in a folder that is made as it
-// says.
+// TestExamples: each example and each piece of nginx's configuration in a
+// README passes nginx -t without a warning, with and without HTTP/2, in each
+// version of nginx, and is reachable over IPv6.
 func TestExamples(t *testing.T) {
+	texts := snippets(t)
 	for _, file := range examples(t) {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			nginx := newExample(t, file, nil)
-			if out, err := nginx("-t").CombinedOutput(); err != nil {
-				t.Errorf("nginx -t: %v\n%s", err, out)
-			} else if strings.Contains(string(out), "[warn]") {
-				t.Errorf("nginx -t warns:\n%s", out)
+		texts[filepath.Base(file)] = readFile(t, file)
+	}
+	for _, nginx := range nginxes(t) {
+		for name, text := range texts {
+			for what, adapt := range map[string]func(string) string{
+				"": func(text string) string { return text }, " with HTTP/2": func(text string) string { return withHTTP2(nginx.version, text) },
+			} {
+				t.Run(fmt.Sprintf("%d.%d %s%s", nginx.version[0], nginx.version[1], name, what), func(t *testing.T) {
+					test := prepareExample(t, nginx, adapt(text), nil)
+					if out, err := test("-t").CombinedOutput(); err != nil {
+						t.Errorf("nginx -t: %v\n%s", err, out)
+					} else if strings.Contains(string(out), "[warn]") {
+						t.Errorf("nginx -t warns:\n%s", out)
+					}
+				})
 			}
-		})
+		}
+	}
+	for name, text := range texts {
+		v4, v6 := listens(text, `\d+`), listens(text, `\[::\]:\d+`)
+		if len(v4) == 0 || len(v4) != len(v6) {
+			t.Errorf("%s listens on %q of IPv4 and %q of IPv6", name, v4, v6)
+		}
 	}
 }
 
-// newExample puts an example and the includes into a folder, with a
+func listens(text, address string) []string {
+	return regexp.MustCompile(`(?m)^\s*listen\s+`+address+`\b`).FindAllString(text, -1)
+}
+
+// snippets are nginx's lines in the READMEs, made whole.
+func snippets(t *testing.T) map[string]string {
+	t.Helper()
+	texts := map[string]string{}
+	for _, file := range []string{"../README.md", "../../README.md"} {
+		for i, m := range regexp.MustCompile("(?ms)^ *```nginx\n(.*?)^ *```").FindAllStringSubmatch(readFile(t, file), -1) {
+			indent := regexp.MustCompile(`(?m)^   `) // within a list
+			texts[fmt.Sprintf("%s, part %d", strings.TrimPrefix(file, "../"), i+1)] = "events {}\npid /run/nginx.pid;\n" + indent.ReplaceAllString(m[1], "")
+		}
+	}
+	if len(texts) < 2 {
+		t.Fatalf("found %d pieces of nginx's configuration in the READMEs", len(texts))
+	}
+	return texts
+}
+
+// withHTTP2 does what the comment in tls.conf says.
+func withHTTP2(version stack.Version, text string) string {
+	if version.Before(1, 25, 1) {
+		return regexp.MustCompile(`(?m)^(\s*listen\s.* ssl);`).ReplaceAllString(text, "$1 http2;")
+	}
+	if commented := regexp.MustCompile(`(?m)^(\s*)#(http2 +on;)`); commented.MatchString(text) {
+		return commented.ReplaceAllString(text, "$1$2")
+	}
+	return regexp.MustCompile(`(?m)^(\s*listen\s+443 ssl;)`).ReplaceAllString(text, "$1 http2 on;")
+}
+
+// newExample is prepareExample of a file for this machine's nginx, with HTTP/2.
+func newExample(t *testing.T, file string, more map[string]string) func(...string) *exec.Cmd {
+	t.Helper()
+	nginx := nginxes(t)[0]
+	return prepareExample(t, nginx, withHTTP2(nginx.version, readFile(t, file)), more)
+}
+
+// prepareExample puts a configuration and the includes into a folder, with a
 // certificate, and free ports, users and paths of this machine instead of a
 // production machine's. It returns how to run nginx there.
-func newExample(t *testing.T, file string, more map[string]string) func(...string) *exec.Cmd {
+func prepareExample(t *testing.T, nginx nginx, text string, more map[string]string) func(...string) *exec.Cmd {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.CopyFS(filepath.Join(dir, "registry"), os.DirFS("../registry")); err != nil {
 		t.Fatal(err)
+	}
+	if nginx.version.Before(1, 21, 0) { // as the file says
+		file := filepath.Join(dir, "registry", "settings", "client-certificate.conf")
+		writeFile(t, file, strings.ReplaceAll(readFile(t, file), " $registry_nothing;", ` "";`))
 	}
 	for _, sub := range []string{"tls", "log", "lib"} {
 		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
@@ -66,16 +125,15 @@ func newExample(t *testing.T, file string, more map[string]string) func(...strin
 	if _, err := authority.Issue("docker.vendor.com", "docker.vendor.com", "127.0.0.1"); err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	replaced := string(text)
+	replaced := text
 	for from, to := range map[string]string{
-		`(?m)^user .*$`:                "",
-		`/run/nginx\.pid`:              filepath.Join(dir, "pid"),
-		`/var/log/nginx/`:              filepath.Join(dir, "log") + "/",
-		`(?m)^(\s*)listen(\s+)(\d+)\b`: "${1}listen${2}127.0.0.1:1$3", // 443 to 1443
+		`(?m)^user .*$`:                     "",
+		`/run/nginx\.pid`:                   filepath.Join(dir, "pid"),
+		`/var/log/nginx/`:                   filepath.Join(dir, "log") + "/",
+		` /etc/ssl/docker\.vendor\.com\.`:   " tls/docker.vendor.com.",
+		`/usr/lib/nginx/modules`:            nginx.modules,
+		`(?m)^(\s*)listen(\s+)(\d+)\b`:      "${1}listen${2}127.0.0.1:1$3", // 443 to 1443
+		`(?m)^(\s*)listen(\s+)\[::\]:(\d+)`: "${1}listen${2}[::1]:1$3",
 		`(?m)^http \{`: "daemon off;\nhttp {\n" + strings.ReplaceAll(`client_body_temp_path DIR/lib; proxy_temp_path DIR/lib;
 			fastcgi_temp_path DIR/lib; uwsgi_temp_path DIR/lib; scgi_temp_path DIR/lib;`, "DIR", dir),
 	} {
@@ -83,17 +141,17 @@ func newExample(t *testing.T, file string, more map[string]string) func(...strin
 	}
 	for from, to := range more {
 		if !strings.Contains(replaced, from) {
-			t.Fatalf("%s: expected %q in it", file, from)
+			t.Fatalf("expected %q in the configuration", from)
 		}
 		replaced = strings.ReplaceAll(replaced, from, to)
 	}
 	writeFile(t, filepath.Join(dir, "nginx.conf"), replaced)
 	return func(args ...string) *exec.Cmd {
-		path, err := exec.LookPath("nginx")
-		if err != nil {
-			path = "/usr/sbin/nginx"
+		log := []string{"-e", filepath.Join(dir, "log", "error.log")}
+		if nginx.version.Before(1, 19, 5) {
+			log = nil
 		}
-		return exec.CommandContext(t.Context(), path, append([]string{"-e", filepath.Join(dir, "log", "error.log"), "-p", dir, "-c", filepath.Join(dir, "nginx.conf")}, args...)...)
+		return exec.CommandContext(t.Context(), nginx.path, slices.Concat([]string{"-p", dir, "-c", filepath.Join(dir, "nginx.conf")}, log, args)...)
 	}
 }
 
@@ -210,7 +268,7 @@ func TestBehindALoadBalancer(t *testing.T) {
 		}
 	}
 	wantError(t, request{uri: "/v2/"}, ask("127.0.0.1", "/v2/", https, client), 503, "UNAVAILABLE") // there is no authsvc
-	path := filepath.Join(filepath.Dir(cmd().Args[6]), "log", "registry.log")
+	path := filepath.Join(filepath.Dir(cmd().Args[4]), "log", "registry.log")
 	waitFor(t, "the log line of the client behind the balancer", func() bool { // written after the answer
 		log, err := os.ReadFile(path)
 		if err != nil {
@@ -230,7 +288,7 @@ func TestBehindALoadBalancer(t *testing.T) {
 // goes, and names of settings stand in one place.
 func TestIncludesExplainThemselves(t *testing.T) {
 	var files []string
-	for _, pattern := range []string{"../registry/*.conf", "../registry/*/*.conf"} {
+	for _, pattern := range []string{"../registry/*.conf", "../registry/*/*.conf", "../registry/*/*/*.conf"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
@@ -244,14 +302,25 @@ func TestIncludesExplainThemselves(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	seen := map[string]string{}
 	for _, file := range files {
+		if other := seen[filepath.Base(file)]; other != "" {
+			t.Errorf("%s and %s have the same name", other, file)
+		}
+		seen[filepath.Base(file)] = file
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		name := strings.TrimPrefix(file, "../registry/")
-		if !regexp.MustCompile(`\A# \S[\s\S]*?\n# Context: +\w`).Match(text) {
-			t.Errorf("%s does not begin with its purpose and its context", name)
+		banner, _, _ := strings.Cut(string(text), "\n\n")
+		if !regexp.MustCompile(`\A# \S[\s\S]*?\n# Context: +\w[\s\S]*\n# Sets: +\S[\s\S]*\n# https://`).MatchString(banner) {
+			t.Errorf("%s does not begin with its purpose, its context, what it sets, and a link to the documentation", name)
+		}
+		for _, m := range regexp.MustCompile(`(?m)\b(?:registry/)?((?:parts|settings)/[a-z/-]+\.conf)`).FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.Join("../registry", m[1])); err != nil {
+				t.Errorf("%s names %s, which is not there", name, m[1])
+			}
 		}
 		if !strings.HasPrefix(name, "parts/") && !strings.Contains(string(readme), fmt.Sprintf("`%s`", name)) {
 			t.Errorf("nginx/README.md does not name %s", name)

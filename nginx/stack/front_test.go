@@ -10,6 +10,11 @@ import (
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
 	"github.com/pullgate/pullgate/nginx/stack"
 )
 
@@ -61,6 +66,23 @@ func TestFrontBeforeTheRealRegistry(t *testing.T) {
 	}
 	if status, body := ask("/v2/acme/nothing/manifests/1.0"); status != 404 || !strings.Contains(body, "NAME_UNKNOWN") {
 		t.Errorf("a manifest of an unknown repository: %d %s", status, body)
+	}
+	descriptor, err := partial.Descriptor(img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature, err := stack.Image("signature")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := s.Push(t.Context(), "acme/appliance:signature", mutate.Subject(mutate.MediaType(signature, types.OCIManifestSchema1), *descriptor).(v1.Image))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tags = append(tags, strings.Replace(descriptor.Digest.String(), ":", "-", 1), "signature")
+	// The registry behind wants an Accept for an index; clients need not send one.
+	if status, body := ask("/v2/acme/appliance/referrers/" + descriptor.Digest.String()); status != 200 || !strings.Contains(body, signed) {
+		t.Errorf("referrers: %d %s, want %s among them", status, body, signed)
 	}
 	status, body := ask("/v2/acme/appliance/tags/list")
 	var list struct{ Tags []string }

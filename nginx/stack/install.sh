@@ -74,6 +74,7 @@ for_test() {
     /usr/bin/python3 -c 'import systemd.journal' 2>/dev/null || want python3-systemd "the same"
     [ -x /lib/systemd/systemd-journal-remote ] || want systemd-journal-remote "the same"
     have logrotate || want logrotate "the example of rotation"
+    have debootstrap || want debootstrap "the nginx of other Debians"
 }
 
 for_package() {
@@ -219,6 +220,28 @@ tool() {
     : >"$stamp"
 }
 
+# other_nginx SUITE: that Debian's nginx, as .build/nginx/SUITE/nginx. It runs on
+# this machine, with the loader and the libraries of its own Debian.
+other_nginx() {
+    dir=$root/.build/nginx/$1
+    [ -x "$dir/nginx" ] && return
+    say "by debootstrap, a minute or two: the nginx of Debian $1, to test the includes with"
+    as_root rm -rf "$dir"
+    mkdir -p "$dir"
+    as_root debootstrap --variant=minbase --include=nginx-core,libnginx-mod-stream "$1" "$dir/root" >"$dir/log" 2>&1 ||
+        fail "debootstrap of $1 failed: $(tail -n 3 "$dir/log")"
+    cat >"$dir/nginx" <<'END'
+#!/bin/sh
+root=$(cd "$(dirname "$0")/root" && pwd)
+for libraries in "$root"/usr/lib/*-linux-gnu*; do
+    for loader in "$libraries"/ld-linux-*.so.*; do
+        OPENSSL_CONF=$root/etc/ssl/openssl.cnf exec "$loader" --library-path "$libraries" "$root/usr/sbin/nginx" "$@"
+    done
+done
+END
+    chmod 0755 "$dir/nginx"
+}
+
 [ $# -gt 0 ] || fail "usage: $0 demo|package|deploy|test|bench ..."
 for_all
 for set in "$@"; do
@@ -242,6 +265,8 @@ for set in "$@"; do
             tool github.com/aws/amazon-ec2-metadata-mock/cmd/ec2-metadata-mock $metadata_mock_version "AWS's stand-in of instance metadata"
             tool github.com/opencontainers/distribution-spec/conformance $conformance_version "the OCI's conformance program"
             tool github.com/golangci/golangci-lint/v2/cmd/golangci-lint $golangci_version "make lint"
+            other_nginx bullseye # 1.18
+            other_nginx trixie   # 1.26
             ;;
     esac
 done

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"text/template"
 )
@@ -38,7 +39,7 @@ events {
 }
 {{- if .Stream}}
 stream {
-    include registry/stream.conf;
+    include registry/forwarder.conf;
 }
 {{- end}}
 http {
@@ -52,7 +53,8 @@ http {
     include registry/http.conf;
     server {
         listen 127.0.0.1:{{.Port}};
-        listen 127.0.0.1:{{.TLSPort}} ssl http2;
+        listen 127.0.0.1:{{.TLSPort}} ssl{{if .OldHTTP2}} http2;{{else}};
+        http2 on;{{end}}
         server_name {{.ServerName}} localhost 127.0.0.1;
         ssl_certificate {{.Certificate}}.pem;
         ssl_certificate_key {{.Certificate}}.key;
@@ -81,6 +83,9 @@ func (s *Stack) changes() []change {
 		{"authsvc.conf", regexp.MustCompile(`unix:/run/authsvc/authsvc\.sock`), address},
 		{"upstream.conf", resolver, "${1}resolver " + s.DNS.Addr() + " valid=1s ipv6=off;"},
 		{"upstream.conf", regexp.MustCompile(`/etc/ssl/certs/ca-certificates\.crt`), s.ca.File},
+	}
+	if s.version.Before(1, 21, 0) { // as the file says
+		all = append(all, change{"client-certificate.conf", regexp.MustCompile(` \$registry_nothing;`), ` "";`})
 	}
 	if !s.opts.stream() {
 		return all
@@ -155,7 +160,7 @@ func (s *Stack) writeNginxConf() error {
 	err := nginxConf.Execute(&text, map[string]any{
 		"Root": os.Geteuid() == 0, "Modules": append(modules, s.opts.Modules...), "Stream": s.opts.stream(),
 		"Dir": filepath.Join(s.Dir, "nginx"), "Log": s.logDir(),
-		"Workers": max(1, s.opts.Workers), "ServerName": ServerName,
+		"OldHTTP2": s.version.Before(1, 25, 1), "Workers": max(1, s.opts.Workers), "ServerName": ServerName,
 		"Port": s.plainPort, "TLSPort": s.tlsPort, "Certificate": filepath.Join(s.Dir, "nginx-cert"),
 		"Main": s.opts.Main, "HTTP": s.opts.HTTP, "Server": s.opts.Server, "Servers": s.opts.Servers,
 	})
@@ -172,7 +177,11 @@ func (s *Stack) writeNginxConf() error {
 func (s *Stack) NginxConf() string { return filepath.Join(s.Dir, "nginx", "nginx.conf") }
 
 func (s *Stack) nginxArgs(more ...string) []string {
-	return append([]string{s.nginxPath, "-e", "stderr", "-p", filepath.Join(s.Dir, "nginx"), "-c", s.NginxConf()}, more...)
+	args := []string{s.nginxPath, "-p", filepath.Join(s.Dir, "nginx"), "-c", s.NginxConf()}
+	if !s.version.Before(1, 19, 5) {
+		args = append(args, "-e", "stderr")
+	}
+	return append(args, more...)
 }
 
 // startNginx starts nginx and waits for authsvc's answer through it.
@@ -214,9 +223,33 @@ func streamModule(nginx string) ([]string, error) {
 	if m == nil {
 		return nil, errors.New("nginx has neither --with-stream nor a --modules-path")
 	}
-	path := filepath.Join(m[1], "ngx_stream_module.so")
-	if _, err := os.Stat(path); err != nil {
-		return nil, errors.New("nginx's stream module is not installed; as root: apt-get install libnginx-mod-stream")
+	// One of another Debian lies in a folder of its own (nginx/stack/install.sh).
+	for _, root := range []string{filepath.Join(filepath.Dir(nginx), "root"), "/"} {
+		path := filepath.Join(root, m[1], "ngx_stream_module.so")
+		if _, err := os.Stat(path); err == nil {
+			return []string{path}, nil
+		}
 	}
-	return []string{path}, nil
+	return nil, errors.New("nginx's stream module is not installed; as root: apt-get install libnginx-mod-stream")
+}
+
+// A Version is nginx's: 1.22.1 is {1, 22, 1}.
+type Version [3]int
+
+// Before tells whether v is older.
+func (v Version) Before(major, minor, patch int) bool {
+	return slices.Compare(v[:], []int{major, minor, patch}) < 0
+}
+
+// NginxVersion asks an nginx for its version.
+func NginxVersion(nginx string) (v Version, err error) {
+	out, err := exec.Command(nginx, "-v").CombinedOutput() //nolint:gosec // the nginx that is about to run
+	if err != nil {
+		return v, fmt.Errorf("asking nginx for its version: %w\n%s", err, out)
+	}
+	_, text, _ := strings.Cut(string(out), "nginx/")
+	if _, err := fmt.Sscanf(text, "%d.%d.%d", &v[0], &v[1], &v[2]); err != nil {
+		return v, fmt.Errorf("asking nginx for its version: expected nginx/1.22.1 or the like, found %q", out)
+	}
+	return v, nil
 }

@@ -17,6 +17,8 @@ type Options struct {
 	// Timeout bounds the wait for each part; 30 s when zero.
 	Timeout time.Duration
 
+	// Nginx is the path of nginx; that of the machine when empty.
+	Nginx string
 	// Main, HTTP and Server are lines of nginx.conf in those contexts, before
 	// the includes; Servers are further server blocks after the stack's.
 	// Modules are paths for load_module.

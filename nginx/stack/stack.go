@@ -46,6 +46,7 @@ type Stack struct {
 	opts      Options
 	binDir    string
 	nginxPath string
+	version   Version // of nginx
 	ca        *pki.Authority
 	client    *http.Client
 	starter   *starter
@@ -80,7 +81,12 @@ func Start(ctx context.Context, opts Options) (*Stack, error) {
 
 func (s *Stack) startAll(ctx context.Context) error {
 	var err error
-	if s.nginxPath, err = tool("nginx", "nginx libnginx-mod-stream"); err != nil {
+	if s.nginxPath = s.opts.Nginx; s.nginxPath == "" {
+		if s.nginxPath, err = tool("nginx", "nginx libnginx-mod-stream"); err != nil {
+			return err
+		}
+	}
+	if s.version, err = NginxVersion(s.nginxPath); err != nil {
 		return err
 	}
 	// A short path: a unix socket's may have 107 bytes.

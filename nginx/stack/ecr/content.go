@@ -8,7 +8,10 @@ import (
 	"strings"
 )
 
-const emptyIndex = `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`
+const (
+	indexType  = "application/vnd.oci.image.index.v1+json"
+	emptyIndex = `{"schemaVersion":2,"mediaType":"` + indexType + `","manifests":[]}`
+)
 
 func (s *Server) serveManifest(w http.ResponseWriter, r *http.Request, repository, reference string) {
 	resp, err := s.opts.Backend.do(r, r.Method, "/v2/"+repository+"/manifests/"+reference)
@@ -70,7 +73,9 @@ func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request, repository, d
 // since the registry behind is older than referrers.
 // https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers
 func (s *Server) serveReferrers(w http.ResponseWriter, r *http.Request, repository, digest string) {
-	resp, err := s.opts.Backend.do(r, http.MethodGet, "/v2/"+repository+"/manifests/"+strings.Replace(digest, ":", "-", 1))
+	index := r.Clone(r.Context())
+	index.Header = http.Header{"Accept": {indexType}} // the registry behind wants it, clients need not send it
+	resp, err := s.opts.Backend.do(index, http.MethodGet, "/v2/"+repository+"/manifests/"+strings.Replace(digest, ":", "-", 1))
 	if err != nil {
 		internalError(w)
 		return
@@ -78,7 +83,7 @@ func (s *Server) serveReferrers(w http.ResponseWriter, r *http.Request, reposito
 	defer resp.Body.Close() //nolint:errcheck // read to its end
 	if resp.StatusCode == http.StatusOK {
 		copyHeaders(w.Header(), resp.Header, "Content-Length")
-		w.Header().Set("Content-Type", "application/vnd.oci.image.index.v1+json")
+		w.Header().Set("Content-Type", indexType)
 		_, _ = io.Copy(w, resp.Body) // a client that left has no use for an error
 		return
 	}
@@ -87,7 +92,7 @@ func (s *Server) serveReferrers(w http.ResponseWriter, r *http.Request, reposito
 	} else if known == nil {
 		s.notFound(w, r, repository, "", "")
 	} else {
-		writeText(w, http.StatusOK, "application/vnd.oci.image.index.v1+json", emptyIndex)
+		writeText(w, http.StatusOK, indexType, emptyIndex)
 	}
 }
 

@@ -1,0 +1,52 @@
+package e2e_test
+
+import (
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/pullgate/pullgate/nginx/stack"
+)
+
+// An nginx to test the includes with.
+type nginx struct {
+	path, modules string
+	version       stack.Version
+}
+
+// nginxes are this machine's nginx, and those of the oldest and the newest
+// Debian that have one.
+func nginxes(t *testing.T) []nginx {
+	t.Helper()
+	path, err := exec.LookPath("nginx")
+	if err != nil {
+		path = "/usr/sbin/nginx"
+	}
+	all := []nginx{{path: path, modules: "/usr/lib/nginx/modules"}}
+	for _, suite := range []string{"bullseye", "trixie"} {
+		dir, err := filepath.Abs(filepath.Join("../../.build/nginx", suite))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, nginx{path: filepath.Join(dir, "nginx"), modules: filepath.Join(dir, "root/usr/lib/nginx/modules")})
+	}
+	for i := range all {
+		if all[i].version, err = stack.NginxVersion(all[i].path); err != nil {
+			t.Fatalf("%v; to install it: nginx/stack/install.sh test", err)
+		}
+	}
+	return all
+}
+
+// TestEveryNginx: the main promises hold in other versions of nginx too. 1.18
+// accepts a raw TAB in the request line, which newer ones refuse themselves.
+func TestEveryNginx(t *testing.T) {
+	for _, nginx := range nginxes(t)[1:] {
+		t.Run(filepath.Base(filepath.Dir(nginx.path)), func(t *testing.T) {
+			s := start(t, stack.Options{Nginx: nginx.path, Interpose: true, Settings: impatient, Tokenrefresher: quick, Server: "include registry/dedicated.conf;"})
+			digest := push(t, s, "acme/appliance:1.0")
+			wantRawURIsRefused(t, s)
+			wantIntact(t, s, digest)
+		})
+	}
+}
