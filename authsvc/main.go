@@ -6,14 +6,11 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
 	"runtime"
 	"runtime/debug"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -24,13 +21,7 @@ import (
 
 func main() {
 	tune()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Environ(), os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "authsvc:", err)
-		stop()
-		os.Exit(1) //nolint:gocritic // stop has run
-	}
+	program.Main("authsvc", run)
 }
 
 // tune fits Go's runtime to the work, unless the environment says otherwise.
@@ -57,13 +48,9 @@ func limitMemory(c config.Config) {
 	}
 }
 
-// defaultFile is where the package has the settings.
-const defaultFile = "/etc/authsvc/authsvc.yaml"
-
 // run is the program. It returns when ctx ends and what was in flight is
 // answered, or when it cannot go on.
-func run(ctx context.Context, args, environ []string, stdout io.Writer) error {
-	var file string
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 	root := &cobra.Command{
 		Use:   "authsvc",
 		Short: "Decide for nginx which customer may pull which image",
@@ -77,18 +64,10 @@ Every key of the configuration can stand in the YAML file, in the environment
 		Example: `  authsvc
   authsvc check-config --config authsvc.yaml
   authsvc --config "" --listen.address tcp:127.0.0.1:8080 --upstream.token_file /tmp/main.json`,
-		Args:          cobra.NoArgs,
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		Args: cobra.NoArgs,
 	}
-	root.PersistentFlags().StringVar(&file, "config", defaultFile, `the YAML file; "" for none`)
+	load := program.NewLoader(root, environ, config.Load)
 	config.Flags(root.PersistentFlags())
-	root.SetArgs(args)
-	root.SetOut(stdout)
-
-	load := func(cmd *cobra.Command) (config.Config, error) {
-		return config.Load(file, environ, cmd.Flags())
-	}
 	root.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := load(cmd)
 		if err != nil {
@@ -99,24 +78,7 @@ Every key of the configuration can stand in the YAML file, in the environment
 		logger := slog.New(slog.NewJSONHandler(lines, &slog.HandlerOptions{Level: c.LogLevel}))
 		return serve(cmd.Context(), c, logger)
 	}
-	root.AddCommand(program.Commands()...)
-	root.AddCommand(&cobra.Command{
-		Use:   "check-config",
-		Short: "Check the configuration and do nothing else",
-		Long: `Check the configuration, the jq expressions and the CA files in it included.
-Nobody is asked. Exits with 1 if something is wrong, and says what.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := load(cmd)
-			if err != nil {
-				return err
-			}
-			if err := check(c); err != nil {
-				return err
-			}
-			_, err = fmt.Fprintln(stdout, "the configuration is valid")
-			return err
-		},
-	})
-	return root.ExecuteContext(ctx)
+	root.AddCommand(load.CheckConfig(`Check the configuration, the jq expressions and the CA files in it included.
+Nobody is asked.`, check))
+	return program.Execute(ctx, root, args, stdout, stderr)
 }

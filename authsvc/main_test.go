@@ -45,7 +45,7 @@ func TestServe(t *testing.T) {
 	go func() {
 		err := run(ctx, []string{"--config", "", "--listen.address", "unix:" + socket, "--private.address", "127.0.0.1:0",
 			"--upstream.token_file", file, "--upstream.refresh_socket", "", "--kloudless.url", vendor.URL},
-			nil, in)
+			nil, in, io.Discard)
 		_ = in.CloseWithError(io.EOF)
 		stopped <- err
 	}()
@@ -124,7 +124,7 @@ func TestCommands(t *testing.T) {
 	for _, test := range tests {
 		t.Run(fmt.Sprint(test.args), func(t *testing.T) {
 			var out bytes.Buffer
-			err := run(t.Context(), test.args, test.environ, &out)
+			err := run(t.Context(), test.args, test.environ, &out, io.Discard)
 			if test.wantError == "" && err != nil || test.wantError != "" && (err == nil || !strings.Contains(err.Error(), test.wantError)) {
 				t.Errorf("error %v, want %q", err, test.wantError)
 			}

@@ -8,9 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,30 +17,12 @@ import (
 	"github.com/pullgate/pullgate/tokenrefresher/status"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr); err != nil {
-		fmt.Fprintln(os.Stderr, "tokenrefresher:", err)
-		stop()
-		os.Exit(1) //nolint:gocritic // stop has run
-	}
-}
+func main() { program.Main("tokenrefresher", run) }
 
 // run is the program. It returns when ctx ends and what was in flight is
 // answered, or when it cannot go on. Logs go to stderr, what was asked for to
 // stdout. The AWS SDK reads the process's environment, and not environ.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
-	root := rootCommand(environ, stderr)
-	root.AddCommand(statusCommand(environ), checkCommand(environ))
-	root.AddCommand(program.Commands()...)
-	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	return root.ExecuteContext(ctx)
-}
-
-func rootCommand(environ []string, stderr io.Writer) *cobra.Command {
 	var just bool
 	root := &cobra.Command{
 		Use:   "tokenrefresher",
@@ -68,40 +47,28 @@ token: for cron or a systemd timer.`,
   tokenrefresher --config /etc/tokenrefresher/tokenrefresher.yaml --once
   tokenrefresher status
   curl --unix-socket /run/tokenrefresher/control.sock -X POST 'http://localhost/refresh?registry=main'`,
-		Args:          cobra.NoArgs,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := load(cmd, environ)
-			if err != nil {
-				return err
-			}
-			logger := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: c.Log.Level}))
-			if just {
-				return once(cmd.Context(), c, logger)
-			}
-			return serve(cmd.Context(), c, logger)
-		},
+		Args: cobra.NoArgs,
 	}
-	root.PersistentFlags().String("config", defaultFile, "the YAML file")
-	root.Flags().BoolVar(&just, "once", false, "refresh every registry once, and exit")
+	load := program.NewLoader(root, environ, config.Load)
 	config.Flags(root.PersistentFlags())
-	return root
-}
-
-// defaultFile is where the package has the settings. The registries stand in it,
-// so nothing runs without a file.
-const defaultFile = "/etc/tokenrefresher/tokenrefresher.yaml"
-
-func load(cmd *cobra.Command, environ []string) (config.Config, error) {
-	file, err := cmd.Flags().GetString("config")
-	if err != nil {
-		return config.Config{}, err
+	root.Flags().BoolVar(&just, "once", false, "refresh every registry once, and exit")
+	root.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := load(cmd)
+		if err != nil {
+			return err
+		}
+		logger := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: c.Log.Level}))
+		if just {
+			return once(cmd.Context(), c, logger)
+		}
+		return serve(cmd.Context(), c, logger)
 	}
-	return config.Load(file, environ, cmd.Flags())
+	root.AddCommand(statusCommand(load), load.CheckConfig(`Check the configuration, the CA files and groups in it included. Neither AWS
+nor a registry is asked.`, check))
+	return program.Execute(ctx, root, args, stdout, stderr)
 }
 
-func statusCommand(environ []string) *cobra.Command {
+func statusCommand(load program.Loader[config.Config]) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "status",
@@ -113,7 +80,7 @@ one is missing, damaged or expired. No daemon is asked; none need run.`,
   tokenrefresher status --json --config tokenrefresher.yaml | jq '.[] | select(.usable | not)'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := load(cmd, environ)
+			c, err := load(cmd)
 			if err != nil {
 				return err
 			}
@@ -135,25 +102,4 @@ one is missing, damaged or expired. No daemon is asked; none need run.`,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON: an array of {registry, file, host, fetchedAt, expiresAt, usable, problem}")
 	return cmd
-}
-
-func checkCommand(environ []string) *cobra.Command {
-	return &cobra.Command{
-		Use:   "check-config",
-		Short: "Check the configuration and do nothing else",
-		Long: `Check the configuration, the CA files and groups in it included. Neither AWS
-nor a registry is asked. Exits with 1 if something is wrong, and says what.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := load(cmd, environ)
-			if err != nil {
-				return err
-			}
-			if err := check(c); err != nil {
-				return err
-			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), "the configuration is valid")
-			return err
-		},
-	}
 }

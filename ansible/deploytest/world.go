@@ -54,7 +54,7 @@ const (
 // A world is everything: what is outside, machines, customers.
 type world struct {
 	paths
-	outside  *stack.Stack
+	outside  *stack.Outside
 	engine   *stack.Engine
 	machines []*machine
 	site     *siteWatch

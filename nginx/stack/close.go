@@ -4,46 +4,33 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 )
 
 // Close stops the children, ends the stand-ins and removes the folder. It can
 // be called again, and after a start that failed.
 func (s *Stack) Close() error {
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
+	if s.shut() {
 		return nil
 	}
-	s.closed = true
-	s.mu.Unlock()
-
-	var errs []error
 	// From the customer inwards, so that nobody logs the loss of another.
-	for _, name := range []string{"nginx", "authsvc", "tokenrefresher", "docker-registry"} {
-		if p := s.Process(name); p != nil {
-			errs = append(errs, p.Stop())
-		}
-	}
-	s.starter.close()
+	errs := []error{s.stop("nginx", "authsvc", "tokenrefresher")}
 	if s.socket != nil && s.socket.front != nil {
 		errs = append(errs, s.socket.front.Close())
 	}
-	errs = append(errs, s.unlisten(), s.closeStandins())
-	for _, t := range []*http.Transport{s.registryTransport, s.interposed} {
-		if t != nil {
-			t.CloseIdleConnections()
-		}
+	errs = append(errs, s.unlisten())
+	if s.Authsvc != nil {
+		errs = append(errs, s.Authsvc.Close())
+	}
+	if s.interposed != nil {
+		s.interposed.CloseIdleConnections()
 	}
 	if s.client != nil {
 		s.client.CloseIdleConnections()
 	}
+	errs = append(errs, s.end())
 	for _, port := range s.ports {
 		releasePort(port)
-	}
-	if s.Dir != "" {
-		errs = append(errs, os.RemoveAll(s.Dir))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("closing the stack: %w", err)
@@ -51,16 +38,54 @@ func (s *Stack) Close() error {
 	return nil
 }
 
-func (s *Stack) closeStandins() error {
-	var errs []error
+// Close ends the registry and the stand-ins, and removes the folder. It can be
+// called again, and after a start that failed.
+func (o *Outside) Close() error {
+	if o.shut() {
+		return nil
+	}
+	if err := o.end(); err != nil {
+		return fmt.Errorf("closing what is outside: %w", err)
+	}
+	return nil
+}
+
+// shut lets nothing start any more, and tells whether that was so already.
+func (o *Outside) shut() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	before := o.closed
+	o.closed = true
+	return before
+}
+
+func (o *Outside) end() error {
+	errs := []error{o.stop("docker-registry")}
+	o.starter.close()
 	closeOne := func(started bool, c io.Closer) {
 		if started {
 			errs = append(errs, c.Close())
 		}
 	}
-	closeOne(s.Authsvc != nil, s.Authsvc)
-	closeOne(s.ECR != nil, s.ECR)
-	closeOne(s.Vendor != nil, s.Vendor)
-	closeOne(s.DNS != nil, s.DNS)
+	closeOne(o.ECR != nil, o.ECR)
+	closeOne(o.Vendor != nil, o.Vendor)
+	closeOne(o.DNS != nil, o.DNS)
+	if o.registryTransport != nil {
+		o.registryTransport.CloseIdleConnections()
+	}
+	if o.Dir != "" {
+		errs = append(errs, os.RemoveAll(o.Dir))
+	}
+	return errors.Join(errs...)
+}
+
+// stop stops children, those of them that were started.
+func (o *Outside) stop(names ...string) error {
+	var errs []error
+	for _, name := range names {
+		if p := o.Process(name); p != nil {
+			errs = append(errs, p.Stop())
+		}
+	}
 	return errors.Join(errs...)
 }

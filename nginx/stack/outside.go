@@ -2,12 +2,15 @@ package stack
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/pullgate/pullgate/nginx/stack/dns"
@@ -15,6 +18,28 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack/pki"
 	"github.com/pullgate/pullgate/nginx/stack/vendorapi"
 )
+
+// Outside is what lies outside of the fleet's machines: the registry with the
+// images, and the stand-ins.
+type Outside struct {
+	// Dir is the temporary folder.
+	Dir string
+	// ECR, Vendor and DNS are the stand-ins.
+	ECR    *ecr.Server
+	Vendor *vendorapi.Server
+	DNS    *dns.Server
+
+	timeout           time.Duration // for a child to be ready
+	out               io.Writer
+	ca                *pki.Authority
+	starter           *starter
+	backend           ecr.Backend
+	registryTransport *http.Transport
+
+	mu        sync.Mutex
+	processes map[string]*Process
+	closed    bool
+}
 
 // OutsideOptions of StartOutside: addresses of this machine, without ports,
 // at which the stand-ins have the originals' ports and names.
@@ -33,48 +58,48 @@ type OutsideOptions struct {
 }
 
 // StartOutside starts what lies outside of the fleet's machines, and none of
-// the programs: the registry with the images, and the stand-ins, by TLS under
-// the names that the originals have, for machines of their own.
-func StartOutside(ctx context.Context, opts OutsideOptions) (*Stack, error) {
-	s := &Stack{opts: Options{Timeout: 30 * time.Second, Progress: opts.Progress}, starter: newStarter(), processes: map[string]*Process{}}
-	if s.opts.Progress == nil {
-		s.opts.Progress = io.Discard
+// the programs, by TLS under the names that the originals have, for machines of
+// their own.
+func StartOutside(ctx context.Context, opts OutsideOptions) (*Outside, error) {
+	if opts.Progress == nil {
+		opts.Progress = io.Discard
 	}
-	if err := s.startOutside(ctx, opts); err != nil {
-		return nil, errors.Join(fmt.Errorf("starting what is outside: %w", err), s.Close())
+	o := &Outside{timeout: 30 * time.Second, out: opts.Progress, starter: newStarter(), processes: map[string]*Process{}}
+	if err := o.startAll(ctx, opts); err != nil {
+		return nil, errors.Join(fmt.Errorf("starting what is outside: %w", err), o.Close())
 	}
-	return s, nil
+	return o, nil
 }
 
-func (s *Stack) startOutside(ctx context.Context, opts OutsideOptions) (err error) {
-	if s.Dir, err = os.MkdirTemp("", "pullgate-"); err != nil {
+func (o *Outside) startAll(ctx context.Context, opts OutsideOptions) (err error) {
+	if o.Dir, err = os.MkdirTemp("", "pullgate-"); err != nil {
 		return err
 	}
-	if err := os.Mkdir(filepath.Join(s.Dir, "log"), 0o700); err != nil {
+	if err := os.Mkdir(filepath.Join(o.Dir, "log"), 0o700); err != nil {
 		return err
 	}
-	if s.ca, err = pki.New(s.Dir); err != nil {
+	if o.ca, err = pki.New(o.Dir); err != nil {
 		return err
 	}
-	s.progress("starting the registry and the stand-ins")
-	if err := s.startRegistry(ctx); err != nil {
+	o.progress("starting the registry and the stand-ins")
+	if err := o.startRegistry(ctx); err != nil {
 		return err
 	}
-	if err := s.startVendorAt(opts); err != nil {
+	if err := o.startVendorAt(opts); err != nil {
 		return err
 	}
-	if err := s.startECRAt(opts); err != nil {
+	if err := o.startECRAt(opts); err != nil {
 		return err
 	}
-	if s.DNS, err = dns.StartAt(net.JoinHostPort(opts.DNS, "53")); err != nil {
+	if o.DNS, err = dns.StartAt(net.JoinHostPort(opts.DNS, "53")); err != nil {
 		return err
 	}
 	names := map[string]string{
-		opts.VendorHost: opts.Vendor, s.ECR.Name(): opts.Registry, ecr.APIHost(or(opts.ECR.Region, ecr.Region)): opts.API,
+		opts.VendorHost: opts.Vendor, o.ECR.Name(): opts.Registry, ecr.APIHost(or(opts.ECR.Region, ecr.Region)): opts.API,
 	}
 	for _, more := range []map[string]string{names, opts.Names} {
 		for name, address := range more {
-			if err := s.DNS.Set(name, time.Second, address); err != nil {
+			if err := o.DNS.Set(name, time.Second, address); err != nil {
 				return err
 			}
 		}
@@ -82,8 +107,8 @@ func (s *Stack) startOutside(ctx context.Context, opts OutsideOptions) (err erro
 	return nil
 }
 
-func (s *Stack) startVendorAt(opts OutsideOptions) error {
-	certificate, err := s.ca.Issue("vendor-cert", opts.VendorHost)
+func (o *Outside) startVendorAt(opts OutsideOptions) error {
+	certificate, err := o.ca.Issue("vendor-cert", opts.VendorHost)
 	if err != nil {
 		return err
 	}
@@ -91,34 +116,86 @@ func (s *Stack) startVendorAt(opts OutsideOptions) error {
 	if err != nil {
 		return err
 	}
-	s.Vendor, err = vendorapi.Start(vendorapi.Options{Certificate: &certificate, Listener: listener})
+	o.Vendor, err = vendorapi.Start(vendorapi.Options{Certificate: &certificate, Listener: listener})
 	return err
 }
 
-func (s *Stack) startECRAt(opts OutsideOptions) error {
-	o := opts.ECR
-	o.Backend = s.backend
-	account, region := or(o.Account, ecr.Account), or(o.Region, ecr.Region)
+func (o *Outside) startECRAt(opts OutsideOptions) error {
+	options := opts.ECR
+	options.Backend = o.backend
+	account, region := or(options.Account, ecr.Account), or(options.Region, ecr.Region)
 	var err error
-	if o.Certificate, err = s.ca.Issue("ecr-cert", ecr.Host(account, region), ecr.APIHost(region)); err != nil {
+	if options.Certificate, err = o.ca.Issue("ecr-cert", ecr.Host(account, region), ecr.APIHost(region)); err != nil {
 		return err
 	}
-	if o.APIListener, err = net.Listen("tcp", net.JoinHostPort(opts.API, "443")); err != nil {
+	if options.APIListener, err = net.Listen("tcp", net.JoinHostPort(opts.API, "443")); err != nil {
 		return err
 	}
-	if o.FrontListener, err = net.Listen("tcp", net.JoinHostPort(opts.Registry, "443")); err != nil {
-		return errors.Join(err, o.APIListener.Close())
+	if options.FrontListener, err = net.Listen("tcp", net.JoinHostPort(opts.Registry, "443")); err != nil {
+		return errors.Join(err, options.APIListener.Close())
 	}
-	s.ECR, err = ecr.Start(o)
+	o.ECR, err = ecr.Start(options)
 	return err
 }
 
 // Certificate makes a certificate of the stack's CA for host, and returns the
 // files of both.
-func (s *Stack) Certificate(host string) (certificate, key string, err error) {
-	if _, err := s.ca.Issue(host, host); err != nil {
+func (o *Outside) Certificate(host string) (certificate, key string, err error) {
+	if _, err := o.ca.Issue(host, host); err != nil {
 		return "", "", err
 	}
-	base := filepath.Join(s.Dir, host)
+	base := filepath.Join(o.Dir, host)
 	return base + ".pem", base + ".key", nil
+}
+
+// CA returns the pool with the stack's CA; CAFile is its PEM file.
+func (o *Outside) CA() *x509.CertPool { return o.ca.Pool }
+
+// CAFile is the PEM file of the CA that signs nginx's certificate.
+func (o *Outside) CAFile() string { return o.ca.File }
+
+// Process returns a child: "docker-registry"; of a Stack also "nginx",
+// "authsvc" and "tokenrefresher".
+func (o *Outside) Process(name string) *Process {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.processes[name]
+}
+
+// Log returns the last lines of a log: a child's by its name; of a Stack
+// also "access" and "nginx-error".
+func (o *Outside) Log(name string) string { return tail(o.LogFile(name), 40) }
+
+// LogFile is the path of that log.
+func (o *Outside) LogFile(name string) string { return filepath.Join(o.logDir(), name+".log") }
+
+func (o *Outside) logDir() string { return filepath.Join(o.Dir, "log") }
+
+// start starts a child in the place of the one of the same name.
+func (o *Outside) start(name string, c command) (*Process, error) {
+	c.name, c.dir = name, o.Dir
+	if o.Dir == "" {
+		return nil, fmt.Errorf("starting %s: the stack is closed", name)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return nil, fmt.Errorf("starting %s: the stack is closed", name)
+	}
+	if old := o.processes[name]; old != nil {
+		select {
+		case <-old.exited:
+		default:
+			return nil, fmt.Errorf("starting %s: it is running", name)
+		}
+	}
+	p, err := o.starter.start(c, o.logDir())
+	if err == nil {
+		o.processes[name] = p
+	}
+	return p, err
+}
+
+func (o *Outside) progress(what string) {
+	_, _ = fmt.Fprintln(o.out, what) // a terminal that is gone is no reason to stop
 }

@@ -25,12 +25,12 @@ import (
 const registryUser = "AWS"
 
 // startRegistry starts Debian's docker-registry on a unix socket.
-func (s *Stack) startRegistry(ctx context.Context) error {
+func (o *Outside) startRegistry(ctx context.Context) error {
 	path, err := tool("docker-registry", "docker-registry")
 	if err != nil {
 		return err
 	}
-	dir := filepath.Join(s.Dir, "registry")
+	dir := filepath.Join(o.Dir, "registry")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("starting docker-registry: %w", err)
 	}
@@ -39,25 +39,25 @@ func (s *Stack) startRegistry(ctx context.Context) error {
 		return err
 	}
 	socket := filepath.Join(dir, "sock")
-	s.registryTransport = &http.Transport{
+	o.registryTransport = &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", socket)
 		},
 		MaxIdleConnsPerHost: 64,
 		DisableCompression:  true,
 	}
-	s.backend = ecr.Backend{
+	o.backend = ecr.Backend{
 		URL:       &url.URL{Scheme: "http", Host: "docker-registry"},
-		Transport: s.registryTransport,
+		Transport: o.registryTransport,
 		User:      registryUser,
 		Password:  password,
 	}
-	p, err := s.start("docker-registry", command{argv: []string{path, "serve", filepath.Join(dir, "config.yml")}, env: baseEnv(dir)})
+	p, err := o.start("docker-registry", command{argv: []string{path, "serve", filepath.Join(dir, "config.yml")}, env: baseEnv(dir)})
 	if err != nil {
 		return err
 	}
-	client := &http.Client{Transport: s.registryTransport}
-	return poll(ctx, s.opts.Timeout, p, answers(client, "http://docker-registry/v2/", http.StatusUnauthorized))
+	client := &http.Client{Transport: o.registryTransport}
+	return poll(ctx, o.timeout, p, answers(client, "http://docker-registry/v2/", http.StatusUnauthorized))
 }
 
 // writeRegistryConfig writes config.yml and htpasswd.
@@ -94,7 +94,7 @@ func writeRegistryConfig(dir, password string) error {
 
 // Push puts an image or an index under ref, "REPOSITORY:TAG", straight into
 // the registry behind ECR, and returns its digest.
-func (s *Stack) Push(ctx context.Context, ref string, what interface {
+func (o *Outside) Push(ctx context.Context, ref string, what interface {
 	remote.Taggable
 	Digest() (v1.Hash, error)
 }) (digest string, err error) {
@@ -108,8 +108,8 @@ func (s *Stack) Push(ctx context.Context, ref string, what interface {
 	}
 	options := []remote.Option{
 		remote.WithContext(ctx),
-		remote.WithTransport(s.registryTransport),
-		remote.WithAuth(&authn.Basic{Username: s.backend.User, Password: s.backend.Password}),
+		remote.WithTransport(o.registryTransport),
+		remote.WithAuth(&authn.Basic{Username: o.backend.User, Password: o.backend.Password}),
 	}
 	if err := remote.Push(tag, what, options...); err != nil {
 		return "", fmt.Errorf("pushing %s: %w", ref, err)

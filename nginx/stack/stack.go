@@ -10,14 +10,12 @@ package stack
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -31,15 +29,10 @@ import (
 
 // Stack is a running system.
 type Stack struct {
+	Outside
 	// URL and TLSURL are nginx's, without a slash at the end; Host is what
 	// docker calls the registry, "127.0.0.1:PORT" of URL.
 	URL, TLSURL, Host string
-	// Dir is the temporary folder.
-	Dir string
-	// ECR, Vendor and DNS are the stand-ins.
-	ECR    *ecr.Server
-	Vendor *vendorapi.Server
-	DNS    *dns.Server
 	// Authsvc is between nginx and authsvc with Options.Interpose, else nil.
 	Authsvc *standin.Server
 
@@ -47,20 +40,13 @@ type Stack struct {
 	binDir    string
 	nginxPath string
 	version   Version // of nginx
-	ca        *pki.Authority
 	client    *http.Client
-	starter   *starter
 	socket    *socket
-	backend   ecr.Backend
 
-	registryTransport, interposed   *http.Transport
+	interposed                      *http.Transport
 	plainPort, tlsPort, forwardPort int // nginx's
 	authsvcPort, refresherPort      int // the private ones
 	ports                           []int
-
-	mu        sync.Mutex
-	processes map[string]*Process
-	closed    bool
 }
 
 // Start starts everything, and returns when customers can pull. Whatever goes
@@ -72,7 +58,7 @@ func Start(ctx context.Context, opts Options) (*Stack, error) {
 	if opts.Progress == nil {
 		opts.Progress = io.Discard
 	}
-	s := &Stack{opts: opts, starter: newStarter(), processes: map[string]*Process{}}
+	s := &Stack{opts: opts, Outside: Outside{timeout: opts.Timeout, out: opts.Progress, starter: newStarter(), processes: map[string]*Process{}}}
 	if err := s.startAll(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the stack: %w", err), s.Close())
 	}
@@ -208,54 +194,6 @@ func (s *Stack) Transport() *http.Transport {
 	return t
 }
 
-// CA returns the pool with the stack's CA; CAFile is its PEM file.
-func (s *Stack) CA() *x509.CertPool { return s.ca.Pool }
-
-// CAFile is the PEM file of the CA that signs nginx's certificate.
-func (s *Stack) CAFile() string { return s.ca.File }
-
-// Process returns a child: "nginx", "authsvc", "tokenrefresher" or
-// "docker-registry".
-func (s *Stack) Process(name string) *Process {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.processes[name]
-}
-
-// Log returns the last lines of a log: a child's by its name, "access" or
-// "nginx-error".
-func (s *Stack) Log(name string) string { return tail(s.LogFile(name), 40) }
-
-// LogFile is the path of that log.
-func (s *Stack) LogFile(name string) string { return filepath.Join(s.logDir(), name+".log") }
-
-func (s *Stack) logDir() string { return filepath.Join(s.Dir, "log") }
-
-// start starts a child in the place of the one of the same name.
-func (s *Stack) start(name string, c command) (*Process, error) {
-	c.name, c.dir = name, s.Dir
-	if s.Dir == "" {
-		return nil, fmt.Errorf("starting %s: the stack is closed", name)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil, fmt.Errorf("starting %s: the stack is closed", name)
-	}
-	if old := s.processes[name]; old != nil {
-		select {
-		case <-old.exited:
-		default:
-			return nil, fmt.Errorf("starting %s: it is running", name)
-		}
-	}
-	p, err := s.starter.start(c, s.logDir())
-	if err == nil {
-		s.processes[name] = p
-	}
-	return p, err
-}
-
 func (s *Stack) port() (int, error) {
 	port, err := freePort()
 	if err == nil {
@@ -269,10 +207,6 @@ func (s *Stack) registryHost() string {
 		return s.ECR.Name()
 	}
 	return s.ECR.Host()
-}
-
-func (s *Stack) progress(what string) {
-	_, _ = fmt.Fprintln(s.opts.Progress, what) // a terminal that is gone is no reason to stop
 }
 
 func or(s, otherwise string) string {

@@ -2,8 +2,6 @@ package ecr_test
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,14 +9,14 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"github.com/pullgate/pullgate/nginx/stack/sigv4"
 )
 
 // A key is a credential that a stand-in of AWS knows.
@@ -59,8 +57,6 @@ func (s *service) refuse(w http.ResponseWriter, why string) {
 	w.WriteHeader(http.StatusBadRequest)
 }
 
-var authorization = regexp.MustCompile(`^AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request, SignedHeaders=([a-z0-9;-]+), Signature=[0-9a-f]{64}$`)
-
 func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -68,50 +64,16 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if s.key.id != "" {
-		if why := s.verify(r, body); why != "" {
-			s.refuse(w, why)
+		v := sigv4.Verifier{
+			Credentials: aws.Credentials{AccessKeyID: s.key.id, SecretAccessKey: s.key.secret, SessionToken: s.key.session},
+			Service:     s.name, Region: s.region,
+		}
+		if err := v.Verify(r, body); err != nil {
+			s.refuse(w, err.Error())
 			return
 		}
 	}
 	s.answer(w, r, body)
-}
-
-// verify signs what was signed once more, with the key that it should be, and
-// compares.
-func (s *service) verify(r *http.Request, body []byte) string {
-	sent := r.Header.Get("Authorization")
-	m := authorization.FindStringSubmatch(sent)
-	if m == nil {
-		return "no signature: " + sent
-	}
-	if m[1] != s.key.id || m[3] != s.region || m[4] != s.name {
-		return fmt.Sprintf("signed by %s for %s in %s, expected %s for %s in %s", m[1], m[4], m[3], s.key.id, s.name, s.region)
-	}
-	if got := r.Header.Get("X-Amz-Security-Token"); got != s.key.session {
-		return fmt.Sprintf("session token %q, expected %q", got, s.key.session)
-	}
-	at, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
-	if err != nil || time.Since(at).Abs() > 5*time.Minute {
-		return "signed at " + r.Header.Get("X-Amz-Date")
-	}
-	again, err := http.NewRequestWithContext(r.Context(), r.Method, "http://"+r.Host+r.URL.RequestURI(), bytes.NewReader(body))
-	if err != nil {
-		return err.Error()
-	}
-	for name := range strings.SplitSeq(m[5], ";") {
-		if name != "host" && name != "content-length" {
-			again.Header[http.CanonicalHeaderKey(name)] = r.Header.Values(name)
-		}
-	}
-	sum := sha256.Sum256(body)
-	credential := aws.Credentials{AccessKeyID: s.key.id, SecretAccessKey: s.key.secret, SessionToken: s.key.session}
-	if err := v4.NewSigner().SignHTTP(r.Context(), credential, again, hex.EncodeToString(sum[:]), s.name, s.region, at); err != nil {
-		return err.Error()
-	}
-	if again.Header.Get("Authorization") != sent {
-		return "wrong signature"
-	}
-	return ""
 }
 
 const (

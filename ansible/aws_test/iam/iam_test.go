@@ -87,7 +87,7 @@ func TestSignature(t *testing.T) {
 	}{
 		"good":     {func(*request) {}, "NoSuchEntity"},
 		"secret":   {func(r *request) { r.creds.SecretAccessKey = "guess" }, "SignatureDoesNotMatch"},
-		"key":      {func(r *request) { r.creds.AccessKeyID = "ASIAOTHER" }, "SignatureDoesNotMatch"},
+		"key":      {func(r *request) { r.creds.AccessKeyID = "ASIAOTHER" }, "InvalidClientTokenId"},
 		"session":  {func(r *request) { r.creds.SessionToken = "" }, "InvalidClientTokenId"},
 		"region":   {func(r *request) { r.region = "eu-west-1" }, "SignatureDoesNotMatch"},
 		"old":      {func(r *request) { r.date = now.Add(-time.Hour) }, "SignatureDoesNotMatch"},

@@ -1,54 +1,36 @@
 package iam
 
 import (
-	"context"
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/hex"
-	"fmt"
+	"errors"
 	"net/http"
-	"net/url"
-	"time"
 
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/pullgate/pullgate/nginx/stack/sigv4"
 )
 
-const (
-	amzTime      = "20060102T150405Z"
-	maxClockSkew = 5 * time.Minute // AWS General Reference, "Signature Version 4"
-)
+// refusals are IAM's errors for what is wrong with a signature.
+// https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html
+var refusals = map[error]Error{
+	sigv4.ErrMissing:    {Status: http.StatusForbidden, Code: "MissingAuthenticationToken"},
+	sigv4.ErrIncomplete: {Status: http.StatusBadRequest, Code: "IncompleteSignature"},
+	sigv4.ErrExpired:    {Status: http.StatusForbidden, Code: "SignatureDoesNotMatch"},
+	sigv4.ErrCredential: {Status: http.StatusForbidden, Code: "InvalidClientTokenId"},
+	sigv4.ErrMismatch:   {Status: http.StatusForbidden, Code: "SignatureDoesNotMatch"},
+}
 
-// verify signs r once more with AWS's own signer, and compares the whole
-// Authorization header: access key, scope, signed headers and signature.
+// verify checks that r is signed by the account's credential.
 func (s *Server) verify(r *http.Request, body []byte) *Error {
-	if r.Header.Get("Authorization") == "" {
-		return &Error{http.StatusForbidden, "MissingAuthenticationToken", "Request is missing Authentication Token"}
+	err := sigv4.Verifier{
+		Credentials: s.opts.Credentials, Service: "iam", Region: s.opts.Region,
+		Signed: []string{"content-type"}, Now: s.opts.Now,
+	}.Verify(r, body)
+	if err == nil {
+		return nil
 	}
-	date, err := time.Parse(amzTime, r.Header.Get("X-Amz-Date"))
-	if err != nil {
-		return &Error{http.StatusBadRequest, "IncompleteSignature", "Date must be in ISO-8601 'basic format'."}
+	for cause, refused := range refusals {
+		if errors.Is(err, cause) {
+			refused.Message = err.Error()
+			return &refused
+		}
 	}
-	if s.opts.Now().Sub(date).Abs() > maxClockSkew {
-		return &Error{http.StatusForbidden, "SignatureDoesNotMatch", "Signature expired: " + date.Format(amzTime)}
-	}
-	if r.Header.Get("X-Amz-Security-Token") != s.opts.Credentials.SessionToken {
-		return &Error{http.StatusForbidden, "InvalidClientTokenId", "The security token included in the request is invalid."}
-	}
-	again := &http.Request{
-		Method: r.Method,
-		URL:    &url.URL{Scheme: "http", Host: r.Host, Path: r.URL.Path, RawQuery: r.URL.RawQuery},
-		Host:   r.Host,
-		// Of what botocore sends, it signs this and what the signer itself adds.
-		Header: http.Header{"Content-Type": r.Header.Values("Content-Type")},
-	}
-	sum := sha256.Sum256(body)
-	err = v4.NewSigner().SignHTTP(context.Background(), s.opts.Credentials, again, hex.EncodeToString(sum[:]), "iam", s.opts.Region, date)
-	if err != nil {
-		return &Error{http.StatusInternalServerError, "ServiceFailure", fmt.Sprintf("signing: %v", err)}
-	}
-	if subtle.ConstantTimeCompare([]byte(again.Header.Get("Authorization")), []byte(r.Header.Get("Authorization"))) != 1 {
-		return &Error{http.StatusForbidden, "SignatureDoesNotMatch",
-			"The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method."}
-	}
-	return nil
+	return &Error{http.StatusInternalServerError, "ServiceFailure", err.Error()}
 }

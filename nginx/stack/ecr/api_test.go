@@ -95,7 +95,7 @@ func TestAPIRefusesAnOldSignature(t *testing.T) {
 	_, err := ask(t.Context(), w, func(o *awsecr.Options) {
 		o.Credentials = credentials.NewStaticCredentialsProvider(ecr.AccessKeyID, ecr.SecretAccessKey, "")
 	})
-	if err == nil || !strings.Contains(err.Error(), "Signature expired") {
+	if err == nil || !strings.Contains(err.Error(), "signature expired") {
 		t.Errorf("error %v, want an expired signature", err)
 	}
 }

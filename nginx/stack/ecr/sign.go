@@ -2,23 +2,20 @@ package ecr
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"github.com/pullgate/pullgate/nginx/stack/sigv4"
 )
 
 const (
-	algorithm     = "AWS4-HMAC-SHA256"
-	amzTime       = "20060102T150405Z"
-	maxClockSkew  = 5 * time.Minute // AWS General Reference, "Signature Version 4"
 	unsignedBody  = "UNSIGNED-PAYLOAD"
 	maxURLExpires = 7 * 24 * time.Hour // S3's bound for presigned URLs
 )
@@ -29,98 +26,35 @@ type refusal struct {
 	code, message string
 }
 
-// verifyHeader checks the Authorization header of an API request.
+// codes are ECR's for what is wrong with a signature.
 // https://docs.aws.amazon.com/AmazonECR/latest/APIReference/CommonErrors.html
+var codes = map[error]string{
+	sigv4.ErrMissing:    "MissingAuthenticationTokenException",
+	sigv4.ErrIncomplete: "IncompleteSignatureException",
+	sigv4.ErrExpired:    "InvalidSignatureException",
+	sigv4.ErrCredential: "UnrecognizedClientException",
+	sigv4.ErrMismatch:   "InvalidSignatureException",
+}
+
+// verifyHeader checks the Authorization header of an API request.
 func (s *Server) verifyHeader(r *http.Request, body []byte) *refusal {
-	const status = http.StatusBadRequest
-	authorization := r.Header.Get("Authorization")
-	if authorization == "" {
-		return &refusal{status, "MissingAuthenticationTokenException", "Missing Authentication Token"}
+	err := sigv4.Verifier{
+		Credentials: s.credentials(s.opts.SessionToken), Service: "ecr", Region: s.opts.Region,
+		Signed: []string{"x-amz-target"}, Now: s.opts.Now,
+	}.Verify(r, body)
+	for cause, code := range codes {
+		if errors.Is(err, cause) {
+			return &refusal{http.StatusBadRequest, code, err.Error()}
+		}
 	}
-	parts, ok := parseAuthorization(authorization)
-	if !ok {
-		return &refusal{status, "IncompleteSignatureException", "Authorization header requires 'Credential', 'SignedHeaders' and 'Signature' parameters."}
-	}
-	date, err := time.Parse(amzTime, r.Header.Get("X-Amz-Date"))
 	if err != nil {
-		return &refusal{status, "IncompleteSignatureException", "Date must be in ISO-8601 'basic format'."}
-	}
-	if skew := s.opts.Now().Sub(date).Abs(); skew > maxClockSkew {
-		return &refusal{status, "InvalidSignatureException", "Signature expired: " + date.Format(amzTime)}
-	}
-	id, scope, _ := strings.Cut(parts["Credential"], "/")
-	if id != s.opts.AccessKeyID || r.Header.Get("X-Amz-Security-Token") != s.opts.SessionToken {
-		return &refusal{status, "UnrecognizedClientException", "The security token included in the request is invalid."}
-	}
-	if want := s.scope(date, "ecr"); scope != want {
-		return &refusal{status, "InvalidSignatureException", fmt.Sprintf("Credential should be scoped to %s, found %s.", want, scope)}
-	}
-	signed := strings.Split(parts["SignedHeaders"], ";")
-	want, err := s.signature(r, body, signed, date)
-	if err != nil || !equal(want, parts["Signature"]) {
-		return &refusal{status, "InvalidSignatureException", "The request signature we calculated does not match the signature you provided."}
+		return &refusal{http.StatusInternalServerError, "ServerException", err.Error()}
 	}
 	return nil
 }
 
-// parseAuthorization splits "AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…,
-// Signature=…".
-func parseAuthorization(value string) (map[string]string, bool) {
-	rest, ok := strings.CutPrefix(value, algorithm+" ")
-	if !ok {
-		return nil, false
-	}
-	parts := map[string]string{}
-	for part := range strings.SplitSeq(rest, ",") {
-		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
-		parts[name] = value
-	}
-	for _, name := range []string{"Credential", "SignedHeaders", "Signature"} {
-		if parts[name] == "" {
-			return nil, false
-		}
-	}
-	return parts, true
-}
-
-// signature signs what r is said to have signed, once more, with AWS's own
-// signer.
-func (s *Server) signature(r *http.Request, body []byte, signed []string, date time.Time) (string, error) {
-	again := &http.Request{
-		Method: r.Method,
-		URL:    &url.URL{Scheme: "http", Host: r.Host, Path: r.URL.Path, RawQuery: r.URL.RawQuery},
-		Host:   r.Host,
-		Header: http.Header{},
-	}
-	has := map[string]bool{}
-	for _, name := range signed {
-		has[name] = true
-		switch name {
-		case "host":
-		case "content-length":
-			again.ContentLength = r.ContentLength
-		default:
-			again.Header[http.CanonicalHeaderKey(name)] = r.Header.Values(name)
-		}
-	}
-	if !has["host"] || !has["x-amz-date"] || !has["x-amz-target"] {
-		return "", fmt.Errorf("signed headers %q lack host, x-amz-date or x-amz-target", signed)
-	}
-	sum := sha256.Sum256(body)
-	err := v4.NewSigner().SignHTTP(context.Background(), s.credentials(s.opts.SessionToken), again, hex.EncodeToString(sum[:]), "ecr", s.opts.Region, date)
-	if err != nil {
-		return "", err
-	}
-	parts, _ := parseAuthorization(again.Header.Get("Authorization"))
-	return parts["Signature"], nil
-}
-
 func (s *Server) credentials(session string) aws.Credentials {
 	return aws.Credentials{AccessKeyID: s.opts.AccessKeyID, SecretAccessKey: s.opts.SecretAccessKey, SessionToken: session}
-}
-
-func (s *Server) scope(date time.Time, service string) string {
-	return fmt.Sprintf("%s/%s/%s/aws4_request", date.Format("20060102"), s.opts.Region, service)
 }
 
 // presign returns a URL good for one method and one object.
@@ -145,7 +79,7 @@ func (s *Server) verifyQuery(r *http.Request) *refusal {
 			return &refusal{http.StatusForbidden, "AccessDenied", "Access Denied"}
 		}
 	}
-	date, err := time.Parse(amzTime, query.Get("X-Amz-Date"))
+	date, err := time.Parse(sigv4.Time, query.Get("X-Amz-Date"))
 	seconds, derr := time.ParseDuration(query.Get("X-Amz-Expires") + "s")
 	if err != nil || derr != nil || seconds < 0 || seconds > maxURLExpires {
 		return &refusal{http.StatusBadRequest, "AuthorizationQueryParametersError", "X-Amz-Date and X-Amz-Expires must be a date and a number of seconds below 604800"}

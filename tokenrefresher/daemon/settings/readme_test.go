@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.yaml.in/yaml/v3"
+
 	authsvc "github.com/pullgate/pullgate/authsvc/config"
 	tokenrefresher "github.com/pullgate/pullgate/tokenrefresher/config"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/settings"
@@ -46,6 +48,34 @@ func TestReadme(t *testing.T) {
 	}
 	if err := os.WriteFile(readme, []byte(want), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestExamplesShowEveryKey, as their first lines say. The keys of registries
+// are tokenrefresher/config's to check.
+func TestExamplesShowEveryKey(t *testing.T) {
+	program, _ := tokenrefresher.Tables()
+	for file, table := range map[string]settings.Table{
+		"authsvc/authsvc.example.yaml": authsvc.Table(), "tokenrefresher/tokenrefresher.example.yaml": program,
+	} {
+		text, err := os.ReadFile("../../../" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var example any
+		if err := yaml.Unmarshal(text, &example); err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range table.Keys() {
+			value := example
+			for name := range strings.SplitSeq(key, ".") {
+				section, _ := value.(map[string]any)
+				value = section[name]
+			}
+			if value == nil {
+				t.Errorf("%s does not show %s", file, key)
+			}
+		}
 	}
 }
 

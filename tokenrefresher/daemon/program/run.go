@@ -1,0 +1,68 @@
+package program
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// Main runs a program until it ends, or SIGINT or SIGTERM ends ctx. An error
+// goes to stderr, and the exit status is 1.
+func Main(name string, run func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, name+":", err)
+		os.Exit(1)
+	}
+}
+
+// Execute runs root, the program's command, with args.
+func Execute(ctx context.Context, root *cobra.Command, args []string, stdout, stderr io.Writer) error {
+	root.SilenceUsage, root.SilenceErrors = true, true
+	root.AddCommand(Commands()...)
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return root.ExecuteContext(ctx)
+}
+
+// A Loader reads the configuration that a command was given.
+type Loader[Config any] func(*cobra.Command) (Config, error)
+
+// NewLoader gives root the flag --config, which by default is the file that
+// the program's package installs.
+func NewLoader[Config any](root *cobra.Command, environ []string, load func(file string, environ []string, flags *pflag.FlagSet) (Config, error)) Loader[Config] {
+	name := root.Name()
+	file := root.PersistentFlags().String("config", "/etc/"+name+"/"+name+".yaml", "the YAML file")
+	return func(cmd *cobra.Command) (Config, error) { return load(*file, environ, cmd.Flags()) }
+}
+
+// CheckConfig is the command that loads and checks the configuration. Long
+// tells what check looks at.
+func (load Loader[Config]) CheckConfig(long string, check func(Config) error) *cobra.Command {
+	return &cobra.Command{
+		Use:   "check-config",
+		Short: "Check the configuration and do nothing else",
+		Long:  long + "\nExits with 1 if something is wrong, and says what.",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := load(cmd)
+			if err != nil {
+				return err
+			}
+			if err := check(c); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), "the configuration is valid")
+			return err
+		},
+	}
+}
