@@ -83,7 +83,7 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 }
 
 // newReleases makes what tells which tags reach a digest.
-func newReleases(c config.Config, registry *upstream.Upstream, logger *slog.Logger, metrics *server.Metrics) (*release.Graph, error) {
+func newReleases(c config.Config, registry *upstream.Upstream, logger *slog.Logger, metrics *server.Metrics) (*release.Releases, error) {
 	client, err := newRemote(c, registry)
 	if err != nil {
 		return nil, err
@@ -112,7 +112,7 @@ const saveInterval = 10 * time.Minute
 
 // keep takes over what a file knows of releases, and saves it again from time
 // to time. What it returns saves for the last time.
-func keep(releases *release.Graph, file string, logger *slog.Logger) (stop func()) {
+func keep(releases *release.Releases, file string, logger *slog.Logger) (stop func()) {
 	if err := releases.Load(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		logger.Warn("starting without what was known of releases", "error", err)
 	}

@@ -1,4 +1,4 @@
-package release
+package graph
 
 import (
 	"bufio"
@@ -21,8 +21,8 @@ const (
 	fileHeader = `{"pullgate":"releases","version":1}`
 	// maxLine bounds a line, in bytes: a manifest of 4 MB names no more.
 	maxLine = 8 << 20
-	// chunk is how many nodes are looked at at once, so that nobody waits for
-	// a file to be written.
+	// chunk is how many nodes are read at once, so that nobody waits for a file
+	// to be written.
 	chunk = 1024
 )
 
@@ -48,12 +48,12 @@ type seenHad struct {
 	Seen   int64  `json:"seen"`
 }
 
-// Save writes what is known into a file, atomically, with mode 0600. It asks
-// and answers as usual meanwhile.
+// Save writes what is known into a file, atomically, with mode 0600. It does
+// not keep anybody from reading or learning meanwhile.
 //
 // The file is lines of JSON: a header, what is known, and the SHA-256 of all
 // that, in hexadecimal.
-func (g *Graph) Save(path string) (err error) {
+func (s *Store) Save(path string) (err error) {
 	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o600))
 	if err != nil {
 		return fmt.Errorf("saving what is known of releases: %w", err)
@@ -62,7 +62,7 @@ func (g *Graph) Save(path string) (err error) {
 	sum := sha256.New()
 	w := bufio.NewWriter(io.MultiWriter(file, sum))
 	_, _ = fmt.Fprintln(w, fileHeader) // Flush tells
-	if err := g.store.export(json.NewEncoder(w)); err != nil {
+	if err := s.export(json.NewEncoder(w)); err != nil {
 		return fmt.Errorf("saving what is known of releases: %w", err)
 	}
 	if err := w.Flush(); err != nil {
@@ -74,96 +74,62 @@ func (g *Graph) Save(path string) (err error) {
 	return file.CloseAtomicallyReplace()
 }
 
-// errForgotten ends an export in whose middle the store was compacted.
-var errForgotten = errors.New("what is known has changed as a whole meanwhile")
-
-// export encodes all lines.
-func (s *store) export(to *json.Encoder) error {
-	generation, _ := s.state("")
-	for id := uint32(1); ; id++ {
-		lines, more, err := s.tagLines(id, generation)
-		if err != nil || !more {
-			if err != nil {
-				return err
+// export encodes all lines, those used least first, so that a smaller Store
+// that loads them forgets those. A graph that is replaced meanwhile is
+// exported as it was.
+func (s *Store) export(to *json.Encoder) error {
+	for _, k := range s.leastUsed() {
+		lines := k.graph.tagLines(k.key)
+		for from := 0; lines != nil; from += chunk {
+			for i := range lines {
+				if err := to.Encode(lines[i]); err != nil {
+					return err
+				}
 			}
-			break
-		}
-		if err := encode(to, lines); err != nil {
-			return err
-		}
-	}
-	for from := uint32(1); ; from += chunk {
-		lines, more, err := s.manifestLines(from, generation)
-		if err != nil || !more {
-			return err
-		}
-		if err := encode(to, lines); err != nil {
-			return err
-		}
-	}
-}
-
-func encode(to *json.Encoder, lines []line) error {
-	for i := range lines {
-		if err := to.Encode(lines[i]); err != nil {
-			return err
+			lines = k.graph.manifestLines(k.key, from)
 		}
 	}
 	return nil
 }
 
-// tagLines returns what is known of a repository's tags; more is false after
-// the last repository.
-func (s *store) tagLines(id uint32, generation uint64) (lines []line, more bool, err error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.generation != generation {
-		return nil, false, errForgotten
-	}
-	if int(id) >= len(s.byID) {
-		return nil, false, nil
-	}
-	r := s.byID[id]
-	for name, t := range r.tags {
-		l := line{Repository: r.key, Tag: name}
-		for _, place := range t.bindings {
-			b := s.bindings.at(place)
-			l.Had = append(l.Had, seenHad{s.digest(b.node).String(), b.seen})
+// tagLines returns what is known of a repository's tags.
+func (g *Graph) tagLines(key string) []line {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	lines := make([]line, 0, len(g.tags))
+	for name, t := range g.tags {
+		l := line{Repository: key, Tag: name}
+		for _, b := range t.bindings {
+			l.Had = append(l.Had, seenHad{g.digest(b.node).String(), b.seen})
 		}
 		if t.gone {
 			l.Gone = t.checked
 		}
-		if len(l.Had) > 0 {
-			lines = append(lines, l)
-		}
+		lines = append(lines, l)
 	}
-	return lines, true, nil
+	return lines
 }
 
-// manifestLines returns what is known of the manifests among some nodes; more
-// is false after the last.
-func (s *store) manifestLines(from uint32, generation uint64) (lines []line, more bool, err error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.generation != generation {
-		return nil, false, errForgotten
+// manifestLines returns what is known of the manifests among some nodes; nil
+// after the last node.
+func (g *Graph) manifestLines(key string, from int) []line {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	if from >= len(g.nodes) {
+		return nil
 	}
-	if from >= s.nodes.n {
-		return nil, false, nil
-	}
-	for id := from; id < min(from+chunk, s.nodes.n); id++ {
-		n := s.nodes.at(id)
-		if n.manifest == 0 {
+	lines := []line{}
+	for at := from; at < min(from+chunk, len(g.nodes)); at++ {
+		m := g.manifests[id(at)] //nolint:gosec // bounded by Store.max
+		if m == nil {
 			continue
 		}
-		key := s.byID[n.repository&^longDigest].key
-		m := s.manifests.at(n.manifest)
-		if m.state == learned {
-			l := line{Repository: key, Manifest: s.digest(id).String()}
-			for i := range m.count {
-				reached := *s.children.at(m.first + i)
-				text := s.digest(reached.node()).String()
-				if reached.as() == asManifest {
+		digest := g.digest(id(at)).String() //nolint:gosec // the same
+		if m.status == fetched {
+			l := line{Repository: key, Manifest: digest}
+			for _, e := range m.children {
+				text := g.digest(e.node()).String()
+				if e.is(asManifest) {
 					l.Manifests = append(l.Manifests, text)
 				} else {
 					l.Blobs = append(l.Blobs, text)
@@ -171,22 +137,22 @@ func (s *store) manifestLines(from uint32, generation uint64) (lines []line, mor
 			}
 			lines = append(lines, l)
 		}
-		if m.referrers != 0 {
-			l := line{Repository: key, Subject: s.digest(id).String()}
-			for i := m.referrers; i != 0; i = s.referrers.at(i).next {
-				l.Referrers = append(l.Referrers, s.digest(s.referrers.at(i).node).String())
+		if len(m.referrers) > 0 {
+			l := line{Repository: key, Subject: digest}
+			for _, from := range m.referrers {
+				l.Referrers = append(l.Referrers, g.digest(from).String())
 			}
 			lines = append(lines, l)
 		}
 	}
-	return lines, true, nil
+	return lines
 }
 
 // Load reads a file that Save has written. What it says is believed as if the
 // registry had said it then: for good of a manifest, for a while of a tag. An
 // error means that nothing, or not all, was taken over, and what was not will
 // be learned again; errors.Is(err, fs.ErrNotExist) that there is no file.
-func (g *Graph) Load(path string) error {
+func (s *Store) Load(path string, now time.Time) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("loading what is known of releases: %w", err)
@@ -198,7 +164,7 @@ func (g *Graph) Load(path string) error {
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("loading what is known of releases: %w", err)
 	}
-	if err := g.store.load(file, g.now()); err != nil {
+	if err := s.load(file, now); err != nil {
 		return fmt.Errorf("loading what is known of releases from %s: %w", path, err)
 	}
 	return nil
@@ -237,7 +203,7 @@ func newLines(file io.Reader) *bufio.Scanner {
 }
 
 // load takes over the lines of a checked file.
-func (s *store) load(file io.Reader, now time.Time) error {
+func (s *Store) load(file io.Reader, now time.Time) error {
 	lines := newLines(file)
 	for n := 1; lines.Scan(); n++ {
 		if text := lines.Text(); n > 1 && strings.HasPrefix(text, "{") {
@@ -267,7 +233,7 @@ func parseLine(text string) (line, error) {
 }
 
 // take notes what a line says.
-func (s *store) take(l line, now time.Time) error {
+func (s *Store) take(l line, now time.Time) error {
 	switch {
 	case l.Tag != "":
 		return s.takeTag(l, now)
@@ -276,14 +242,14 @@ func (s *store) take(l line, now time.Time) error {
 		if err != nil {
 			return err
 		}
-		var c content
-		if c.manifests, err = digests(l.Manifests...); err != nil {
+		var c Content
+		if c.Manifests, err = digests(l.Manifests...); err != nil {
 			return err
 		}
-		if c.blobs, err = digests(l.Blobs...); err != nil {
+		if c.Blobs, err = digests(l.Blobs...); err != nil {
 			return err
 		}
-		return s.learn(l.Repository, d[0], c)
+		return s.Learn(l.Repository, d[0], c)
 	case l.Subject != "":
 		d, err := digests(l.Subject)
 		if err != nil {
@@ -293,12 +259,12 @@ func (s *store) take(l line, now time.Time) error {
 		if err != nil {
 			return err
 		}
-		return s.refers(l.Repository, d[0], from, time.Unix(0, 0)) // and asked for again
+		return s.AddReferrers(l.Repository, d[0], from, time.Unix(0, 0)) // and asked for again
 	}
 	return errors.New(`expected the key "tag", "manifest" or "subject"`)
 }
 
-func (s *store) takeTag(l line, now time.Time) error {
+func (s *Store) takeTag(l line, now time.Time) error {
 	var last int64
 	for _, had := range l.Had {
 		d, err := digests(had.Digest)
@@ -310,20 +276,20 @@ func (s *store) takeTag(l line, now time.Time) error {
 			return errors.New("expected the times of a tag in their order, and none that is to come")
 		}
 		last = had.Seen
-		if err := s.bind(l.Repository, l.Tag, d[0], time.Unix(0, had.Seen)); err != nil {
+		if err := s.Bind(l.Repository, l.Tag, d[0], time.Unix(0, had.Seen)); err != nil {
 			return err
 		}
 	}
 	if l.Gone != 0 {
-		s.unbind(l.Repository, l.Tag, time.Unix(0, min(l.Gone, now.UnixNano())))
+		return s.Unbind(l.Repository, l.Tag, time.Unix(0, min(l.Gone, now.UnixNano())))
 	}
 	return nil
 }
 
-func digests(texts ...string) ([]digest, error) {
-	var found []digest
+func digests(texts ...string) ([]Digest, error) {
+	var found []Digest
 	for _, text := range texts {
-		d, ok := parseDigest(text)
+		d, ok := ParseDigest(text)
 		if !ok {
 			return nil, fmt.Errorf("expected a digest, found %.200q", text)
 		}
