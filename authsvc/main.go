@@ -49,7 +49,9 @@ func tune() {
 // limitMemory keeps the collector from leaving four times of what a full
 // memory of releases takes, unless the environment says otherwise.
 func limitMemory(maxDigests int) {
-	const others, perDigest = 128 << 20, 128 // bytes; a digest takes 72
+	// Bytes. A digest takes 141, and most of them are there twice while a graph
+	// is trimmed.
+	const others, perDigest = 128 << 20, 250
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(others + perDigest*int64(maxDigests))
 	}

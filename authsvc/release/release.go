@@ -82,7 +82,7 @@ type Releases struct {
 
 	mu       sync.Mutex
 	views    map[viewKey]*view
-	learning map[place]map[string]int // tags that are being learned ahead
+	learning map[placedTag]int // tags that are being learned ahead, as many as slots
 
 	life    context.Context // of all learning
 	end     context.CancelFunc
@@ -116,7 +116,7 @@ func New(o Options) *Releases {
 	return &Releases{
 		options: o, store: graph.New(o.MaxDigests), now: o.Now, logger: o.Logger,
 		ahead: make(chan struct{}, maxAhead), strangers: make(chan struct{}, max(1, o.Parallel/4)),
-		views: map[viewKey]*view{}, learning: map[place]map[string]int{}, life: life, end: end,
+		views: map[viewKey]*view{}, learning: map[placedTag]int{}, life: life, end: end,
 	}
 }
 
@@ -148,6 +148,12 @@ func (r *Releases) work(do func()) bool {
 
 // A place is a repository in the registry in force. Its key is the graph's.
 type place struct{ key, repository string }
+
+// A placedTag is a tag in a place.
+type placedTag struct {
+	place
+	tag string
+}
 
 func (r *Releases) place(repository string) (place, error) {
 	host, err := r.options.Source.Host()
@@ -265,16 +271,9 @@ func (r *Releases) Asked(repository, tag string) {
 func (r *Releases) noteLearning(p place, tag string, more int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	tags := r.learning[p]
-	if tags == nil {
-		tags = map[string]int{}
-		r.learning[p] = tags
-	}
-	if tags[tag] += more; tags[tag] == 0 {
-		delete(tags, tag)
-	}
-	if len(tags) == 0 {
-		delete(r.learning, p)
+	key := placedTag{p, tag}
+	if r.learning[key] += more; r.learning[key] == 0 {
+		delete(r.learning, key)
 	}
 }
 

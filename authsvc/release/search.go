@@ -6,7 +6,6 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/pullgate/pullgate/authsvc/release/graph"
@@ -51,17 +50,16 @@ type view struct {
 	failAt time.Time
 }
 
-// A look goes through the tags of a view. Who waits for it is woken whenever
-// it has learned something.
+// A look goes through the tags of a view. Whoever waits for it is woken
+// whenever it has learned something. Releases.mu guards all of it.
 type look struct {
-	cancel context.CancelFunc
-
-	mu       sync.Mutex
+	view     *view
+	cancel   context.CancelFunc
 	progress chan struct{} // closed, and replaced, when something was learned
-	waiting  int           // who has not found what it waits for
+	waiting  int           // who has not found what they wait for
+	early    bool          // ended, since all have found what they waited for
 	err      error         // valid when done is closed
 	done     chan struct{}
-	canceled bool
 }
 
 // errSuperseded is the result of a look that ended because all who waited for
@@ -92,7 +90,7 @@ func (r *Releases) search(ctx context.Context, p place, d graph.Digest, want Tag
 		l, err := r.join(p, want)
 		switch {
 		case l != nil:
-			err = l.wait(ctx, found)
+			err = r.wait(ctx, l, found)
 		case found(): // it was learned since it was not known
 			return tag, nil
 		}
@@ -146,9 +144,9 @@ func (r *Releases) askChanged(ctx context.Context, p place, want Tags, lapsed []
 func (r *Releases) learningAhead(p place, want Tags) (found []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for tag := range r.learning[p] {
-		if want.Match(tag) {
-			found = append(found, tag)
+	for t := range r.learning {
+		if t.place == p && want.Match(t.tag) {
+			found = append(found, t.tag)
 		}
 	}
 	return found
@@ -169,7 +167,8 @@ func (r *Releases) join(p place, want Tags) (*look, error) {
 		r.addView(key, v)
 	}
 	switch {
-	case v.current != nil && v.current.add():
+	case v.current != nil:
+		v.current.waiting++
 		return v.current, nil
 	case v.generation == known.Generation() && now.Before(v.until) && !known.Missed(v.asOf):
 		return nil, nil
@@ -177,9 +176,9 @@ func (r *Releases) join(p place, want Tags) (*look, error) {
 		return nil, v.failed
 	}
 	ctx, cancel := context.WithTimeout(r.life, lookTimeout)
-	l := &look{cancel: cancel, progress: make(chan struct{}), done: make(chan struct{}), waiting: 1}
+	l := &look{view: v, cancel: cancel, progress: make(chan struct{}), done: make(chan struct{}), waiting: 1}
 	asOf := now.Add(-r.rest(v.questions) / 2)
-	if !r.work(func() { r.run(ctx, l, v, p, want, asOf) }) {
+	if !r.work(func() { r.run(ctx, l, p, want, asOf) }) {
 		cancel()
 		return nil, errClosed
 	}
@@ -201,10 +200,10 @@ func (r *Releases) addView(key viewKey, v *view) {
 }
 
 // run looks, and remembers the result.
-func (r *Releases) run(ctx context.Context, l *look, v *view, p place, want Tags, asOf time.Time) {
+func (r *Releases) run(ctx context.Context, l *look, p place, want Tags, asOf time.Time) {
 	defer l.cancel()
 	started := time.Now()
-	generation, questions, err := r.look(ctx, p, want, asOf, l.wake)
+	generation, questions, err := r.look(ctx, p, want, asOf, func() { r.wake(l) })
 	took, ended := time.Since(started), r.now()
 	if err == nil && generation != r.store.Graph(p.key).Generation() {
 		err = graph.ErrFull // what was learned first may be gone
@@ -212,11 +211,15 @@ func (r *Releases) run(ctx context.Context, l *look, v *view, p place, want Tags
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	defer close(l.done)
+	v := l.view
 	if v.current == l {
 		v.current = nil
 	}
-	switch canceled := l.finish(err); {
-	case canceled:
+	l.err = err
+	switch {
+	case err != nil && l.early:
+		l.err = errSuperseded
 	case err != nil:
 		v.failed, v.failAt = err, ended
 		r.logger.Warn("looking through releases", "repository", p.repository, "questions", questions, "duration_ms", took.Milliseconds(), "error", err)
@@ -270,50 +273,25 @@ func (r *Releases) look(ctx context.Context, p place, want Tags, since time.Time
 	return known.Generation(), questions, err
 }
 
-// add adds somebody who waits, unless the look has ended.
-func (l *look) add() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.canceled {
-		return false
-	}
-	l.waiting++
-	return true
-}
-
-// wake wakes all who wait.
-func (l *look) wake() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// wake wakes all who wait for a look.
+func (r *Releases) wake(l *look) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	close(l.progress)
 	l.progress = make(chan struct{})
 }
 
-// finish ends the look, and tells whether it was canceled before its time.
-func (l *look) finish(err error) (canceled bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.err = err
-	if l.canceled && err != nil {
-		l.err = errSuperseded
-	}
-	canceled = l.canceled
-	l.canceled = true // nobody joins any more
-	close(l.done)
-	return canceled
-}
-
 // wait waits until found says so or the look has ended, and returns how that
-// went: without an error, what is not found now is not there. When all who
+// went: without an error, what is not found now does not exist. When all who
 // waited have found what they wanted, the look ends; one who has given up is
 // expected to come back, so for that one it goes on.
-func (l *look) wait(ctx context.Context, found func() bool) error {
+func (r *Releases) wait(ctx context.Context, l *look, found func() bool) error {
 	for {
-		l.mu.Lock()
+		r.mu.Lock()
 		progress := l.progress
-		l.mu.Unlock()
+		r.mu.Unlock()
 		if found() {
-			l.leave()
+			r.leave(l)
 			return nil
 		}
 		select {
@@ -329,12 +307,12 @@ func (l *look) wait(ctx context.Context, found func() bool) error {
 	}
 }
 
-// leave is called by one who has found it.
-func (l *look) leave() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.waiting--; l.waiting == 0 && !l.canceled {
-		l.canceled = true
+// leave is called by one who has found what they waited for.
+func (r *Releases) leave(l *look) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if l.waiting--; l.waiting == 0 && l.view.current == l {
+		l.view.current, l.early = nil, true
 		l.cancel()
 	}
 }

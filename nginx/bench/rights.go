@@ -71,7 +71,7 @@ type everything struct{}
 func (everything) Match(string) bool { return true }
 func (everything) Key() string       { return "*" }
 
-// authsvcOf is authsvc's handler for a customer who may pull everything that a
+// authsvcOf is authsvc's handler for a customer who may pull everything that
 // is known.
 func authsvcOf(releases *release.Releases) (http.Handler, error) {
 	repository, err := auth.NewPattern("acme/*")

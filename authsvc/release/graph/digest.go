@@ -2,6 +2,7 @@ package graph
 
 import (
 	"encoding/hex"
+	"fmt"
 	"strings"
 )
 
@@ -48,6 +49,18 @@ func (d Digest) String() string {
 		return prefix512 + hex.EncodeToString(d.head[:]) + hex.EncodeToString(d.tail[:])
 	}
 	return prefix256 + hex.EncodeToString(d.head[:])
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Digest) UnmarshalText(text []byte) (err error) {
+	var ok bool
+	if *d, ok = ParseDigest(string(text)); !ok {
+		err = fmt.Errorf("expected a digest, found %.200q", text)
+	}
+	return err
 }
 
 // SchemaTags returns the tags that belong to d by their names: that of the

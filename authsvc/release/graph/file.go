@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"os"
 	"strings"
@@ -17,7 +16,7 @@ import (
 )
 
 const (
-	// fileHeader is the first line of a file, with the version of its form.
+	// fileHeader is the first line of a file, with the version of its format.
 	fileHeader = `{"pullgate":"releases","version":1}`
 	// maxLine bounds a line, in bytes: a manifest of 4 MB names no more.
 	maxLine = 8 << 20
@@ -26,25 +25,25 @@ const (
 	chunk = 1024
 )
 
-// A line is what a file knows of a tag, of a manifest, or of what refers to a
-// manifest. Digests are text, times are Unix nanoseconds.
+// A line is what a file knows of a tag, of a manifest, or of the referrers of a
+// manifest. Times are Unix nanoseconds.
 type line struct {
-	Repository string `json:"repository"` // host and name
+	Repository string `json:"repository"` // its key
 
 	Tag  string    `json:"tag,omitempty"`
 	Had  []seenHad `json:"had,omitempty"`  // in the order in which they were seen
 	Gone int64     `json:"gone,omitempty"` // when the registry said that it has no such tag
 
-	Manifest  string   `json:"manifest,omitempty"`
-	Manifests []string `json:"manifests,omitempty"`
-	Blobs     []string `json:"blobs,omitempty"`
+	Manifest  *Digest  `json:"manifest,omitempty"`
+	Manifests []Digest `json:"manifests,omitempty"`
+	Blobs     []Digest `json:"blobs,omitempty"`
 
-	Subject   string   `json:"subject,omitempty"`
-	Referrers []string `json:"referrers,omitempty"`
+	Subject   *Digest  `json:"subject,omitempty"`
+	Referrers []Digest `json:"referrers,omitempty"`
 }
 
 type seenHad struct {
-	Digest string `json:"digest"`
+	Digest Digest `json:"digest"`
 	Seen   int64  `json:"seen"`
 }
 
@@ -53,23 +52,30 @@ type seenHad struct {
 //
 // The file is lines of JSON: a header, what is known, and the SHA-256 of all
 // that, in hexadecimal.
-func (s *Store) Save(path string) (err error) {
+func (s *Store) Save(path string) error {
+	if err := s.save(path); err != nil {
+		return fmt.Errorf("saving what is known of releases: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) save(path string) (err error) {
 	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o600))
 	if err != nil {
-		return fmt.Errorf("saving what is known of releases: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, file.Cleanup()) }()
 	sum := sha256.New()
 	w := bufio.NewWriter(io.MultiWriter(file, sum))
 	_, _ = fmt.Fprintln(w, fileHeader) // Flush tells
 	if err := s.export(json.NewEncoder(w)); err != nil {
-		return fmt.Errorf("saving what is known of releases: %w", err)
+		return err
 	}
 	if err := w.Flush(); err != nil {
-		return fmt.Errorf("saving what is known of releases: %w", err)
+		return err
 	}
 	if _, err := fmt.Fprintf(file, "%x\n", sum.Sum(nil)); err != nil {
-		return fmt.Errorf("saving what is known of releases: %w", err)
+		return err
 	}
 	return file.CloseAtomicallyReplace()
 }
@@ -79,28 +85,29 @@ func (s *Store) Save(path string) (err error) {
 // exported as it was.
 func (s *Store) export(to *json.Encoder) error {
 	for _, k := range s.leastUsed() {
-		lines := k.graph.tagLines(k.key)
+		lines := k.graph.tagLines()
 		for from := 0; lines != nil; from += chunk {
 			for i := range lines {
+				lines[i].Repository = k.key
 				if err := to.Encode(lines[i]); err != nil {
 					return err
 				}
 			}
-			lines = k.graph.manifestLines(k.key, from)
+			lines = k.graph.manifestLines(from)
 		}
 	}
 	return nil
 }
 
-// tagLines returns what is known of a repository's tags.
-func (g *Graph) tagLines(key string) []line {
+// tagLines returns what is known of the tags.
+func (g *Graph) tagLines() []line {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	lines := make([]line, 0, len(g.tags))
 	for name, t := range g.tags {
-		l := line{Repository: key, Tag: name}
+		l := line{Tag: name}
 		for _, b := range t.bindings {
-			l.Had = append(l.Had, seenHad{g.digest(b.node).String(), b.seen})
+			l.Had = append(l.Had, seenHad{g.digest(b.node), b.seen})
 		}
 		if t.gone {
 			l.Gone = t.checked
@@ -112,37 +119,33 @@ func (g *Graph) tagLines(key string) []line {
 
 // manifestLines returns what is known of the manifests among some nodes; nil
 // after the last node.
-func (g *Graph) manifestLines(key string, from int) []line {
+func (g *Graph) manifestLines(from int) []line {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	if from >= len(g.nodes) {
 		return nil
 	}
 	lines := []line{}
-	for at := from; at < min(from+chunk, len(g.nodes)); at++ {
-		m := g.manifests[id(at)] //nolint:gosec // bounded by Store.max
+	for i := from; i < min(from+chunk, len(g.nodes)); i++ {
+		at := id(i) //nolint:gosec // bounded by Store.max
+		m := g.manifests[at]
 		if m == nil {
 			continue
 		}
-		digest := g.digest(id(at)).String() //nolint:gosec // the same
+		digest := g.digest(at)
 		if m.status == fetched {
-			l := line{Repository: key, Manifest: digest}
+			l := line{Manifest: &digest}
 			for _, e := range m.children {
-				text := g.digest(e.node()).String()
+				to := &l.Blobs
 				if e.is(asManifest) {
-					l.Manifests = append(l.Manifests, text)
-				} else {
-					l.Blobs = append(l.Blobs, text)
+					to = &l.Manifests
 				}
+				*to = append(*to, g.digest(e.node()))
 			}
 			lines = append(lines, l)
 		}
 		if len(m.referrers) > 0 {
-			l := line{Repository: key, Subject: digest}
-			for _, from := range m.referrers {
-				l.Referrers = append(l.Referrers, g.digest(from).String())
-			}
-			lines = append(lines, l)
+			lines = append(lines, line{Subject: &digest, Referrers: g.digests(m.referrers)})
 		}
 	}
 	return lines
@@ -158,21 +161,21 @@ func (s *Store) Load(path string, now time.Time) error {
 		return fmt.Errorf("loading what is known of releases: %w", err)
 	}
 	defer file.Close() //nolint:errcheck // only read
-	if err := check(file); err != nil {
-		return fmt.Errorf("loading what is known of releases from %s: %w", path, err)
+	if err = check(file); err == nil {
+		_, err = file.Seek(0, io.SeekStart)
 	}
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return fmt.Errorf("loading what is known of releases: %w", err)
+	if err == nil {
+		err = s.load(file, now)
 	}
-	if err := s.load(file, now); err != nil {
+	if err != nil {
 		return fmt.Errorf("loading what is known of releases from %s: %w", path, err)
 	}
 	return nil
 }
 
 // check reads the whole file, and compares its last line with the sum of all
-// others: half a file opens nothing, and neither does one that was edited by a
-// slip.
+// others: half a file opens nothing, and neither does one that was edited by
+// accident.
 func check(file io.Reader) error {
 	lines := newLines(file)
 	sum := sha256.New()
@@ -181,20 +184,17 @@ func check(file io.Reader) error {
 		if first && lines.Text() != fileHeader {
 			return fmt.Errorf("expected the first line %s, found %.100q", fileHeader, lines.Text())
 		}
-		add(sum, last)
-		last = append(last[:0], lines.Bytes()...)
-		last = append(last, '\n')
+		_, _ = sum.Write(last) // it never fails
+		last = append(append(last[:0], lines.Bytes()...), '\n')
 	}
 	if err := lines.Err(); err != nil {
 		return err
 	}
 	if want := hex.EncodeToString(sum.Sum(nil)) + "\n"; string(last) != want {
-		return errors.New("expected the sum of all other lines in the last, found another or none")
+		return errors.New("expected the last line to be the SHA-256 of all others, found another or none")
 	}
 	return nil
 }
-
-func add(sum hash.Hash, text []byte) { _, _ = sum.Write(text) } // it never fails
 
 func newLines(file io.Reader) *bufio.Scanner {
 	lines := bufio.NewScanner(file)
@@ -206,60 +206,35 @@ func newLines(file io.Reader) *bufio.Scanner {
 func (s *Store) load(file io.Reader, now time.Time) error {
 	lines := newLines(file)
 	for n := 1; lines.Scan(); n++ {
-		if text := lines.Text(); n > 1 && strings.HasPrefix(text, "{") {
-			l, err := parseLine(text)
-			if err == nil {
-				err = s.take(l, now)
-			}
-			if err != nil {
-				return fmt.Errorf("line %d: %w", n, err)
-			}
+		text := lines.Text()
+		if n == 1 || !strings.HasPrefix(text, "{") {
+			continue // header and sum
+		}
+		var l line
+		decoder := json.NewDecoder(strings.NewReader(text))
+		decoder.DisallowUnknownFields()
+		err := decoder.Decode(&l)
+		if err == nil {
+			err = s.take(l, now)
+		}
+		if err != nil {
+			return fmt.Errorf("line %d: %w", n, err)
 		}
 	}
 	return lines.Err()
 }
 
-func parseLine(text string) (line, error) {
-	var l line
-	decoder := json.NewDecoder(strings.NewReader(text))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&l); err != nil {
-		return line{}, err
-	}
-	if l.Repository == "" {
-		return line{}, errors.New(`expected the key "repository"`)
-	}
-	return l, nil
-}
-
 // take notes what a line says.
 func (s *Store) take(l line, now time.Time) error {
 	switch {
+	case l.Repository == "":
+		return errors.New(`expected the key "repository"`)
 	case l.Tag != "":
 		return s.takeTag(l, now)
-	case l.Manifest != "":
-		d, err := digests(l.Manifest)
-		if err != nil {
-			return err
-		}
-		var c Content
-		if c.Manifests, err = digests(l.Manifests...); err != nil {
-			return err
-		}
-		if c.Blobs, err = digests(l.Blobs...); err != nil {
-			return err
-		}
-		return s.Learn(l.Repository, d[0], c)
-	case l.Subject != "":
-		d, err := digests(l.Subject)
-		if err != nil {
-			return err
-		}
-		from, err := digests(l.Referrers...)
-		if err != nil {
-			return err
-		}
-		return s.AddReferrers(l.Repository, d[0], from, time.Unix(0, 0)) // and asked for again
+	case l.Manifest != nil:
+		return s.Learn(l.Repository, *l.Manifest, Content{Manifests: l.Manifests, Blobs: l.Blobs})
+	case l.Subject != nil:
+		return s.AddReferrers(l.Repository, *l.Subject, l.Referrers, time.Unix(0, 0)) // and asked for again
 	}
 	return errors.New(`expected the key "tag", "manifest" or "subject"`)
 }
@@ -267,16 +242,12 @@ func (s *Store) take(l line, now time.Time) error {
 func (s *Store) takeTag(l line, now time.Time) error {
 	var last int64
 	for _, had := range l.Had {
-		d, err := digests(had.Digest)
-		if err != nil {
-			return err
-		}
 		// A clock that was put back must not make it younger than it is.
 		if had.Seen < last || had.Seen > now.UnixNano() {
-			return errors.New("expected the times of a tag in their order, and none that is to come")
+			return errors.New("expected the times of a tag in their order, and none in the future")
 		}
 		last = had.Seen
-		if err := s.Bind(l.Repository, l.Tag, d[0], time.Unix(0, had.Seen)); err != nil {
+		if err := s.Bind(l.Repository, l.Tag, had.Digest, time.Unix(0, had.Seen)); err != nil {
 			return err
 		}
 	}
@@ -284,16 +255,4 @@ func (s *Store) takeTag(l line, now time.Time) error {
 		return s.Unbind(l.Repository, l.Tag, time.Unix(0, min(l.Gone, now.UnixNano())))
 	}
 	return nil
-}
-
-func digests(texts ...string) ([]Digest, error) {
-	var found []Digest
-	for _, text := range texts {
-		d, ok := ParseDigest(text)
-		if !ok {
-			return nil, fmt.Errorf("expected a digest, found %.200q", text)
-		}
-		found = append(found, d)
-	}
-	return found, nil
 }

@@ -173,6 +173,15 @@ func (g *Graph) digest(at id) Digest {
 	return Digest{head: g.nodes[at].digest}
 }
 
+// digests returns the digests of nodes.
+func (g *Graph) digests(nodes []id) []Digest {
+	found := make([]Digest, 0, len(nodes))
+	for _, at := range nodes {
+		found = append(found, g.digest(at))
+	}
+	return found
+}
+
 // manifest returns what is known of a node as a manifest, making it one.
 func (g *Graph) manifest(at id) *manifest {
 	m := g.manifests[at]

@@ -39,10 +39,7 @@ func (g *Graph) Referrers(subject Digest, since time.Time) (found []Digest, aske
 	if m == nil {
 		return nil, false
 	}
-	for _, from := range m.referrers {
-		found = append(found, g.digest(from))
-	}
-	return found, m.askedAt >= since.UnixNano()
+	return g.digests(m.referrers), m.askedAt >= since.UnixNano()
 }
 
 // NoteAsked notes that a customer was let through to a tag, and says whether

@@ -8,49 +8,42 @@ import (
 )
 
 // makeRoom forgets what was used least, so that n more digests of a repository
-// fit. Of the repository used least it forgets all, or the tags used least if
-// that is enough. Meanwhile everything can be read, and changed where there is
-// room.
+// fit, and some after them. Of the repository used least it forgets all, or
+// the tags used least if that is enough. Meanwhile everything can be read, and
+// changed where there is room.
 func (s *Store) makeRoom(key string, n int) error {
 	if n > s.max {
 		return ErrFull
 	}
 	s.trimming.Lock()
 	defer s.trimming.Unlock()
-	digests, repositories := s.goal(key, n)
+	if _, fits := s.over(key, n); fits {
+		return nil // somebody else has made room
+	}
+	some := min(s.max/4, s.max-n)
 	for _, v := range s.leastUsed() {
-		s.mu.RLock()
-		over, tooMany, room := s.room-digests, len(s.graphs) > repositories, v.graph.room
-		s.mu.RUnlock()
+		over, fits := s.over(key, n+some)
 		switch {
-		case over <= 0 && !tooMany:
-		case tooMany || room <= over:
-			s.replace(v.key, v.graph, nil)
+		case fits:
+			return nil
+		case 0 < over && over < v.room:
+			s.replace(v.key, v.graph, v.graph.trimmed(v.room-over))
 		default:
-			s.replace(v.key, v.graph, v.graph.trimmed(room-over))
+			s.replace(v.key, v.graph, nil)
 		}
 	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if !s.fits(key, n) {
+	if _, fits := s.over(key, n); !fits {
 		return ErrFull
 	}
 	return nil
 }
 
-// goal returns how much may be left, so that n more digests of a repository
-// fit, and those that come after them.
-func (s *Store) goal(key string, n int) (digests, repositories int) {
+// over returns how many digests are too many for n more of a repository, and
+// whether they fit.
+func (s *Store) over(key string, n int) (digests int, fits bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	digests, repositories = s.max, maxRepositories
-	if s.room+n > s.max {
-		digests = min(s.max*3/4, s.max-n)
-	}
-	if s.graphs[key] == nil && len(s.graphs) >= maxRepositories {
-		repositories = maxRepositories * 3 / 4
-	}
-	return digests, repositories
+	return s.room + n - s.max, s.fits(key, n)
 }
 
 // A keyed is a graph and its repository's key.
@@ -58,6 +51,7 @@ type keyed struct {
 	key   string
 	graph *Graph
 	used  int64
+	room  int
 }
 
 // leastUsed returns all graphs, those used least first.
@@ -65,7 +59,7 @@ func (s *Store) leastUsed() []keyed {
 	s.mu.RLock()
 	graphs := make([]keyed, 0, len(s.graphs))
 	for key, g := range s.graphs {
-		graphs = append(graphs, keyed{key, g, g.used.Load()})
+		graphs = append(graphs, keyed{key, g, g.used.Load(), g.room})
 	}
 	s.mu.RUnlock()
 	slices.SortFunc(graphs, func(a, b keyed) int {
