@@ -108,7 +108,7 @@ func newCache(c config.Config, logger *slog.Logger, numbers prometheus.Registere
 }
 
 // newReleases makes what tells which tags reach a digest.
-func newReleases(c config.Config, registry *upstream.Upstream, logger *slog.Logger, metrics *server.Metrics) (*release.Graph, error) {
+func newReleases(c config.Config, registry *upstream.Upstream, logger *slog.Logger, metrics *server.Metrics) (*release.Releases, error) {
 	client, err := newRemote(c, registry)
 	if err != nil {
 		return nil, err

@@ -27,7 +27,7 @@ var table = settings.Table{
 	{Key: "release.tag_ttl", Default: "30s", Usage: "how long the digest of a tag, and the list of tags, are believed before the registry is asked again"},
 	{Key: "release.previous", Default: "24h", Usage: "how long a tag that has moved or gone still opens what it had, from when it was last seen to have it; tag_ttl if that is longer"},
 	{Key: "release.timeout", Default: "5s", Usage: "how long a customer's request waits for what is not known yet; then it is unavailable"},
-	{Key: "release.max_digests", Default: 1_000_000, Usage: "digests remembered at most: manifests, configurations and layers; a million take about 100 MB"},
+	{Key: "release.max_digests", Default: 1_000_000, Usage: "digests remembered at most: manifests, configurations and layers; a million take about 150 MB"},
 	{Key: "release.referrers", Default: true, Usage: "ask the registry for referrers; false if it, or the role, does not have that call (tags of signatures count nevertheless)"},
 	{Key: "release.file", Default: "", Usage: "file that keeps what is remembered over a restart; empty for none"},
 	{Key: "catalog.repositories", Default: "", Usage: "list of repositories to look through for customers whose license names repositories by a pattern; those that a license names in full are listed anyway"},

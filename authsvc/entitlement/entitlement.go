@@ -12,7 +12,7 @@ import (
 )
 
 // Releases tell which tags there are, and which of them reach a digest. A
-// *release.Graph does.
+// *release.Releases does.
 type Releases interface {
 	// Find returns a tag of want that reaches a digest in a repository, ""
 	// if none does; an error if it could not find out.

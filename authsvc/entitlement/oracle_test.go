@@ -77,9 +77,9 @@ const (
 func judgeWorld(t *testing.T, seed uint64) (total tally) {
 	t.Helper()
 	w := newWorld(seed)
-	graph := release.New(release.Options{Source: w, TagTTL: tagTTL, Previous: previous, Timeout: 5 * time.Second, Now: w.Now})
-	defer graph.Close()
-	rules := entitlement.Rules{Releases: graph, Now: w.Now}
+	releases := release.New(release.Options{Source: w, TagTTL: tagTTL, Previous: previous, Timeout: 5 * time.Second, Now: w.Now})
+	defer releases.Close()
+	rules := entitlement.Rules{Releases: releases, Now: w.Now}
 	customers := [][]auth.Grant{w.grants(t), w.grants(t), w.grants(t)}
 	flaps := w.random.IntN(4) == 0
 	for total.decisions < perWorld {

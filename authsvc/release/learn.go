@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/pullgate/pullgate/authsvc/release/graph"
 )
 
 // pieceTimeout bounds one question that callers share, and that therefore does
@@ -15,58 +17,84 @@ const pieceTimeout = time.Minute
 
 // shared runs ask once for all who ask for the same key at a time. A caller
 // whose context ends leaves alone.
-func (g *Graph) shared(ctx context.Context, key string, ask func(context.Context) error) error {
-	result := g.flights.DoChan(key, func() (any, error) {
-		ctx, cancel := context.WithTimeout(g.life, pieceTimeout)
+func (r *Releases) shared(ctx context.Context, key string, ask func(context.Context) error) error {
+	result := r.flights.DoChan(key, func() (any, error) {
+		ctx, cancel := context.WithTimeout(r.life, pieceTimeout)
 		defer cancel()
 		return nil, ask(ctx)
 	})
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case r := <-result:
-		return r.Err
+	case done := <-result:
+		return done.Err
 	}
 }
 
+// ask puts a question to the Source.
+func ask[T any](ctx context.Context, r *Releases, kind, repository, reference string, question func(context.Context, string, string) (T, error)) (T, error) {
+	start := time.Now()
+	answer, err := question(ctx, repository, reference)
+	r.observe(kind, err, start)
+	return answer, err
+}
+
 // list returns a repository's tags as of since or later.
-func (g *Graph) list(ctx context.Context, p place, since time.Time) (names []string, missing bool, err error) {
+func (r *Releases) list(ctx context.Context, p place, since time.Time) (names []string, missing bool, err error) {
 	for range 3 { // a question under way may have been put before since
-		if names, missing, ok := g.store.names(p.key, since); ok {
+		if names, missing, ok := r.store.Names(p.key, since); ok {
 			return names, missing, nil
 		}
-		err = g.shared(ctx, "tags\x00"+p.key, func(ctx context.Context) error {
-			asked := g.now()
-			names, err := g.source.Tags(ctx, p.repository)
-			if err != nil && !errors.Is(err, ErrNotFound) {
-				return err
-			}
-			slices.Sort(names)
-			return g.store.list(p.key, slices.Compact(names), err != nil, asked)
-		})
-		if err != nil {
+		if err = r.askTags(ctx, p, since); err != nil {
 			return nil, false, err
 		}
 	}
 	return nil, false, errors.New("the list of tags was forgotten before it could be used")
 }
 
+func (r *Releases) askTags(ctx context.Context, p place, since time.Time) error {
+	if r.store.Graph(p.key).Generation() == 0 {
+		select {
+		case r.strangers <- struct{}{}:
+			defer func() { <-r.strangers }()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if _, _, ok := r.store.Names(p.key, since); ok {
+			return nil // somebody else has asked meanwhile
+		}
+	}
+	return r.shared(ctx, "tags\x00"+p.key, func(ctx context.Context) error {
+		asked, start := r.now(), time.Now()
+		names, err := r.options.Source.Tags(ctx, p.repository)
+		r.observe("tags", err, start)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			return r.store.Missing(p.key, asked)
+		case err != nil:
+			return err
+		}
+		slices.Sort(names)
+		return r.store.List(p.key, slices.Compact(names), asked)
+	})
+}
+
 // learnTag learns what a tag has as of since or later, and all that it lists.
-func (g *Graph) learnTag(ctx context.Context, p place, tag string, since time.Time) error {
+func (r *Releases) learnTag(ctx context.Context, p place, tag string, since time.Time) error {
 	for range 2 { // a question under way may have been put before since
-		if g.store.checked(p.key, tag, since) {
+		if r.store.Graph(p.key).Checked(tag, since) {
 			break
 		}
-		err := g.shared(ctx, "tag\x00"+p.key+"\x00"+tag, func(ctx context.Context) error { return g.resolve(ctx, p, tag) })
+		err := r.shared(ctx, "tag\x00"+p.key+"\x00"+tag, func(ctx context.Context) error { return r.resolve(ctx, p, tag) })
 		if err != nil {
 			return fmt.Errorf("tag %s: %w", tag, err)
 		}
 	}
-	root, ok := g.store.current(p.key, tag)
+	root, ok := r.store.Graph(p.key).Current(tag)
 	if !ok {
 		return nil // the registry has no such tag
 	}
-	if err := g.learnBelow(ctx, p, root, since); err != nil {
+	if err := r.learnBelow(ctx, p, root, since); err != nil {
 		return fmt.Errorf("tag %s: %w", tag, err)
 	}
 	return nil
@@ -74,125 +102,119 @@ func (g *Graph) learnTag(ctx context.Context, p place, tag string, since time.Ti
 
 // resolve asks for the digest that a tag has; with the manifest at once if the
 // tag is new.
-func (g *Graph) resolve(ctx context.Context, p place, tag string) error {
-	asked := g.now()
-	if _, ok := g.store.current(p.key, tag); !ok {
-		m, err := g.source.Manifest(ctx, p.repository, tag)
+func (r *Releases) resolve(ctx context.Context, p place, tag string) error {
+	asked := r.now()
+	if _, ok := r.store.Graph(p.key).Current(tag); !ok {
+		m, err := ask(ctx, r, "manifest", p.repository, tag, r.options.Source.Manifest)
 		if err == nil {
-			return g.bindManifest(p, tag, m, asked)
+			if err := r.bind(p, tag, m.Digest, asked); err != nil {
+				return err
+			}
+			d, _ := graph.ParseDigest(m.Digest) // bind has checked it
+			return r.store.Learn(p.key, d, parseManifest(m.Body))
 		}
 		if !errors.Is(err, ErrTooBig) {
-			return g.unbindIf(err, p, tag, asked)
+			return r.unbindIf(err, p, tag, asked)
 		}
 	}
-	text, err := g.source.Resolve(ctx, p.repository, tag)
+	digest, err := ask(ctx, r, "resolve", p.repository, tag, r.options.Source.Resolve)
 	if err != nil {
-		return g.unbindIf(err, p, tag, asked)
+		return r.unbindIf(err, p, tag, asked)
 	}
-	d, ok := parseDigest(text)
-	if !ok {
-		return fmt.Errorf("expected the registry to give a digest, found %.200q", text)
-	}
-	return g.store.bind(p.key, tag, d, asked)
+	return r.bind(p, tag, digest, asked)
 }
 
-func (g *Graph) bindManifest(p place, tag string, m Manifest, asked time.Time) error {
-	d, ok := parseDigest(m.Digest)
+func (r *Releases) bind(p place, tag, digest string, asked time.Time) error {
+	d, ok := graph.ParseDigest(digest)
 	if !ok {
-		return fmt.Errorf("expected the registry to give a digest, found %.200q", m.Digest)
+		return fmt.Errorf("expected the registry to give a digest, found %.200q", digest)
 	}
-	if err := g.store.bind(p.key, tag, d, asked); err != nil {
-		return err
-	}
-	return g.store.learn(p.key, d, parseManifest(m.Body))
+	return r.store.Bind(p.key, tag, d, asked)
 }
 
 // unbindIf notes that the registry has no such tag, if that is the error.
-func (g *Graph) unbindIf(err error, p place, tag string, asked time.Time) error {
+func (r *Releases) unbindIf(err error, p place, tag string, asked time.Time) error {
 	if !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	g.store.unbind(p.key, tag, asked)
-	return nil
+	return r.store.Unbind(p.key, tag, asked)
 }
 
 // learnBelow learns a manifest and all that it lists. What the registry did
 // not have is asked for again if that was before since.
-func (g *Graph) learnBelow(ctx context.Context, p place, root digest, since time.Time) error {
-	for range 2 * maxDepth { // a level each time, or what was forgotten meanwhile
-		missing := g.store.unlearned(p.key, root, since)
+func (r *Releases) learnBelow(ctx context.Context, p place, root graph.Digest, since time.Time) error {
+	for range 2 * graph.MaxDepth { // a level each time, or what was forgotten meanwhile
+		missing := r.store.Graph(p.key).Unlearned(root, since)
 		if len(missing) == 0 {
 			return nil
 		}
-		err := each(ctx, g.options.Parallel, missing, func(ctx context.Context, d digest) error {
-			return g.shared(ctx, "manifest\x00"+p.key+"\x00"+d.String(), func(ctx context.Context) error { return g.fetch(ctx, p, d) })
+		err := each(ctx, r.options.Parallel, missing, func(ctx context.Context, d graph.Digest) error {
+			return r.shared(ctx, "manifest\x00"+p.key+"\x00"+d.String(), func(ctx context.Context) error { return r.fetch(ctx, p, d) })
 		})
 		if err != nil {
 			return err
 		}
 	}
-	return errFull
+	return graph.ErrFull
 }
 
-// fetch fetches a manifest and learns what it reaches.
-func (g *Graph) fetch(ctx context.Context, p place, d digest) error {
-	asked := g.now()
-	m, err := g.source.Manifest(ctx, p.repository, d.String())
+// fetch fetches a manifest and learns its content.
+func (r *Releases) fetch(ctx context.Context, p place, d graph.Digest) error {
+	asked := r.now()
+	m, err := ask(ctx, r, "manifest", p.repository, d.String(), r.options.Source.Manifest)
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return g.store.absent(p.key, d, asked)
+		return r.store.Absent(p.key, d, asked)
 	case errors.Is(err, ErrTooBig):
-		g.logger.Warn("a manifest is too big to look into; it opens nothing but itself", "repository", p.repository, "digest", d.String())
-		return g.store.learn(p.key, d, content{})
+		r.logger.Warn("a manifest is too big to look into; it opens nothing but itself", "repository", p.repository, "digest", d.String())
+		return r.store.Learn(p.key, d, graph.Content{})
 	case err != nil:
 		return fmt.Errorf("manifest %s: %w", d, err)
 	case m.Digest != d.String():
 		return fmt.Errorf("manifest %s: the registry gave %.200q instead", d, m.Digest)
 	}
-	return g.store.learn(p.key, d, parseManifest(m.Body))
+	return r.store.Learn(p.key, d, parseManifest(m.Body))
 }
 
-// learnReferrers learns what refers to a manifest as of since or later: by the
-// registry's list of referrers, and by those of names, all tags, that belong
+// learnReferrers learns the referrers of a manifest as of since or later: from
+// the registry's list of them, and from those of names, all tags, that belong
 // to it.
-func (g *Graph) learnReferrers(ctx context.Context, p place, subject digest, names []string, since time.Time) error {
-	stem := subject.schemaTag()
-	for _, suffix := range schemaSuffixes {
-		if _, ok := slices.BinarySearch(names, stem+suffix); !ok {
+func (r *Releases) learnReferrers(ctx context.Context, p place, subject graph.Digest, names []string, since time.Time) error {
+	for _, tag := range subject.SchemaTags() {
+		if _, ok := slices.BinarySearch(names, tag); !ok {
 			continue
 		}
-		if err := g.learnTag(ctx, p, stem+suffix, since); err != nil {
+		if err := r.learnTag(ctx, p, tag, since); err != nil {
 			return err
 		}
 	}
-	if g.options.NoReferrers || g.store.referred(p.key, subject, since) {
-		return g.learnAll(ctx, p, g.store.referrersOf(p.key, subject), since)
-	}
-	err := g.shared(ctx, "referrers\x00"+p.key+"\x00"+subject.String(), func(ctx context.Context) error {
-		asked := g.now()
-		found, err := g.source.Referrers(ctx, p.repository, subject.String())
-		if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrUnsupported) {
-			return fmt.Errorf("referrers of %s: %w", subject, err)
+	found, asked := r.store.Graph(p.key).Referrers(subject, since)
+	if !asked && !r.options.NoReferrers {
+		err := r.shared(ctx, "referrers\x00"+p.key+"\x00"+subject.String(), func(ctx context.Context) error { return r.askReferrers(ctx, p, subject) })
+		if err != nil {
+			return err
 		}
-		var from []digest
-		for _, text := range found {
-			from = appendDigest(from, text)
-		}
-		return g.store.refers(p.key, subject, from, asked)
-	})
-	if err != nil {
-		return err
+		found, _ = r.store.Graph(p.key).Referrers(subject, since)
 	}
-	return g.learnAll(ctx, p, g.store.referrersOf(p.key, subject), since)
-}
-
-func (g *Graph) learnAll(ctx context.Context, p place, roots []digest, since time.Time) error {
-	for _, root := range roots {
-		if err := g.learnBelow(ctx, p, root, since); err != nil {
+	for _, d := range found {
+		if err := r.learnBelow(ctx, p, d, since); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (r *Releases) askReferrers(ctx context.Context, p place, subject graph.Digest) error {
+	asked := r.now()
+	found, err := ask(ctx, r, "referrers", p.repository, subject.String(), r.options.Source.Referrers)
+	if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrUnsupported) {
+		return fmt.Errorf("referrers of %s: %w", subject, err)
+	}
+	var from []graph.Digest
+	for _, digest := range found {
+		from = appendDigest(from, digest)
+	}
+	return r.store.AddReferrers(p.key, subject, from, asked)
 }
 
 // maxErrors is how many of the things to learn may fail before the others are

@@ -2,75 +2,61 @@ package release
 
 import (
 	"encoding/json"
+
+	"github.com/pullgate/pullgate/authsvc/release/graph"
 )
 
-// content is what a manifest reaches by itself. It follows from the manifest's
-// bytes, so it never changes.
-type content struct {
-	// manifests are reached as manifests: what an index lists.
-	manifests []digest
-	// blobs are reached as bytes alone: configuration and layers.
-	blobs []digest
-	// subject is what the manifest refers to: not what it reaches, but what
-	// it is reached by.
-	subject digest
-	refers  bool
-}
-
-// parseManifest reads what a manifest reaches: an index or a manifest list, an
-// image or an artifact (also one without layers), a Docker image of schema 1.
-// The fields decide, not the media type, which registries are known to get
-// wrong: what a client could read out of the bytes is what they reach.
+// parseManifest reads the content of a manifest: an index or a manifest list,
+// an image or an artifact (also one without layers), a Docker image of schema
+// 1. The fields decide, not the media type, which registries are known to get
+// wrong: whatever a client could read out of the bytes counts.
 //
-// Bytes that are none of these, and digests that are none, reach nothing. That
-// is not an error: the manifest is what it is, for good.
+// Bytes that are none of these, and digests that are none, have no content.
+// That is not an error: the manifest is what it is, for good.
 //
-// Foreign layers are reached like others. Where they are fetched from is
-// between the client and that place; the registry may have a copy.
+// Foreign layers count like others. Where a client fetches them from is
+// between it and that place; the registry may have a copy.
 //
 // https://github.com/opencontainers/image-spec/blob/main/manifest.md
 // https://github.com/opencontainers/image-spec/blob/main/image-index.md
 // https://distribution.github.io/distribution/spec/deprecated-schema-v1/
-func parseManifest(body []byte) content {
+func parseManifest(body []byte) graph.Content {
+	type descriptor struct {
+		Digest  string `json:"digest"`
+		BlobSum string `json:"blobSum"` // of schema 1
+	}
 	var m struct {
-		Manifests []descriptor   `json:"manifests"`
-		Config    descriptor     `json:"config"`
-		Layers    []descriptor   `json:"layers"`
-		Blobs     []descriptor   `json:"blobs"` // of the artifact manifest that OCI 1.1 had for a time
-		FSLayers  []schema1Layer `json:"fsLayers"`
-		Subject   descriptor     `json:"subject"`
+		Manifests []descriptor `json:"manifests"`
+		Config    descriptor   `json:"config"`
+		Layers    []descriptor `json:"layers"`
+		Blobs     []descriptor `json:"blobs"`    // of the artifact manifest that OCI 1.1 had for a time
+		FSLayers  []descriptor `json:"fsLayers"` // of schema 1
+		Subject   descriptor   `json:"subject"`
 	}
 	if err := json.Unmarshal(body, &m); err != nil {
-		return content{}
+		return graph.Content{}
 	}
-	var c content
+	var c graph.Content
 	for _, d := range m.Manifests {
-		c.manifests = appendDigest(c.manifests, d.Digest)
+		c.Manifests = appendDigest(c.Manifests, d.Digest)
 	}
-	c.blobs = appendDigest(c.blobs, m.Config.Digest)
-	for _, d := range m.Layers {
-		c.blobs = appendDigest(c.blobs, d.Digest)
-	}
-	for _, d := range m.Blobs {
-		c.blobs = appendDigest(c.blobs, d.Digest)
+	c.Blobs = appendDigest(c.Blobs, m.Config.Digest)
+	for _, list := range [...][]descriptor{m.Layers, m.Blobs} {
+		for _, d := range list {
+			c.Blobs = appendDigest(c.Blobs, d.Digest)
+		}
 	}
 	for _, d := range m.FSLayers {
-		c.blobs = appendDigest(c.blobs, d.BlobSum)
+		c.Blobs = appendDigest(c.Blobs, d.BlobSum)
 	}
-	c.subject, c.refers = parseDigest(m.Subject.Digest)
+	if d, ok := graph.ParseDigest(m.Subject.Digest); ok {
+		c.Subject = &d
+	}
 	return c
 }
 
-type descriptor struct {
-	Digest string `json:"digest"`
-}
-
-type schema1Layer struct {
-	BlobSum string `json:"blobSum"`
-}
-
-func appendDigest(to []digest, s string) []digest {
-	if d, ok := parseDigest(s); ok {
+func appendDigest(to []graph.Digest, s string) []graph.Digest {
+	if d, ok := graph.ParseDigest(s); ok {
 		return append(to, d)
 	}
 	return to

@@ -3,16 +3,17 @@ package release
 import (
 	"context"
 	"errors"
+	"time"
 )
 
-// A Source is the registry of which a Graph learns. The remote package asks a
-// real one.
+// A Source is the registry from which Releases learn. The remote package asks
+// a real one.
 //
-// Its errors are outages, but for the three below: what a Source could not
-// find out must never look like something that is not there.
+// All errors but the three below are outages: what a Source could not find out
+// must never look like something that does not exist.
 type Source interface {
-	// Host names the registry. What is known of one is not believed of
-	// another, nor in a repository of the same name there.
+	// Host names the registry. What is known of one is not believed of a
+	// repository of the same name in another.
 	Host() (string, error)
 	// Tags lists a repository's tags, in any order; ErrNotFound if there is no
 	// such repository.
@@ -24,8 +25,9 @@ type Source interface {
 	// that the bytes have that digest; ErrNotFound if there is none, ErrTooBig
 	// if it is bigger than a manifest may be.
 	Manifest(ctx context.Context, repository, reference string) (Manifest, error)
-	// Referrers lists the digests of the manifests that refer to one, all
-	// pages; ErrUnsupported if the registry does not know the call.
+	// Referrers lists the digests of the manifests that have one as their
+	// subject, all pages; ErrUnsupported if the registry does not know the
+	// call.
 	Referrers(ctx context.Context, repository, digest string) ([]string, error)
 }
 
@@ -41,3 +43,15 @@ var (
 	ErrTooBig      = errors.New("bigger than a manifest may be")
 	ErrUnsupported = errors.New("not supported by the registry")
 )
+
+// observe calls Options.Observe with the outcome of a question to the Source.
+func (r *Releases) observe(kind string, err error, start time.Time) {
+	outcome := "ok"
+	switch {
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrTooBig), errors.Is(err, ErrUnsupported):
+		outcome = "unknown"
+	case err != nil:
+		outcome = "error"
+	}
+	r.options.Observe(kind, outcome, time.Since(start))
+}

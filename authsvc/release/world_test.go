@@ -26,15 +26,15 @@ import (
 
 const host = "registry.example.com"
 
-// world is a registry in memory, a clock, and a graph that learns from them.
+// world is a registry in memory, a clock, and releases learned from them.
 type world struct {
 	t        testing.TB
 	registry http.Handler
-	graph    *release.Graph
+	releases *release.Releases
 
 	mu     sync.Mutex
 	now    time.Time
-	asked  []string                                      // method and path of what the graph asked
+	asked  []string                                      // method and path of what was asked
 	before func(http.ResponseWriter, *http.Request) bool // answers instead of the registry
 	host   string
 }
@@ -45,12 +45,12 @@ func newWorld(t testing.TB, change func(*release.Options)) *world {
 		t: t, now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), host: host,
 		registry: registry.New(registry.WithReferrersSupport(true), registry.Logger(log.New(io.Discard, "", 0))),
 	}
-	w.graph = w.newGraph(change)
+	w.releases = w.newReleases(change)
 	return w
 }
 
-// newGraph makes another graph for the same registry, as after a restart.
-func (w *world) newGraph(change func(*release.Options)) *release.Graph {
+// newReleases makes another memory of the same registry, as after a restart.
+func (w *world) newReleases(change func(*release.Options)) *release.Releases {
 	w.t.Helper()
 	client, err := remote.New(remote.Options{Upstream: w, Transport: w})
 	if err != nil {
@@ -77,7 +77,7 @@ func (w *world) Renew(context.Context, string) (tokenfile.Token, error) {
 	return tokenfile.Token{}, fmt.Errorf("no other token")
 }
 
-// RoundTrip implements http.RoundTripper: what the graph asks.
+// RoundTrip implements http.RoundTripper: what is asked.
 func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.mu.Lock()
 	w.asked = append(w.asked, r.Method+" "+r.URL.Path)
@@ -105,7 +105,7 @@ func (w *world) advance(d time.Duration) {
 	w.now = w.now.Add(d)
 }
 
-// answer lets f answer what the graph asks; nil for the registry.
+// answer lets f answer what is asked; nil for the registry.
 func (w *world) answer(f func(http.ResponseWriter, *http.Request) bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -120,12 +120,24 @@ func (w *world) down() {
 	})
 }
 
-// questions returns what the graph has asked since the last call.
+// questions returns what was asked since the last call.
 func (w *world) questions() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	asked := w.asked
 	w.asked = nil
+	return asked
+}
+
+// seen returns the questions so far whose path has a part.
+func (w *world) seen(part string) (asked []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, question := range w.asked {
+		if strings.Contains(question, part) {
+			asked = append(asked, question)
+		}
+	}
 	return asked
 }
 
@@ -166,7 +178,7 @@ func (w *world) do(method, repository, reference string, body []byte) {
 type object = map[string]any
 
 // blob is the digest of a blob by its name. The registry need not have it:
-// the graph never fetches one.
+// nobody ever fetches one.
 func blob(name string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte("blob "+name))) }
 
 func descriptor(digest string) object {
@@ -210,10 +222,10 @@ func (g globs) Match(tag string) bool {
 
 func (g globs) Key() string { return strings.Join(g, " ") }
 
-// found asks the graph, and fails the test if it could not find out.
+// found asks the releases, and fails the test if it could not find out.
 func (w *world) found(repository, digest string, want ...string) string {
 	w.t.Helper()
-	tag, err := w.graph.Find(w.t.Context(), repository, digest, globs(want))
+	tag, err := w.releases.Find(w.t.Context(), repository, digest, globs(want))
 	if err != nil {
 		w.t.Fatal(err)
 	}

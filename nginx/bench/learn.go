@@ -43,17 +43,17 @@ func measureLearning(ctx context.Context) (figures, error) {
 	if err != nil {
 		return nil, err
 	}
-	graph := release.New(release.Options{Source: client, TagTTL: time.Hour, Timeout: time.Minute})
-	defer graph.Close()
+	releases := release.New(release.Options{Source: client, TagTTL: time.Hour, Timeout: time.Minute})
+	defer releases.Close()
 	start := time.Now()
 	for _, layer := range []string{r.last, "sha256:" + strings.Repeat("0", 64)} { // the second needs all of it
-		if _, err := graph.Find(ctx, "acme/appliance", layer, everything{}); err != nil {
+		if _, err := releases.Find(ctx, "acme/appliance", layer, everything{}); err != nil {
 			return nil, err
 		}
 	}
 	took := time.Since(start)
-	if graph.Size() < r.digests {
-		return nil, fmt.Errorf("expected %d digests, found %d", r.digests, graph.Size())
+	if releases.Size() < r.digests {
+		return nil, fmt.Errorf("expected %d digests, found %d", r.digests, releases.Size())
 	}
 	return figures{"learn_seconds": took.Seconds()}, nil
 }

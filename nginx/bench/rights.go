@@ -71,9 +71,9 @@ type everything struct{}
 func (everything) Match(string) bool { return true }
 func (everything) Key() string       { return "*" }
 
-// authsvcOf is authsvc's handler for a customer who may pull everything that a
-// graph knows.
-func authsvcOf(graph *release.Graph) (http.Handler, error) {
+// authsvcOf is authsvc's handler for a customer who may pull everything that
+// is known.
+func authsvcOf(releases *release.Releases) (http.Handler, error) {
 	repository, err := auth.NewPattern("acme/*")
 	if err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func authsvcOf(graph *release.Graph) (http.Handler, error) {
 	return server.New(server.Options{
 		Authenticator: auth.NewCache(customer{[]auth.Grant{{Repository: repository, Tag: tag, License: "lic_1"}}},
 			auth.CacheConfig{TTL: time.Hour, RefusalTTL: time.Hour, MaxEntries: 10, MaxRefusals: 10}),
-		Rules:    &entitlement.Rules{Releases: graph},
+		Rules:    &entitlement.Rules{Releases: releases},
 		Upstream: upstream,
 		Realm:    "registry",
 		Logger:   slog.New(slog.NewJSONHandler(io.Discard, nil)),
@@ -117,13 +117,13 @@ func (d *discard) WriteHeader(status int)         { d.status = status }
 // when everything is known.
 func measureDigests(ctx context.Context) (figures, error) {
 	images := catalogue{tags: 200, platforms: 3, layers: 10}
-	graph := release.New(release.Options{Source: images, TagTTL: time.Hour, Timeout: time.Minute})
-	defer graph.Close()
-	handler, err := authsvcOf(graph)
+	releases := release.New(release.Options{Source: images, TagTTL: time.Hour, Timeout: time.Minute})
+	defer releases.Close()
+	handler, err := authsvcOf(releases)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := graph.Find(ctx, "acme/appliance", images.digest(images.tags, 0, 0), everything{}); err != nil {
+	if _, err := releases.Find(ctx, "acme/appliance", images.digest(images.tags, 0, 0), everything{}); err != nil {
 		return nil, err
 	}
 	cost := func(uri string) (float64, error) {
@@ -162,16 +162,16 @@ func measureMemory(ctx context.Context) (figures, error) {
 		images.tags++
 	}
 	before := heap()
-	graph := release.New(release.Options{Source: images, TagTTL: time.Hour, Timeout: 5 * time.Minute, MaxDigests: 2_000_000})
-	defer graph.Close()
-	if _, err := graph.Find(ctx, "acme/appliance", images.digest(images.tags, 0, 0), everything{}); err != nil {
+	releases := release.New(release.Options{Source: images, TagTTL: time.Hour, Timeout: 5 * time.Minute, MaxDigests: 2_000_000})
+	defer releases.Close()
+	if _, err := releases.Find(ctx, "acme/appliance", images.digest(images.tags, 0, 0), everything{}); err != nil {
 		return nil, err
 	}
 	after := heap()
-	if graph.Size() < 1_000_000 {
-		return nil, fmt.Errorf("expected 1,000,000 digests, found %d", graph.Size())
+	if releases.Size() < 1_000_000 {
+		return nil, fmt.Errorf("expected 1,000,000 digests, found %d", releases.Size())
 	}
-	return figures{"digests_1m_mb": float64(after-before) / 1e6 / float64(graph.Size()) * 1_000_000}, nil
+	return figures{"digests_1m_mb": float64(after-before) / 1e6 / float64(releases.Size()) * 1_000_000}, nil
 }
 
 // heap is the memory that lives, in bytes.
@@ -186,9 +186,9 @@ func heap() int64 {
 // measureLists lists 5,000 tags and 500 repositories, once what they are is
 // known.
 func measureLists(ctx context.Context) (figures, error) {
-	graph := release.New(release.Options{Source: catalogue{tags: 5000, platforms: 1, layers: 1}, TagTTL: time.Hour, Timeout: time.Minute})
-	defer graph.Close()
-	handler, err := authsvcOf(graph)
+	releases := release.New(release.Options{Source: catalogue{tags: 5000, platforms: 1, layers: 1}, TagTTL: time.Hour, Timeout: time.Minute})
+	defer releases.Close()
+	handler, err := authsvcOf(releases)
 	if err != nil {
 		return nil, err
 	}

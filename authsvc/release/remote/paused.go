@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// firstPause is how long nothing is asked of a registry that says it has
-	// too much to do and not for how long. It doubles each time.
+	// firstPause is how long nothing is asked of a registry that says it is too
+	// busy, but not for how long. It doubles with each pause that follows.
 	firstPause = 500 * time.Millisecond
 	// maxPause bounds what a registry can ask for.
 	maxPause = 30 * time.Second
@@ -19,9 +19,9 @@ const (
 	maxAttempts = 3
 )
 
-// paused does as the registry says that answers 429 or 503: it sends nothing
-// until then, and then tries again. A request whose time would be up before
-// that fails at once.
+// paused sends nothing for a while after the registry has answered 429 or 503,
+// and then tries again. A request whose time would be up before that fails at
+// once.
 type paused struct {
 	next http.RoundTripper
 
@@ -35,6 +35,7 @@ func (p *paused) RoundTrip(r *http.Request) (*http.Response, error) {
 		if err := p.wait(r.Context()); err != nil {
 			return nil, err
 		}
+		sent := time.Now()
 		response, err := p.next.RoundTrip(r)
 		if err != nil {
 			return nil, err
@@ -43,7 +44,7 @@ func (p *paused) RoundTrip(r *http.Request) (*http.Response, error) {
 			p.recovered()
 			return response, nil
 		}
-		p.busy(response.Header.Get("Retry-After"))
+		p.busy(sent, response.Header.Get("Retry-After"))
 		if attempt == maxAttempts {
 			return response, nil
 		}
@@ -71,12 +72,17 @@ func (p *paused) wait(ctx context.Context) error {
 	}
 }
 
-// busy notes that the registry has asked for a pause.
-func (p *paused) busy(retryAfter string) {
+// busy notes that the registry has asked for a pause, in answer to a request
+// sent at some time. Answers to requests sent before the last pause ended
+// belong to the burst that caused it, and do not double it.
+func (p *paused) busy(sent time.Time, retryAfter string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	pause := min(max(p.pause, firstPause), maxPause)
-	p.pause = 2 * pause
+	var pause time.Duration
+	if !sent.Before(p.until) {
+		pause = min(max(p.pause, firstPause), maxPause)
+		p.pause = 2 * pause
+	}
 	if seconds, err := strconv.ParseUint(retryAfter, 10, 32); err == nil {
 		pause = min(time.Duration(seconds)*time.Second, maxPause) //nolint:gosec // 32 bits of seconds
 	}

@@ -38,8 +38,8 @@ func TestReaches(t *testing.T) {
 		"attestation of an image in an index": att, "its layer": blob("att"),
 		"SBOM of a signature": ofSig, "layer of it": blob("sbom of sig"),
 	} {
-		// A new graph each: that one is found must not depend on another.
-		w.graph = w.newGraph(nil)
+		// A new memory each: that one is found must not depend on another.
+		w.releases = w.newReleases(nil)
 		if tag := w.found(repository, digest, "1.*"); tag != "1.0" && !strings.HasPrefix(tag, "sha256-") {
 			t.Errorf("%s: found by %q, want 1.0", name, tag)
 		}
@@ -49,7 +49,7 @@ func TestReaches(t *testing.T) {
 		}
 		w.answer(nil)
 	}
-	w.graph = w.newGraph(nil)
+	w.releases = w.newReleases(nil)
 	for range 2 { // before and after the forbidden ones are known
 		for name, digest := range map[string]string{
 			"forbidden image": other, "its layer": blob("other"), "its configuration": blob("config other"),

@@ -1,0 +1,258 @@
+package graph
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+)
+
+const (
+	// fileHeader is the first line of a file, with the version of its format.
+	fileHeader = `{"pullgate":"releases","version":1}`
+	// maxLine bounds a line, in bytes: a manifest of 4 MB names no more.
+	maxLine = 8 << 20
+	// chunk is how many nodes are read at once, so that nobody waits for a file
+	// to be written.
+	chunk = 1024
+)
+
+// A line is what a file knows of a tag, of a manifest, or of the referrers of a
+// manifest. Times are Unix nanoseconds.
+type line struct {
+	Repository string `json:"repository"` // its key
+
+	Tag  string    `json:"tag,omitempty"`
+	Had  []seenHad `json:"had,omitempty"`  // in the order in which they were seen
+	Gone int64     `json:"gone,omitempty"` // when the registry said that it has no such tag
+
+	Manifest  *Digest  `json:"manifest,omitempty"`
+	Manifests []Digest `json:"manifests,omitempty"`
+	Blobs     []Digest `json:"blobs,omitempty"`
+
+	Subject   *Digest  `json:"subject,omitempty"`
+	Referrers []Digest `json:"referrers,omitempty"`
+}
+
+type seenHad struct {
+	Digest Digest `json:"digest"`
+	Seen   int64  `json:"seen"`
+}
+
+// Save writes what is known into a file, atomically, with mode 0600. It does
+// not keep anybody from reading or learning meanwhile.
+//
+// The file is lines of JSON: a header, what is known, and the SHA-256 of all
+// that, in hexadecimal.
+func (s *Store) Save(path string) error {
+	if err := s.save(path); err != nil {
+		return fmt.Errorf("saving what is known of releases: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) save(path string) (err error) {
+	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o600))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Cleanup()) }()
+	sum := sha256.New()
+	w := bufio.NewWriter(io.MultiWriter(file, sum))
+	_, _ = fmt.Fprintln(w, fileHeader) // Flush tells
+	if err := s.export(json.NewEncoder(w)); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(file, "%x\n", sum.Sum(nil)); err != nil {
+		return err
+	}
+	return file.CloseAtomicallyReplace()
+}
+
+// export encodes all lines, those used least first, so that a smaller Store
+// that loads them forgets those. A graph that is replaced meanwhile is
+// exported as it was.
+func (s *Store) export(to *json.Encoder) error {
+	for _, k := range s.leastUsed() {
+		lines := k.graph.tagLines()
+		for from := 0; lines != nil; from += chunk {
+			for i := range lines {
+				lines[i].Repository = k.key
+				if err := to.Encode(lines[i]); err != nil {
+					return err
+				}
+			}
+			lines = k.graph.manifestLines(from)
+		}
+	}
+	return nil
+}
+
+// tagLines returns what is known of the tags.
+func (g *Graph) tagLines() []line {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	lines := make([]line, 0, len(g.tags))
+	for name, t := range g.tags {
+		l := line{Tag: name}
+		for _, b := range t.bindings {
+			l.Had = append(l.Had, seenHad{g.digest(b.node), b.seen})
+		}
+		if t.gone {
+			l.Gone = t.checked
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}
+
+// manifestLines returns what is known of the manifests among some nodes; nil
+// after the last node.
+func (g *Graph) manifestLines(from int) []line {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	if from >= len(g.nodes) {
+		return nil
+	}
+	lines := []line{}
+	for i := from; i < min(from+chunk, len(g.nodes)); i++ {
+		at := id(i) //nolint:gosec // bounded by Store.max
+		m := g.manifests[at]
+		if m == nil {
+			continue
+		}
+		digest := g.digest(at)
+		if m.status == fetched {
+			l := line{Manifest: &digest}
+			for _, e := range m.children {
+				to := &l.Blobs
+				if e.is(asManifest) {
+					to = &l.Manifests
+				}
+				*to = append(*to, g.digest(e.node()))
+			}
+			lines = append(lines, l)
+		}
+		if len(m.referrers) > 0 {
+			lines = append(lines, line{Subject: &digest, Referrers: g.digests(m.referrers)})
+		}
+	}
+	return lines
+}
+
+// Load reads a file that Save has written. What it says is believed as if the
+// registry had said it then: for good of a manifest, for a while of a tag. An
+// error means that nothing, or not all, was taken over, and what was not will
+// be learned again; errors.Is(err, fs.ErrNotExist) that there is no file.
+func (s *Store) Load(path string, now time.Time) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("loading what is known of releases: %w", err)
+	}
+	defer file.Close() //nolint:errcheck // only read
+	if err = check(file); err == nil {
+		_, err = file.Seek(0, io.SeekStart)
+	}
+	if err == nil {
+		err = s.load(file, now)
+	}
+	if err != nil {
+		return fmt.Errorf("loading what is known of releases from %s: %w", path, err)
+	}
+	return nil
+}
+
+// check reads the whole file, and compares its last line with the sum of all
+// others: half a file opens nothing, and neither does one that was edited by
+// accident.
+func check(file io.Reader) error {
+	lines := newLines(file)
+	sum := sha256.New()
+	var last []byte
+	for first := true; lines.Scan(); first = false {
+		if first && lines.Text() != fileHeader {
+			return fmt.Errorf("expected the first line %s, found %.100q", fileHeader, lines.Text())
+		}
+		_, _ = sum.Write(last) // it never fails
+		last = append(append(last[:0], lines.Bytes()...), '\n')
+	}
+	if err := lines.Err(); err != nil {
+		return err
+	}
+	if want := hex.EncodeToString(sum.Sum(nil)) + "\n"; string(last) != want {
+		return errors.New("expected the last line to be the SHA-256 of all others, found another or none")
+	}
+	return nil
+}
+
+func newLines(file io.Reader) *bufio.Scanner {
+	lines := bufio.NewScanner(file)
+	lines.Buffer(make([]byte, 64<<10), maxLine)
+	return lines
+}
+
+// load takes over the lines of a checked file.
+func (s *Store) load(file io.Reader, now time.Time) error {
+	lines := newLines(file)
+	for n := 1; lines.Scan(); n++ {
+		text := lines.Text()
+		if n == 1 || !strings.HasPrefix(text, "{") {
+			continue // header and sum
+		}
+		var l line
+		decoder := json.NewDecoder(strings.NewReader(text))
+		decoder.DisallowUnknownFields()
+		err := decoder.Decode(&l)
+		if err == nil {
+			err = s.take(l, now)
+		}
+		if err != nil {
+			return fmt.Errorf("line %d: %w", n, err)
+		}
+	}
+	return lines.Err()
+}
+
+// take notes what a line says.
+func (s *Store) take(l line, now time.Time) error {
+	switch {
+	case l.Repository == "":
+		return errors.New(`expected the key "repository"`)
+	case l.Tag != "":
+		return s.takeTag(l, now)
+	case l.Manifest != nil:
+		return s.Learn(l.Repository, *l.Manifest, Content{Manifests: l.Manifests, Blobs: l.Blobs})
+	case l.Subject != nil:
+		return s.AddReferrers(l.Repository, *l.Subject, l.Referrers, time.Unix(0, 0)) // and asked for again
+	}
+	return errors.New(`expected the key "tag", "manifest" or "subject"`)
+}
+
+func (s *Store) takeTag(l line, now time.Time) error {
+	var last int64
+	for _, had := range l.Had {
+		// A clock that was put back must not make it younger than it is.
+		if had.Seen < last || had.Seen > now.UnixNano() {
+			return errors.New("expected the times of a tag in their order, and none in the future")
+		}
+		last = had.Seen
+		if err := s.Bind(l.Repository, l.Tag, had.Digest, time.Unix(0, had.Seen)); err != nil {
+			return err
+		}
+	}
+	if l.Gone != 0 {
+		return s.Unbind(l.Repository, l.Tag, time.Unix(0, min(l.Gone, now.UnixNano())))
+	}
+	return nil
+}

@@ -1,0 +1,190 @@
+package graph
+
+import (
+	"slices"
+	"time"
+)
+
+// Tags are the tags that a customer may pull.
+type Tags interface {
+	// Match says whether tag is one of them. It must always say the same: the
+	// result of a search is shared.
+	Match(tag string) bool
+	// Key tells two sets of tags apart. It is asked for only when an answer is
+	// not close at hand.
+	Key() string
+}
+
+// A climb goes up from a digest to the tags that lead to it.
+type climb struct {
+	g     *Graph
+	want  Tags
+	since int64 // the moment after which a tag must have been seen to have a manifest
+
+	path []step
+	few  []id            // the nodes that were met, while they are few
+	many map[id]struct{} // and when they are not
+	// subjects are the manifests to which tags that have something on the way
+	// belong by their names.
+	subjects       []id
+	throughSubject bool // one of them was met
+	// lapsed are wanted tags that had something on the way, but were not seen
+	// to have it after since.
+	lapsed []string
+}
+
+// A step is where a climb is: at the next of the parents of a node.
+type step struct {
+	next uint32 // index in Graph.parents
+	// first is the step from the digest itself. Above it, edges to blobs do not
+	// count: the bytes of a layer may happen to be those of a manifest, but the
+	// right to a layer does not include what its bytes name.
+	first bool
+}
+
+const (
+	// maxLapsed bounds the tags that are asked for again before a look through
+	// all of them.
+	maxLapsed = 16
+	// fewNodes is how many nodes a climb meets before it needs a map for them,
+	// and looks whether it is remembered where the way ends.
+	fewNodes = 32
+)
+
+// Find returns a wanted tag that was seen after since to lead to a digest. If
+// none is known, it returns "" and the tags that led to it before.
+func (g *Graph) Find(d Digest, want Tags, now, since time.Time) (name string, lapsed []string) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	at, ok := g.find(d)
+	if !ok {
+		return "", nil
+	}
+	var path [8]step
+	var few [fewNodes]id
+	c := climb{g: g, want: want, since: since.UnixNano(), path: path[:0], few: few[:0]}
+	b := c.run(at)
+	if b == nil {
+		return "", c.lapsed
+	}
+	b.tag.found.Store(now.UnixNano())
+	g.touch(now)
+	return b.tag.name, nil
+}
+
+// run climbs from a node, depth first: most often the first way up leads to a
+// wanted tag.
+func (c *climb) run(from id) *binding {
+	if b := c.wanted(from); b != nil {
+		return b
+	}
+	c.path = append(c.path, step{c.g.nodes[from].parents, true})
+	var long *way
+	for {
+		at, ok := c.next()
+		var b *binding
+		if ok {
+			b = c.wanted(at)
+		}
+		switch {
+		case (b != nil || !ok) && long != nil:
+			c.g.memo.learn(c, *long, b)
+			fallthrough
+		case b != nil || !ok:
+			return b
+		case c.many != nil && long == nil:
+			w := c.g.memo.way(c, from)
+			if b, ok := c.g.memo.recall(c, w); ok {
+				return b
+			}
+			long = &w
+		}
+	}
+}
+
+// next goes on to a node that has not been met.
+func (c *climb) next() (at id, ok bool) {
+	for {
+		for len(c.path) > 0 {
+			top := &c.path[len(c.path)-1]
+			if top.next == 0 {
+				c.path = c.path[:len(c.path)-1]
+				continue
+			}
+			p := c.g.parents[top.next]
+			top.next = p.next
+			if (top.first || !p.edge.is(asBlob)) && c.meet(p.edge.node()) {
+				return p.edge.node(), true
+			}
+		}
+		if len(c.subjects) == 0 {
+			return 0, false
+		}
+		subject := c.subjects[len(c.subjects)-1]
+		c.subjects = c.subjects[:len(c.subjects)-1]
+		if c.meet(subject) {
+			c.throughSubject = true
+			return subject, true
+		}
+	}
+}
+
+// meet says whether a node is met for the first time, and then goes on from
+// it.
+func (c *climb) meet(at id) bool {
+	switch {
+	case c.many != nil:
+		if _, ok := c.many[at]; ok {
+			return false
+		}
+		c.many[at] = struct{}{}
+	case slices.Contains(c.few, at):
+		return false
+	case len(c.few) < fewNodes:
+		c.few = append(c.few, at)
+	default:
+		c.many = make(map[id]struct{}, 8*fewNodes)
+		for _, at := range append(c.few, at) {
+			c.many[at] = struct{}{}
+		}
+	}
+	c.path = append(c.path, step{next: c.g.nodes[at].parents})
+	return true
+}
+
+// wanted returns the binding of a wanted tag that has the node. A tag that belongs to another
+// manifest by its name, such as a signature's, leads on to that manifest.
+func (c *climb) wanted(at id) *binding {
+	m := c.g.manifests[at]
+	if m == nil {
+		return nil
+	}
+	for _, b := range m.bindings {
+		match := c.want.Match(b.tag.name)
+		var subject id
+		if !match {
+			d, ok := Subject(b.tag.name)
+			if ok {
+				subject, ok = c.g.find(d)
+			}
+			if !ok {
+				continue
+			}
+		}
+		switch {
+		case b.seen <= c.since:
+			c.lapse(b.tag.name)
+		case match:
+			return b
+		default:
+			c.subjects = append(c.subjects, subject)
+		}
+	}
+	return nil
+}
+
+func (c *climb) lapse(name string) {
+	if len(c.lapsed) < maxLapsed && !slices.Contains(c.lapsed, name) {
+		c.lapsed = append(c.lapsed, name)
+	}
+}

@@ -1,0 +1,245 @@
+package graph
+
+import (
+	"errors"
+	"hash/maphash"
+	"sync"
+	"time"
+)
+
+// ErrFull means that what is to be learned does not fit beside what a single
+// release needs.
+var ErrFull = errors.New("more digests than fit: release.max_digests is too small")
+
+const (
+	// maxRepositories bounds the repositories that are remembered.
+	maxRepositories = 10_000
+	// maxMissing bounds the names that are remembered not to be repositories.
+	// A customer may invent any that a pattern of a license matches.
+	maxMissing = 10_000
+)
+
+// A Store holds the graphs of all repositories. A repository's key tells it
+// from all others, so it includes the registry's host.
+//
+// Its methods may be called at the same time. Times are when the registry was
+// asked: an answer to an earlier question never replaces one to a later.
+type Store struct {
+	max int // digests
+
+	mu          sync.RWMutex // never held for long, and never while a graph's is waited for
+	graphs      map[string]*Graph
+	missing     map[string]int64 // when the registry said that there is no such repository
+	room        int              // digests in all graphs, and those about to be added
+	generations uint64
+	memo        *memo
+
+	trimming sync.Mutex // held by whoever makes room
+}
+
+// New makes a Store of at most maxDigests digests.
+func New(maxDigests int) *Store {
+	return &Store{
+		max: maxDigests, graphs: map[string]*Graph{}, missing: map[string]int64{},
+		memo: &memo{seed: maphash.MakeSeed(), ends: map[way]end{}},
+	}
+}
+
+// nothing is the graph of a repository of which nothing is known.
+var nothing = newGraph(0, nil)
+
+// Graph returns what is known of a repository, for reading.
+func (s *Store) Graph(key string) *Graph {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if g := s.graphs[key]; g != nil {
+		return g
+	}
+	return nothing
+}
+
+// Size is the number of digests that are known.
+func (s *Store) Size() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.room
+}
+
+// Content is what a manifest contains or points to. It follows from the
+// manifest's bytes, so it never changes.
+type Content struct {
+	Manifests []Digest // what an index lists
+	Blobs     []Digest // configuration and layers
+	Subject   *Digest  // what the manifest belongs to; nil for none
+}
+
+// Learn notes the content of a manifest.
+func (s *Store) Learn(key string, d Digest, c Content) error {
+	return s.change(key, len(c.Manifests)+len(c.Blobs)+2, func(g *Graph) { g.learn(d, c) })
+}
+
+// Absent notes that the registry did not have a manifest.
+func (s *Store) Absent(key string, d Digest, asked time.Time) error {
+	return s.change(key, 1, func(g *Graph) {
+		if m := g.manifest(g.node(d)); m.status != fetched {
+			m.status, m.notFoundAt = absent, asked.UnixNano()
+		}
+	})
+}
+
+// AddReferrers notes manifests that have another as their subject.
+func (s *Store) AddReferrers(key string, subject Digest, from []Digest, asked time.Time) error {
+	return s.change(key, len(from)+1, func(g *Graph) {
+		at := g.node(subject)
+		for _, d := range from {
+			g.addReferrer(at, g.node(d))
+		}
+		m := g.manifest(at)
+		m.askedAt = max(m.askedAt, asked.UnixNano())
+	})
+}
+
+// Bind notes that a tag had a digest.
+func (s *Store) Bind(key, tag string, d Digest, asked time.Time) error {
+	return s.change(key, 1, func(g *Graph) {
+		g.bind(tag, d, asked)
+		g.touch(asked)
+	})
+}
+
+// Unbind notes that the registry had no such tag.
+func (s *Store) Unbind(key, tag string, asked time.Time) error {
+	if s.Graph(key) == nothing {
+		return nil
+	}
+	return s.change(key, 0, func(g *Graph) { g.unbind(tag, asked) })
+}
+
+// List notes the tags of a repository. names must be sorted, and not be
+// changed any more.
+func (s *Store) List(key string, names []string, asked time.Time) error {
+	return s.list(key, names, false, asked)
+}
+
+// Missing notes that there is no such repository. It is remembered apart from
+// those that there are, unless this was one.
+func (s *Store) Missing(key string, asked time.Time) error {
+	s.mu.Lock()
+	known := s.graphs[key] != nil
+	if !known {
+		for other := range s.missing {
+			if len(s.missing) < maxMissing {
+				break
+			}
+			delete(s.missing, other)
+		}
+		s.missing[key] = max(s.missing[key], asked.UnixNano())
+	}
+	s.mu.Unlock()
+	if !known {
+		return nil
+	}
+	return s.list(key, nil, true, asked)
+}
+
+func (s *Store) list(key string, names []string, gone bool, asked time.Time) error {
+	return s.change(key, 0, func(g *Graph) {
+		if at := asked.UnixNano(); at >= g.listed {
+			g.names, g.gone, g.listed = names, gone, at
+			g.touch(asked)
+		}
+	})
+}
+
+// Names returns a repository's tags, or that it is missing, if that is known
+// as of since or later.
+func (s *Store) Names(key string, since time.Time) (names []string, missing, ok bool) {
+	s.mu.RLock()
+	g, at := s.graphs[key], s.missing[key]
+	s.mu.RUnlock()
+	if g == nil {
+		return nil, true, at != 0 && at >= since.UnixNano()
+	}
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.names, g.gone, g.listed != 0 && g.listed >= since.UnixNano()
+}
+
+// NoteMissed notes that a customer was let through to a tag of which no note
+// could be made, so that what is known may be incomplete.
+func (s *Store) NoteMissed(key string, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.missing, key)
+	if g := s.graphs[key]; g != nil {
+		g.missed.Store(now.UnixNano())
+	}
+}
+
+// maxTries is how often a change is made again because the graph was replaced
+// meanwhile.
+const maxTries = 10
+
+// change changes the graph of a repository, to which it adds n digests at
+// most.
+func (s *Store) change(key string, n int, do func(*Graph)) error {
+	for range maxTries {
+		g, ok := s.reserve(key, n)
+		if !ok {
+			if err := s.makeRoom(key, n); err != nil {
+				return err
+			}
+			continue
+		}
+		g.writing.Lock()
+		g.mu.Lock()
+		before := len(g.nodes)
+		do(g)
+		added := len(g.nodes) - before
+		g.changes++
+		g.mu.Unlock()
+		g.writing.Unlock()
+		if s.settle(key, g, n-added) {
+			return nil
+		}
+	}
+	return ErrFull
+}
+
+// reserve returns the graph of a repository, a new one if there is none, with
+// room for n more digests; false if there is no room.
+func (s *Store) reserve(key string, n int) (*Graph, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.fits(key, n) {
+		return nil, false
+	}
+	g := s.graphs[key]
+	if g == nil {
+		s.generations++
+		g = newGraph(s.generations, s.memo)
+		s.graphs[key] = g
+		delete(s.missing, key)
+	}
+	g.room += n
+	s.room += n
+	return g, true
+}
+
+// fits says whether n more digests of a repository fit. It needs the lock.
+func (s *Store) fits(key string, n int) bool {
+	return s.room+n <= s.max && (s.graphs[key] != nil || len(s.graphs) < maxRepositories)
+}
+
+// settle gives back room that was reserved and not needed; false if the graph
+// is no longer the repository's.
+func (s *Store) settle(key string, g *Graph, unused int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.graphs[key] != g {
+		return false
+	}
+	g.room -= unused
+	s.room -= unused
+	return true
+}

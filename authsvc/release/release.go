@@ -1,0 +1,301 @@
+// Package release answers which tags lead to a digest: as manifest, through an
+// index or an index in it, as configuration or layer, as signature, SBOM or
+// attestation. It decides when to ask the registry for what it does not know,
+// and lets all who wait for an answer share it. What it has learned is in
+// package graph, how a registry is asked in package remote.
+//
+// The content of a manifest follows from its bytes, which its digest names, so
+// it is fetched once and stays true. What can change is asked for again: the
+// digest of a tag, the tags of a repository, the referrers of a manifest.
+//
+// What is known is answered at once, without asking anybody. What is not leads
+// to a look through the tags that the customer may pull. All who wait for the
+// same tags share the look, and its result is remembered, so that a stranger's
+// guesses do not cause one each. It is an answer only if everything could be
+// asked. Otherwise it is an error: neither "yes" nor "no".
+//
+// A tag leads to what it has, and for a while to what it had before, so that a
+// pull survives a tag that moves or goes. It does not lead to its subject: the
+// right to a signature does not include the image.
+//
+// Where to read on: release.go has the questions, search.go how an answer is
+// found that is not known, learn.go what is asked for it.
+package release
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/pullgate/pullgate/authsvc/release/graph"
+	"golang.org/x/sync/singleflight"
+)
+
+// Options are what Releases are made of. Only Source is required.
+type Options struct {
+	Source Source
+	// TagTTL is how long the digest of a tag, and the tags of a repository,
+	// are believed before the registry is asked again; 30 s if zero.
+	TagTTL time.Duration
+	// Previous is how long a tag still leads to a digest after it was last
+	// seen to have it; TagTTL if that is longer.
+	Previous time.Duration
+	// Timeout is how long a caller of Find and Tags waits for what has to be
+	// learned; 5 s if zero. The learning itself goes on.
+	Timeout time.Duration
+	// MaxDigests bounds what is remembered; 1,000,000 if zero.
+	MaxDigests int
+	// Parallel is how many questions one look asks the Source at a time; 16 if
+	// zero.
+	Parallel int
+	// NoReferrers leaves out the question for the referrers of a manifest, for
+	// a registry that does not know it. Tags of the referrers tag schema and
+	// of cosign count nevertheless.
+	NoReferrers bool
+	// Logger gets what went wrong; nil for none.
+	Logger *slog.Logger
+	// Observe is told of every question to the Source (tags, resolve,
+	// manifest, referrers), its outcome (ok, unknown, error) and how long it
+	// took; of every search (kind search) and its outcome (known, found,
+	// unknown, error). It must not block. Nil for none.
+	Observe func(kind, outcome string, took time.Duration)
+	// Now is the clock; nil for the real one.
+	Now func() time.Time
+}
+
+// Releases know which tags lead to a digest. Their methods may be called at
+// the same time.
+type Releases struct {
+	options Options
+	store   *graph.Store
+	now     func() time.Time
+	logger  *slog.Logger
+
+	flights singleflight.Group
+	// slots for the tags that are learned ahead in repositories that are
+	// known, and for all that is asked about others: whoever invents names of
+	// repositories leaves most of the registry's time to those that there are.
+	ahead, strangers chan struct{}
+
+	mu       sync.Mutex
+	views    map[viewKey]*view
+	learning map[placedTag]int // tags that are being learned ahead, as many as slots
+
+	life    context.Context // of all learning
+	end     context.CancelFunc
+	gate    sync.Mutex // held while working grows
+	working sync.WaitGroup
+}
+
+var errClosed = errors.New("the program is stopping")
+
+// maxAhead bounds the tags that are learned ahead at once.
+const maxAhead = 64
+
+// New makes Releases. It asks nothing yet. Close ends it.
+func New(o Options) *Releases {
+	setDefault(&o.TagTTL, 30*time.Second)
+	setDefault(&o.Timeout, 5*time.Second)
+	setDefault(&o.MaxDigests, 1_000_000)
+	setDefault(&o.Parallel, 16)
+	setDefault(&o.Logger, slog.New(slog.DiscardHandler))
+	o.Previous = max(o.Previous, o.TagTTL)
+	if o.Now == nil {
+		// Monotonic: a clock that is put back must not make what was learned an
+		// hour ago look new for an hour.
+		start := time.Now()
+		o.Now = func() time.Time { return start.Add(time.Since(start)) }
+	}
+	if o.Observe == nil {
+		o.Observe = func(string, string, time.Duration) {}
+	}
+	life, end := context.WithCancel(context.Background())
+	return &Releases{
+		options: o, store: graph.New(o.MaxDigests), now: o.Now, logger: o.Logger,
+		ahead: make(chan struct{}, maxAhead), strangers: make(chan struct{}, max(1, o.Parallel/4)),
+		views: map[viewKey]*view{}, learning: map[placedTag]int{}, life: life, end: end,
+	}
+}
+
+func setDefault[T comparable](to *T, value T) {
+	var zero T
+	if *to == zero {
+		*to = value
+	}
+}
+
+// Close ends all learning and waits for it.
+func (r *Releases) Close() {
+	r.gate.Lock()
+	r.end()
+	r.gate.Unlock()
+	r.working.Wait()
+}
+
+// work does something that Close waits for; false if Close has been called.
+func (r *Releases) work(do func()) bool {
+	r.gate.Lock()
+	defer r.gate.Unlock()
+	if r.life.Err() != nil {
+		return false
+	}
+	r.working.Go(do)
+	return true
+}
+
+// A place is a repository in the registry in force. Its key is the graph's.
+type place struct{ key, repository string }
+
+// A placedTag is a tag in a place.
+type placedTag struct {
+	place
+	tag string
+}
+
+func (r *Releases) place(repository string) (place, error) {
+	host, err := r.options.Source.Host()
+	if err != nil {
+		return place{}, fmt.Errorf("looking at the releases of %s: %w", repository, err)
+	}
+	return place{host + "/" + repository, repository}, nil
+}
+
+// Tags are the tags that a customer may pull.
+type Tags = graph.Tags
+
+// Find returns a tag of want that leads to a digest in a repository; "" if
+// none does. What is not known is asked for, for as long as Options.Timeout.
+// An error means that it could not be found out.
+func (r *Releases) Find(ctx context.Context, repository, digest string, want Tags) (tag string, err error) {
+	d, ok := graph.ParseDigest(digest)
+	if !ok {
+		return "", fmt.Errorf("expected a digest by sha256 or sha512, found %.200q", digest)
+	}
+	p, err := r.place(repository)
+	if err != nil {
+		return "", err
+	}
+	tag, lapsed := r.known(p, d, want)
+	if tag != "" {
+		r.options.Observe("search", "known", 0)
+		return tag, nil
+	}
+	start := time.Now()
+	tag, err = r.search(ctx, p, d, want, lapsed)
+	outcome := "unknown"
+	switch {
+	case err != nil:
+		outcome = "error"
+		err = fmt.Errorf("looking for %s in %s: %w", digest, repository, err)
+	case tag != "":
+		outcome = "found"
+	}
+	r.options.Observe("search", outcome, time.Since(start))
+	return tag, err
+}
+
+// known is Find without asking.
+func (r *Releases) known(p place, d graph.Digest, want Tags) (tag string, lapsed []string) {
+	now := r.now()
+	return r.store.Graph(p.key).Find(d, want, now, now.Add(-r.options.Previous))
+}
+
+// Tags returns the tags of a repository, sorted; ErrNotFound if there is no
+// such repository. The slice is shared and must not be changed. While the
+// registry cannot be asked, the tags last known are returned.
+func (r *Releases) Tags(ctx context.Context, repository string) ([]string, error) {
+	p, err := r.place(repository)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.options.Timeout)
+	defer cancel()
+	names, missing, err := r.list(ctx, p, r.now().Add(-r.options.TagTTL))
+	if err != nil {
+		var ok bool
+		names, missing, ok = r.store.Names(p.key, r.now().Add(-r.options.Previous))
+		if !ok || errors.Is(ctx.Err(), context.Canceled) {
+			return nil, fmt.Errorf("listing the tags of %s: %w", repository, err)
+		}
+	}
+	if missing {
+		return nil, fmt.Errorf("repository %s: %w", repository, ErrNotFound)
+	}
+	return names, nil
+}
+
+// Asked notes that a customer is let through to a tag. Its digests will be
+// asked for next, so it is learned ahead; if it was learned before, it is no
+// longer believed to have only what it had.
+func (r *Releases) Asked(repository, tag string) {
+	p, err := r.place(repository)
+	if err != nil {
+		return // the customer is told elsewhere
+	}
+	now := r.now()
+	known := r.store.Graph(p.key)
+	if !known.NoteAsked(tag, now, now.Add(-r.options.TagTTL)) {
+		return
+	}
+	slots := r.ahead
+	if known.Generation() == 0 {
+		slots = r.strangers
+	}
+	select {
+	case slots <- struct{}{}:
+	default:
+		r.store.NoteMissed(p.key, now)
+		return
+	}
+	r.noteLearning(p, tag, 1)
+	done := func() {
+		r.noteLearning(p, tag, -1)
+		<-slots
+	}
+	started := r.work(func() {
+		defer done()
+		if err := r.learnTag(r.life, p, tag, now); err != nil {
+			r.store.NoteMissed(p.key, now)
+			r.logger.Warn("learning a release ahead", "repository", repository, "tag", tag, "error", err)
+		}
+	})
+	if !started {
+		done()
+	}
+}
+
+// noteLearning notes that a tag is being learned ahead, or no longer.
+func (r *Releases) noteLearning(p place, tag string, more int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := placedTag{p, tag}
+	if r.learning[key] += more; r.learning[key] == 0 {
+		delete(r.learning, key)
+	}
+}
+
+// Size is the number of digests that are known.
+func (r *Releases) Size() int { return r.store.Size() }
+
+// Save writes what is known into a file, atomically, with mode 0600.
+// Meanwhile everything goes on as usual.
+func (r *Releases) Save(path string) error { return r.store.Save(path) }
+
+// Load reads a file that Save has written. What it says is believed as if the
+// registry had said it then: for good of a manifest, for a while of a tag. An
+// error means that not all of it was taken over, and that the rest will be
+// learned again; errors.Is(err, fs.ErrNotExist) that there is no file.
+func (r *Releases) Load(path string) error { return r.store.Load(path, r.now()) }
+
+// Subject returns the digest that a tag of the referrers tag schema, or of
+// cosign, belongs to: sha256-<hex>, and the same with .sig, .att or .sbom.
+func Subject(tag string) (digest string, ok bool) {
+	d, ok := graph.Subject(tag)
+	if !ok {
+		return "", false
+	}
+	return d.String(), true
+}

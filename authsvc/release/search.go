@@ -1,0 +1,318 @@
+package release
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/pullgate/pullgate/authsvc/release/graph"
+)
+
+const (
+	// lookTimeout bounds a look. What it has learned until then stays, so the
+	// next one gets further.
+	lookTimeout = 2 * time.Minute
+	// minRest and restPerQuestion are how long the result of a look stands
+	// before there may be another for the same tags: long enough that guesses
+	// cause no more than a hundred questions a second to the registry, and
+	// never longer than a tag is believed.
+	minRest         = time.Second
+	restPerQuestion = 10 * time.Millisecond
+	// failRest is the same for a look that failed.
+	failRest = time.Second
+	// maxViews bounds the sets of tags of which looks are remembered.
+	maxViews = 10_000
+	// recently is how long after a customer was let through to a tag the
+	// registry may be giving it what is not known yet.
+	recently = time.Minute
+)
+
+// A viewKey tells a repository and a set of tags from others: the SHA-256 of
+// both, since patterns may be many and long.
+type viewKey [sha256.Size]byte
+
+// A view is what is remembered of the looks through one set of tags of one
+// repository.
+type view struct {
+	current *look // the one under way, nil if there is none
+
+	// Of the last one that asked for everything: it knows all that there was
+	// at asOf, and stands until then.
+	asOf, until time.Time
+	generation  uint64
+	questions   int
+
+	// Of the last one, if it failed.
+	failed error
+	failAt time.Time
+}
+
+// A look goes through the tags of a view. Whoever waits for it is woken
+// whenever it has learned something. Releases.mu guards all of it.
+type look struct {
+	view     *view
+	cancel   context.CancelFunc
+	progress chan struct{} // closed, and replaced, when something was learned
+	waiting  int           // who has not found what they wait for
+	early    bool          // ended, since all have found what they waited for
+	err      error         // valid when done is closed
+	done     chan struct{}
+}
+
+// errSuperseded is the result of a look that ended because all who waited for
+// it had found what they wanted.
+var errSuperseded = errors.New("the look has ended early")
+
+// search finds what is not known: by the tags that may have changed, lapsed
+// among them, then by a look through all.
+func (r *Releases) search(ctx context.Context, p place, d graph.Digest, want Tags, lapsed []string) (tag string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, r.options.Timeout)
+	defer cancel()
+	found := func() bool {
+		tag, _ = r.known(p, d, want)
+		return tag != ""
+	}
+	if asked, err := r.askChanged(ctx, p, want, lapsed); asked {
+		switch {
+		case found():
+			return tag, nil
+		case err != nil:
+			return "", err
+		}
+	}
+	if missing, err := r.missing(ctx, p); missing || err != nil {
+		return "", err
+	}
+	for {
+		l, err := r.join(p, want)
+		switch {
+		case l != nil:
+			err = r.wait(ctx, l, found)
+		case found(): // it was learned since it was not known
+			return tag, nil
+		}
+		if !errors.Is(err, errSuperseded) {
+			return tag, err
+		}
+	}
+}
+
+// missing says whether there is no such repository, so that names that
+// somebody invents take no place among the views. That is believed for as long
+// as a list of tags.
+func (r *Releases) missing(ctx context.Context, p place) (bool, error) {
+	if r.store.Graph(p.key).Generation() != 0 {
+		return false, nil
+	}
+	_, missing, err := r.list(ctx, p, r.now().Add(-r.options.TagTTL))
+	return missing, err
+}
+
+// askChanged asks for the tags that the answer may depend on and that may have
+// changed: those that a customer was let through to, those that are being
+// learned ahead, and those that have lapsed. It says whether there were any.
+//
+// A tag that a customer was let through to since is always asked for. All
+// others rest in between, like a look.
+func (r *Releases) askChanged(ctx context.Context, p place, want Tags, lapsed []string) (asked bool, err error) {
+	now := r.now()
+	urgent, recent := r.store.Graph(p.key).Doubtful(want, now.Add(-recently))
+	since := map[string]time.Time{}
+	for _, tag := range append(lapsed, r.learningAhead(p, want)...) {
+		since[tag] = now.Add(-r.options.TagTTL)
+	}
+	for _, tag := range recent {
+		since[tag] = now.Add(-r.rest(len(recent)))
+	}
+	for _, tag := range urgent {
+		since[tag] = now
+	}
+	known := r.store.Graph(p.key)
+	maps.DeleteFunc(since, func(tag string, at time.Time) bool { return known.Checked(tag, at) })
+	if len(since) == 0 {
+		return false, nil
+	}
+	return true, each(ctx, r.options.Parallel, slices.Sorted(maps.Keys(since)), func(ctx context.Context, tag string) error {
+		return r.learnTag(ctx, p, tag, since[tag])
+	})
+}
+
+// learningAhead returns the wanted tags that are being learned ahead.
+func (r *Releases) learningAhead(p place, want Tags) (found []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for t := range r.learning {
+		if t.place == p && want.Match(t.tag) {
+			found = append(found, t.tag)
+		}
+	}
+	return found
+}
+
+// join returns the look under way through the wanted tags, or begins one. It
+// returns nil if there is no need: the last one knows the answer, or has just
+// failed.
+func (r *Releases) join(p place, want Tags) (*look, error) {
+	key := viewKey(sha256.Sum256([]byte(p.key + "\x00" + want.Key())))
+	known := r.store.Graph(p.key)
+	now := r.now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	v := r.views[key]
+	if v == nil {
+		v = &view{}
+		r.addView(key, v)
+	}
+	switch {
+	case v.current != nil:
+		v.current.waiting++
+		return v.current, nil
+	case v.generation == known.Generation() && now.Before(v.until) && !known.Missed(v.asOf):
+		return nil, nil
+	case v.failed != nil && now.Before(v.failAt.Add(failRest)):
+		return nil, v.failed
+	}
+	ctx, cancel := context.WithTimeout(r.life, lookTimeout)
+	l := &look{view: v, cancel: cancel, progress: make(chan struct{}), done: make(chan struct{}), waiting: 1}
+	asOf := now.Add(-r.rest(v.questions) / 2)
+	if !r.work(func() { r.run(ctx, l, p, want, asOf) }) {
+		cancel()
+		return nil, errClosed
+	}
+	v.current = l
+	return l, nil
+}
+
+// addView remembers a view, in the place of another if there are too many.
+func (r *Releases) addView(key viewKey, v *view) {
+	for old, other := range r.views {
+		if len(r.views) < maxViews {
+			break
+		}
+		if other.current == nil {
+			delete(r.views, old)
+		}
+	}
+	r.views[key] = v
+}
+
+// run looks, and remembers the result.
+func (r *Releases) run(ctx context.Context, l *look, p place, want Tags, asOf time.Time) {
+	defer l.cancel()
+	started := time.Now()
+	generation, questions, err := r.look(ctx, p, want, asOf, func() { r.wake(l) })
+	took, ended := time.Since(started), r.now()
+	if err == nil && generation != r.store.Graph(p.key).Generation() {
+		err = graph.ErrFull // what was learned first may be gone
+	}
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	defer close(l.done)
+	v := l.view
+	if v.current == l {
+		v.current = nil
+	}
+	l.err = err
+	switch {
+	case err != nil && l.early:
+		l.err = errSuperseded
+	case err != nil:
+		v.failed, v.failAt = err, ended
+		r.logger.Warn("looking through releases", "repository", p.repository, "questions", questions, "duration_ms", took.Milliseconds(), "error", err)
+	default:
+		v.failed, v.generation, v.asOf, v.questions = nil, generation, asOf, questions
+		v.until = ended.Add(r.rest(questions) / 2)
+		r.logger.Debug("looked through releases", "repository", p.repository, "questions", questions, "duration_ms", took.Milliseconds())
+	}
+}
+
+// rest is how old the result of a look may be that asked so many questions.
+func (r *Releases) rest(questions int) time.Duration {
+	return min(max(minRest, time.Duration(questions)*restPerQuestion), r.options.TagTTL)
+}
+
+// look learns all that the wanted tags lead to, as of since or later. It
+// returns the generation of the graph that has it all, and how many tags and
+// manifests were asked about.
+func (r *Releases) look(ctx context.Context, p place, want Tags, since time.Time, learned func()) (generation uint64, questions int, err error) {
+	names, _, err := r.list(ctx, p, since)
+	if err != nil {
+		return 0, 0, err
+	}
+	known := r.store.Graph(p.key)
+	tags := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !want.Match(name) })
+	known.InOrder(tags)
+	questions = len(tags)
+	err = each(ctx, r.options.Parallel, tags, func(ctx context.Context, tag string) error {
+		defer learned()
+		return r.learnTag(ctx, p, tag, since)
+	})
+	done := map[graph.Digest]bool{}
+	for range graph.MaxDepth {
+		if err != nil {
+			break
+		}
+		subjects := r.store.Graph(p.key).Manifests(want, r.now().Add(-r.options.Previous))
+		subjects = slices.DeleteFunc(subjects, func(d graph.Digest) bool { return done[d] })
+		if len(subjects) == 0 {
+			break
+		}
+		for _, d := range subjects {
+			done[d] = true
+		}
+		questions += len(subjects)
+		err = each(ctx, r.options.Parallel, subjects, func(ctx context.Context, d graph.Digest) error {
+			defer learned()
+			return r.learnReferrers(ctx, p, d, names, since)
+		})
+	}
+	return known.Generation(), questions, err
+}
+
+// wake wakes all who wait for a look.
+func (r *Releases) wake(l *look) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	close(l.progress)
+	l.progress = make(chan struct{})
+}
+
+// wait waits until found says so or the look has ended, and returns how that
+// went: without an error, what is not found now does not exist. When all who
+// waited have found what they wanted, the look ends; one who has given up is
+// expected to come back, so for that one it goes on.
+func (r *Releases) wait(ctx context.Context, l *look, found func() bool) error {
+	for {
+		r.mu.Lock()
+		progress := l.progress
+		r.mu.Unlock()
+		if found() {
+			r.leave(l)
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-progress:
+		case <-l.done:
+			if found() {
+				return nil
+			}
+			return l.err
+		}
+	}
+}
+
+// leave is called by one who has found what they waited for.
+func (r *Releases) leave(l *look) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if l.waiting--; l.waiting == 0 && l.view.current == l {
+		l.view.current, l.early = nil, true
+		l.cancel()
+	}
+}
