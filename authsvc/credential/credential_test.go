@@ -47,6 +47,8 @@ func TestParseBasic(t *testing.T) {
 		{name: "empty user", values: []string{basic(":token")}, err: credential.ErrMalformed},
 		{name: "empty password", values: []string{basic("ann:")}, err: credential.ErrMalformed},
 		{name: "control character in the user", values: []string{basic("a\r\nb:c")}, err: credential.ErrMalformed},
+		{name: "NUL in the user", values: []string{basic("a\x00b:c")}, err: credential.ErrMalformed},
+		{name: "user is not UTF-8", values: []string{basic("a\xffb:c")}, err: credential.ErrMalformed},
 		{name: "control character in the password", values: []string{basic("a:b\x00")}, err: credential.ErrMalformed},
 		{name: "C1 control", values: []string{basic("a:b\u0085")}, err: credential.ErrMalformed},
 		{name: "not UTF-8", values: []string{basic("a:\xff")}, err: credential.ErrMalformed},
