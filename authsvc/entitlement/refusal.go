@@ -2,7 +2,6 @@ package entitlement
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -39,7 +38,12 @@ func unsupported() error {
 }
 
 func (r *Rules) hasEnded(grant auth.Grant) error {
-	message := fmt.Sprintf("license %s expired on %s", grant.License, grant.Expires.UTC().Format(time.DateOnly))
+	message := "license " + grant.License
+	if grant.Withdrawn {
+		message += " was withdrawn"
+	} else {
+		message += " expired on " + grant.Expires.UTC().Format(time.DateOnly)
+	}
 	if r.Renew != "" {
 		message += "; " + r.Renew
 	}
