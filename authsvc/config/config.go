@@ -44,7 +44,7 @@ type Private struct {
 
 // Messages are sentences for the customer.
 type Messages struct {
-	// Renew follows the day on which a license expired.
+	// Renew follows the words that a license expired or was withdrawn.
 	Renew string
 }
 
@@ -129,7 +129,7 @@ var table = settings.Table{
 	{Key: "listen.group", Default: "", Usage: "group of the unix socket: the one that nginx's workers are in"},
 	{Key: "private.address", Default: "127.0.0.1:9101", Usage: "where /healthz, /readyz and /metrics are served: HOST:PORT or unix:PATH"},
 	{Key: "realm", Default: "registry", Usage: "name of the registry in the question for a password"},
-	{Key: "messages.renew", Default: "", Usage: "sentence after the day on which a license expired, such as: renew at https://vendor.com/licenses"},
+	{Key: "messages.renew", Default: "", Usage: "sentence after \"license … expired on …\" or \"… was withdrawn\", such as: renew at https://vendor.com/licenses"},
 	{Key: "upstream.token_file", Default: "/run/tokenrefresher/main.json", Usage: "the file that tokenrefresher writes"},
 	{Key: "upstream.refresh_socket", Default: "unix:/run/tokenrefresher/control.sock", Usage: "where tokenrefresher is asked for a new token when the registry rejects one; empty to never ask"},
 	{Key: "upstream.refresh_name", Default: "main", Usage: "the registry's name in tokenrefresher's configuration"},
@@ -145,13 +145,13 @@ var table = settings.Table{
 	{Key: "release.referrers", Default: true, Usage: "ask the registry for referrers; false if it, or the role, does not have that call (tags of signatures count nevertheless)"},
 	{Key: "release.file", Default: "", Usage: "file that keeps what is remembered over a restart; empty for none"},
 	{Key: "catalog.repositories", Default: "", Usage: "list of repositories to look through for customers whose license names repositories by a pattern; those that a license names in full are listed anyway"},
-	{Key: "kloudless.url", Default: "https://api.kloudless.com/v1/", Usage: "base of the Meta API"},
+	{Key: "kloudless.url", Default: "", Usage: "base of the Meta API, such as https://api.kloudless.com/v1/; required: customers' tokens are sent there, so there is no default"},
 	{Key: "kloudless.licenses_path", Default: kloudless.DefaultLicensesPath, Usage: "path of the list of licenses, below the base (assumed: Kloudless does not document it)"},
 	{Key: "kloudless.page_size", Default: 100, Usage: "licenses asked for at once"},
 	{Key: "kloudless.max_pages", Default: 20, Usage: "pages at most for one customer"},
 	{Key: "kloudless.timeout", Default: "5s", Usage: "time for one customer's look-up, all pages"},
 	{Key: "kloudless.ca_file", Default: "", Usage: "PEM file of the authorities that sign the API's certificate; empty for the system's"},
-	{Key: "kloudless.grants", Default: kloudless.DefaultGrants, Usage: "jq expression: a license object to grants {repository, tags, expires, license}"},
+	{Key: "kloudless.grants", Default: kloudless.DefaultGrants, Usage: "jq expression: a license object to grants {repository, tags, expires, license}, and withdrawn if the vendor ended it"},
 	{Key: "kloudless.account.id", Default: "", Usage: "jq expression: the account's object to the account's id, such as .id, for logs; empty for none"},
 	{Key: "kloudless.account.verify_email", Default: false, Usage: "refuse a token whose account has another e-mail than the customer gave"},
 	{Key: "kloudless.account.path", Default: kloudless.DefaultAccountPath, Usage: "path of the account's object, below the base (assumed)"},
@@ -195,7 +195,7 @@ func read(r *settings.Reader) Config {
 		},
 		Catalog: Catalog{Repositories: r.List("catalog.repositories", 100_000, registry.ValidName, "names of repositories")},
 		Kloudless: Kloudless{
-			URL:          r.Text("kloudless.url", 1, 1024),
+			URL:          r.Text("kloudless.url", 0, 1024),
 			LicensesPath: r.Text("kloudless.licenses_path", 1, 256),
 			PageSize:     r.Number("kloudless.page_size", 1, 1000),
 			MaxPages:     r.Number("kloudless.max_pages", 1, 1000),
