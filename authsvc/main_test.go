@@ -24,7 +24,9 @@ import (
 func TestServe(t *testing.T) {
 	vendor := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer right" {
+			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = io.WriteString(w, `{"status_code":401,"error_code":"unauthorized","message":"no","id":"1"}`)
 			return
 		}
 		_, _ = io.WriteString(w, `{"type":"object_list","api":"meta","page":1,"objects":[{"id":"lic_1","type":"license","active":true,
@@ -111,13 +113,14 @@ func TestCommands(t *testing.T) {
 		{args: []string{"check-config", "--config", "authsvc.example.yaml"}, want: "the configuration is valid\n"},
 		{args: []string{"check-config"}, wantError: "open /etc/authsvc/authsvc.yaml: no such file or directory; name the file with --config FILE"},
 		{wantError: "open /etc/authsvc/authsvc.yaml"},
-		{args: []string{"check-config", "--config", ""}, want: "the configuration is valid\n"},
 		{args: []string{"check-config", "--config", ""}, environ: []string{"AUTHSVC_CACHE_TTL=never"},
 			wantError: `cache.ttl: expected a duration with its unit such as 30s, from 1s to 1h0m0s, found "never"`},
-		{args: []string{"check-config", "--config", "", "--kloudless.grants", ".["}, wantError: "kloudless"},
+		{args: []string{"check-config", "--config", ""}, wantError: "kloudless: url: expected the base of the vendor's API"},
+		{args: []string{"--config", "", "--upstream.token_file", filepath.Join(t.TempDir(), "none.json")}, wantError: "kloudless: url: expected the base of the vendor's API"},
+		{args: []string{"check-config", "--config", "", "--kloudless.url", "https://api.example/", "--kloudless.grants", ".["}, wantError: "kloudless: grants"},
 		{args: []string{"check-config", "--config", "", "--kloudless.url", "http://api.kloudless.com/"}, wantError: "https"},
-		{args: []string{"check-config", "--config", "", "--kloudless.ca_file", bad}, wantError: bad},
-		{args: []string{"check-config", "--config", "", "--upstream.ca_file", bad}, wantError: "configuration: upstream.ca_file"},
+		{args: []string{"check-config", "--config", "", "--kloudless.url", "https://api.example/", "--kloudless.ca_file", bad}, wantError: bad},
+		{args: []string{"check-config", "--config", "", "--kloudless.url", "https://api.example/", "--upstream.ca_file", bad}, wantError: "configuration: upstream.ca_file"},
 		{args: []string{"extra"}, wantError: `unknown command "extra"`},
 		{args: []string{"--help"}, want: "--cache.ttl"},
 	}

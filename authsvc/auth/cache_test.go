@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"strings"
 	"sync"
@@ -13,9 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/pullgate/pullgate/authsvc/auth"
+	"github.com/pullgate/pullgate/authsvc/auth/authtest"
 	"github.com/pullgate/pullgate/authsvc/credential"
 	"github.com/pullgate/pullgate/authsvc/guard"
 )
@@ -57,18 +55,7 @@ func newCache(t testing.TB, source auth.Source, config auth.CacheConfig) *auth.C
 	open := guard.Defaults()
 	open.Uncounted = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 	open.InFlight, open.PerSecond, open.Burst, open.AddressInFlight, open.AddressPerSecond, open.AddressBurst = 1e4, 1e6, 1e6, 1e4, 1e6, 1e6
-	return guarded(t, source, config, open)
-}
-
-func guarded(t testing.TB, source auth.Source, config auth.CacheConfig, bounds guard.Config) *auth.Cache {
-	t.Helper()
-	numbers := prometheus.NewRegistry()
-	gate, err := guard.New(bounds, numbers, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return auth.NewCache(auth.Options{Source: source, Config: config, Hashes: credential.NewKey([]byte("key")), Guard: gate,
-		Logger: slog.New(slog.DiscardHandler), Metrics: numbers})
+	return authtest.Guarded(source, config, open)
 }
 
 func presented(user, password string) auth.Caller {

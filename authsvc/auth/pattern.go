@@ -3,6 +3,7 @@ package auth
 import (
 	"fmt"
 	"path"
+	"strings"
 )
 
 // maxPattern bounds a pattern's length in bytes. A repository's name has at
@@ -10,8 +11,8 @@ import (
 const maxPattern = 512
 
 // A Pattern is a glob by the rules of path.Match: "*" matches any run of
-// characters but "/", "?" one such character, "[a-z]" one of a class. The
-// zero Pattern matches nothing.
+// characters but "/", "?" one such character, "[a-z]" one of a class, "[^a-z]"
+// one of the others. The zero Pattern matches nothing.
 type Pattern struct{ glob string }
 
 // NewPattern compiles a glob.
@@ -21,6 +22,9 @@ func NewPattern(glob string) (Pattern, error) {
 	}
 	if len(glob) > maxPattern {
 		return Pattern{}, fmt.Errorf("pattern of %d bytes; at most %d are allowed", len(glob), maxPattern)
+	}
+	if strings.Contains(glob, "[!") { // which a shell takes for "none of", and path.Match for "! or"
+		return Pattern{}, fmt.Errorf("pattern %q: expected [^…] for any other character, found [!…]; write %q", glob, strings.ReplaceAll(glob, "[!", "[^"))
 	}
 	if _, err := path.Match(glob, ""); err != nil {
 		return Pattern{}, fmt.Errorf("pattern %q: %w", glob, err)

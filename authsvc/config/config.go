@@ -26,7 +26,7 @@ type Config struct {
 	// Private is where health and metrics are served: HOST:PORT or unix:PATH.
 	Private string
 	Realm   string
-	// Renew follows the day on which a license expired: where to renew it.
+	// Renew follows the words that a license expired or was withdrawn.
 	Renew     string
 	TokenFile string
 	Upstream  upstream.Config
@@ -109,7 +109,7 @@ func read(r *settings.Reader) Config {
 
 func readKloudless(r *settings.Reader) kloudless.Config {
 	return kloudless.Config{
-		URL:          r.Text("kloudless.url", 1, 1024),
+		URL:          r.Text("kloudless.url", 0, 1024),
 		LicensesPath: r.Text("kloudless.licenses_path", 1, 256),
 		PageSize:     r.Number("kloudless.page_size", 1, 1000),
 		MaxPages:     r.Number("kloudless.max_pages", 1, 1000),

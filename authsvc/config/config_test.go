@@ -17,7 +17,7 @@ func TestDefaultsAreValid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Cache.TTL != time.Minute || c.Listen.Mode != 0o660 || c.Kloudless.PageSize != 100 {
+	if c.Cache.TTL != time.Minute || c.Listen.Mode != 0o660 || c.Kloudless.PageSize != 100 || c.Kloudless.URL != "" {
 		t.Errorf("unexpected defaults: %+v", c)
 	}
 }
@@ -33,8 +33,10 @@ func TestExampleIsValid(t *testing.T) {
 	}
 	// What the example sets for its vendor and the package; all else it shows
 	// is the default.
-	defaults.Realm, defaults.Messages.Renew = c.Realm, c.Messages.Renew
-	defaults.Listen.Address, defaults.Release.File = "systemd:authsvc", "/var/lib/authsvc/releases"
+	defaults.Realm, defaults.Renew = c.Realm, c.Renew
+	defaults.Kloudless.URL = "https://api.kloudless.com/v1/"
+	defaults.Listen.Address, defaults.ReleaseFile = "systemd:authsvc", "/var/lib/authsvc/releases"
+	defaults.CacheFile, defaults.CacheKeyFile = "/var/lib/authsvc/customers", "/var/lib/authsvc/key"
 	if !reflect.DeepEqual(c, defaults) {
 		t.Errorf("the example says\n%+v\nthe defaults are\n%+v", c, defaults)
 	}
@@ -68,8 +70,8 @@ func TestList(t *testing.T) {
 		},
 	} {
 		c, err := load()
-		if err != nil || !reflect.DeepEqual(c.Catalog.Repositories, want) {
-			t.Errorf("%s: got %q, %v", name, c.Catalog.Repositories, err)
+		if err != nil || !reflect.DeepEqual(c.Repositories, want) {
+			t.Errorf("%s: got %q, %v", name, c.Repositories, err)
 		}
 	}
 }

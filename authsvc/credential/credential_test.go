@@ -47,6 +47,8 @@ func TestParseBasic(t *testing.T) {
 		{name: "empty user", values: []string{basic(":token")}, want: credential.Malformed},
 		{name: "empty password", values: []string{basic("ann:")}, want: credential.Malformed},
 		{name: "control character in the user", values: []string{basic("a\r\nb:c")}, want: credential.Malformed},
+		{name: "NUL in the user", values: []string{basic("a\x00b:c")}, want: credential.Malformed},
+		{name: "user is not UTF-8", values: []string{basic("a\xffb:c")}, want: credential.Malformed},
 		{name: "control character in the password", values: []string{basic("a:b\x00")}, want: credential.Malformed},
 		{name: "C1 control", values: []string{basic("a:b\u0085")}, want: credential.Malformed},
 		{name: "not UTF-8", values: []string{basic("a:\xff")}, want: credential.Malformed},

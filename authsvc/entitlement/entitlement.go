@@ -27,7 +27,7 @@ type Releases interface {
 // Rules decide by a customer's grants.
 type Rules struct {
 	Releases Releases
-	// Renew follows the day on which a license ended: where to renew it.
+	// Renew follows the words that a license has ended: where to renew it.
 	// Empty for none.
 	Renew string
 	// Repositories are those that the catalog looks through for grants whose
@@ -56,9 +56,10 @@ type Verdict struct {
 // Tags and Catalog.
 //
 // A refusal tells the truth and no more: what the customer never had does not
-// exist (404), what has ended is denied with the day (403). For a repository of
-// which the customer never had anything, nobody is asked, so neither the answer
-// nor its time tells whether it exists. An error is an outage.
+// exist (404), what has ended is denied with the day, or as withdrawn (403). For a
+// repository of which the customer never had anything, nobody is asked, so
+// neither the answer nor its time tells whether it exists. An error is an
+// outage.
 func (r *Rules) Check(ctx context.Context, grants []auth.Grant, request registry.Request) (Verdict, error) {
 	switch request.Kind {
 	case registry.Ping:

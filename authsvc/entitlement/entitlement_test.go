@@ -34,6 +34,11 @@ func grant(t testing.TB, repository, tag string, expires time.Time, license stri
 	return auth.Grant{Repository: r, Tag: g, Expires: expires, License: license}
 }
 
+func withdrawn(g auth.Grant) auth.Grant {
+	g.Withdrawn = true
+	return g
+}
+
 func parse(t testing.TB, uri string) registry.Request {
 	t.Helper()
 	request, refusal := registry.Parse("GET", uri)
@@ -95,6 +100,9 @@ func customer(t testing.TB) []auth.Grant {
 		grant(t, "acme/gone", "1.*", now.Add(-time.Nanosecond), "gone"),
 		grant(t, "acme/second", "*", now, "ends now"),
 		grant(t, "acme/tools/*", "*", time.Time{}, "for ever"),
+		withdrawn(grant(t, "acme/taken", "*", time.Time{}, "taken")),
+		withdrawn(grant(t, "acme/appliance", "0.8", now.Add(time.Hour), "taken earlier")),
+		grant(t, "acme/appliance", "0.8", now.Add(-24*time.Hour), "ended since"),
 	}
 }
 
@@ -157,6 +165,12 @@ func TestCheck(t *testing.T) {
 			wantError: "DENIED: license gone expired on 2026-11-23; renew at x"},
 		{name: "ends at its very moment", uri: "/v2/acme/second/manifests/1", wantLicense: "ends now", wantStatus: 403,
 			wantError: "DENIED: license ends now expired on 2026-11-23; renew at x"},
+		{name: "withdrawn", uri: "/v2/acme/taken/manifests/1", wantLicense: "taken", wantStatus: 403,
+			wantError: "DENIED: license taken was withdrawn; renew at x"},
+		{name: "digest of a withdrawn license", uri: "/v2/acme/taken/blobs/" + hash("taken"), wantLicense: "taken", wantStatus: 403,
+			wantError: "DENIED: license taken was withdrawn; renew at x"},
+		{name: "what can be renewed is named before what was withdrawn", uri: "/v2/acme/appliance/manifests/0.8", wantLicense: "ended since",
+			wantStatus: 403, wantError: "DENIED: license ended since expired on 2026-11-22; renew at x"},
 		{name: "repository never licensed", uri: "/v2/acme/other/manifests/1.4.2", wantStatus: 404,
 			wantError: "NAME_UNKNOWN: repository acme/other does not exist or is not part of your license"},
 		{name: "pattern", uri: "/v2/acme/tools/cli/manifests/9", wantLicense: "for ever"},
@@ -286,6 +300,7 @@ func TestTags(t *testing.T) {
 		{repository: "acme/appliance", license: "current", want: []string{"1.4"}},
 		{repository: "acme/tools/cli", license: "for ever", want: []string{"9"}},
 		{repository: "acme/gone", license: "gone", wantStatus: 403, wantError: "DENIED: license gone expired on 2026-11-23; renew at x"},
+		{repository: "acme/taken", license: "taken", wantStatus: 403, wantError: "DENIED: license taken was withdrawn; renew at x"},
 		{repository: "acme/tools/none", license: "for ever", wantStatus: 404,
 			wantError: "NAME_UNKNOWN: repository acme/tools/none does not exist or is not part of your license"},
 		{repository: "acme/other", wantStatus: 404, wantError: "NAME_UNKNOWN: repository acme/other does not exist or is not part of your license"},

@@ -1,7 +1,6 @@
 package entitlement
 
 import (
-	"fmt"
 	"net/http"
 	"time"
 
@@ -37,7 +36,12 @@ func unsupported() *registry.Refusal {
 
 // hasEnded refuses what a grant opened until it ended.
 func (r *Rules) hasEnded(grant auth.Grant) Verdict {
-	message := fmt.Sprintf("license %s expired on %s", grant.License, grant.Expires.UTC().Format(time.DateOnly))
+	message := "license " + grant.License
+	if grant.Withdrawn {
+		message += " was withdrawn"
+	} else {
+		message += " expired on " + grant.Expires.UTC().Format(time.DateOnly)
+	}
 	if r.Renew != "" {
 		message += "; " + r.Renew
 	}

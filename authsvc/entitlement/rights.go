@@ -11,8 +11,8 @@ import (
 // rights are a customer's grants in one repository.
 type rights struct {
 	valid tags
-	// ended are in the order in which a refusal names them: the last to end
-	// first.
+	// ended are in the order in which a refusal names them: the last to expire
+	// first, and what was withdrawn after all that the customer can renew.
 	ended tags
 }
 
@@ -49,7 +49,15 @@ func (r *rights) add(grant auth.Grant, now time.Time) {
 }
 
 func (r *rights) sort() {
-	slices.SortStableFunc(r.ended, func(a, b auth.Grant) int { return b.Expires.Compare(a.Expires) })
+	slices.SortStableFunc(r.ended, func(a, b auth.Grant) int {
+		switch {
+		case a.Withdrawn == b.Withdrawn:
+			return b.Expires.Compare(a.Expires)
+		case a.Withdrawn:
+			return 1
+		}
+		return -1
+	})
 }
 
 func (r rights) none() bool { return len(r.valid) == 0 && len(r.ended) == 0 }

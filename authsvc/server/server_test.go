@@ -17,10 +17,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/pullgate/pullgate/authsvc/auth"
+	"github.com/pullgate/pullgate/authsvc/auth/authtest"
 	"github.com/pullgate/pullgate/authsvc/credential"
 	"github.com/pullgate/pullgate/authsvc/decision"
 	"github.com/pullgate/pullgate/authsvc/entitlement"
-	"github.com/pullgate/pullgate/authsvc/guard"
 	"github.com/pullgate/pullgate/authsvc/release"
 	"github.com/pullgate/pullgate/authsvc/server"
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
@@ -435,7 +435,8 @@ func TestPrivate(t *testing.T) {
 func BenchmarkDecision(b *testing.B) {
 	f := newFixture(b, func(o *server.Options) {
 		o.Logger = slog.New(slog.NewJSONHandler(io.Discard, nil))
-		o.Decider.Authenticator = cached(b, o.Decider.Authenticator.(vendor))
+		o.Decider.Authenticator = authtest.NewCache(source{o.Decider.Authenticator.(vendor)},
+			auth.CacheConfig{TTL: time.Hour, RefusalTTL: time.Hour, MaxEntries: 10, MaxRefusals: 10})
 	})
 	r := httptest.NewRequest(http.MethodGet, "/authorize", nil)
 	r.Header.Set("X-Original-Method", "GET")
@@ -460,19 +461,6 @@ func (s source) Authenticate(_ context.Context, c credential.Credential) (auth.D
 }
 
 func (source) Bearer() bool { return true }
-
-func cached(t testing.TB, v vendor) *auth.Cache {
-	t.Helper()
-	numbers := prometheus.NewRegistry()
-	gate, err := guard.New(guard.Defaults(), numbers, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return auth.NewCache(auth.Options{
-		Source: source{v}, Hashes: credential.NewKey(nil), Guard: gate, Logger: slog.New(slog.DiscardHandler), Metrics: numbers,
-		Config: auth.CacheConfig{TTL: time.Hour, RefusalTTL: time.Hour, MaxEntries: 10, MaxRefusals: 10},
-	})
-}
 
 // discard is a response that is not kept, so that it costs nothing.
 type discard struct {

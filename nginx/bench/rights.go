@@ -17,7 +17,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pullgate/pullgate/authsvc/auth"
+	"github.com/pullgate/pullgate/authsvc/auth/authtest"
 	"github.com/pullgate/pullgate/authsvc/credential"
+	"github.com/pullgate/pullgate/authsvc/decision"
 	"github.com/pullgate/pullgate/authsvc/entitlement"
 	"github.com/pullgate/pullgate/authsvc/release"
 	"github.com/pullgate/pullgate/authsvc/server"
@@ -51,9 +53,11 @@ func measureRights(ctx context.Context, stdout io.Writer) (figures, error) {
 // A customer has licensed everything.
 type customer struct{ grants []auth.Grant }
 
-func (c customer) Authenticate(_ context.Context, presented credential.Credential) (auth.Decision, error) {
-	return auth.Decision{Subject: presented.User, Grants: c.grants}, nil
+func (c customer) Authenticate(context.Context, credential.Credential) (auth.Decision, error) {
+	return auth.Decision{Subject: "ann@example.com", User: "ann@example.com", Grants: c.grants}, nil
 }
+
+func (customer) Bearer() bool { return true }
 
 // A registry has a token that is always good.
 type registry struct{ host string }
@@ -84,13 +88,17 @@ func authsvcOf(releases *release.Releases) (http.Handler, error) {
 	}
 	upstream := registry{"registry.example"}
 	return server.New(server.Options{
-		Authenticator: auth.NewCache(customer{[]auth.Grant{{Repository: repository, Tag: tag, License: "lic_1"}}},
-			auth.CacheConfig{TTL: time.Hour, RefusalTTL: time.Hour, MaxEntries: 10, MaxRefusals: 10}),
-		Rules:    &entitlement.Rules{Releases: releases},
-		Upstream: upstream,
-		Realm:    "registry",
-		Logger:   slog.New(slog.NewJSONHandler(io.Discard, nil)),
-		Metrics:  server.NewMetrics(prometheus.NewRegistry(), upstream, func() int { return 0 }),
+		Decider: &decision.Decider{
+			Authenticator: authtest.NewCache(customer{[]auth.Grant{{Repository: repository, Tag: tag, License: "lic_1"}}},
+				auth.CacheConfig{TTL: time.Hour, RefusalTTL: time.Hour, MaxEntries: 10, MaxRefusals: 10}),
+			Rules:    &entitlement.Rules{Releases: releases},
+			Upstream: upstream,
+			Key:      credential.NewKey(nil),
+		},
+		Realm:       "registry",
+		MaxRequests: 1024,
+		Logger:      slog.New(slog.NewJSONHandler(io.Discard, nil)),
+		Metrics:     server.NewMetrics(prometheus.NewRegistry(), upstream),
 	}), nil
 }
 

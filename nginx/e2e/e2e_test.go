@@ -14,7 +14,7 @@ import (
 // The customer of most tests. Her license opens acme/* in every tag.
 const (
 	email  = "ann@acme.example"
-	secret = "ann's-token"
+	secret = "anns-token"
 )
 
 // start starts a stack with one customer. What its programs logged is shown if

@@ -28,7 +28,7 @@ func TestNothingLeaks(t *testing.T) {
 	}
 	ask := func() {
 		for _, uri := range uris {
-			for _, r := range []request{{uri: uri}, {uri: uri, anonymous: true}, {uri: uri, user: email, password: "the wrong token"}} {
+			for _, r := range []request{{uri: uri}, {uri: uri, anonymous: true}, {uri: uri, user: email, password: "the-wrong-token"}} {
 				every(t, s, r, func(r request, a answer) { wantNoLeak(t, r.proto+" "+r.method+" "+r.uri, a) })
 			}
 		}
@@ -51,7 +51,7 @@ func TestNothingLeaks(t *testing.T) {
 	}
 	secrets := map[string]string{
 		"the customer's token": secret, "the customer's credential": strings.TrimPrefix(basic(email, secret), "Basic "),
-		"a wrong token": "the wrong token", "the wrong credential": strings.TrimPrefix(basic(email, "the wrong token"), "Basic "),
+		"a wrong token": "the-wrong-token", "the wrong credential": strings.TrimPrefix(basic(email, "the-wrong-token"), "Basic "),
 		"the registry's token": token, "a part of the registry's token": token[8:40],
 	}
 	logs, err := filepath.Glob(filepath.Join(s.Dir, "log", "*"))

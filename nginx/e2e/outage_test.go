@@ -191,7 +191,7 @@ func TestVendorsAPIIsDown(t *testing.T) {
 	for _, server := range []*standin.Server{s.Vendor.Server, s.Vendor.TLS} {
 		server.Inject(standin.Fault{Status: 500, Body: "<html>"})
 	}
-	stranger := request{uri: manifest, user: "new@acme.example", password: "another token"}
+	stranger := request{uri: manifest, user: "new@acme.example", password: "another-token"}
 	wantError(t, stranger, send(t, s, stranger), 503, "UNAVAILABLE")
 	waitFor(t, "the API to be asked about the known customer", func() bool {
 		if a := get(t, s, manifest); a.status != 200 {

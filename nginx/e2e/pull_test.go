@@ -200,6 +200,14 @@ func TestLicenses(t *testing.T) {
 	waitFor(t, "the expired license", func() bool { return !pulls("acme/tools:1.0") })
 	wantRefused(t, ann, s.Host+"/acme/tools:1.0", "denied: license lic_2 expired on "+ended.UTC().Format(time.DateOnly)+"; renew at https://vendor.com/licenses")
 
-	s.Vendor.SetLicenses(secret)
+	withdrawn := license("lic_1", "acme/appliance", "1.*")
+	withdrawn.Inactive = true
+	s.Vendor.SetLicenses(secret, withdrawn)
 	waitFor(t, "the withdrawn license", func() bool { return !pulls("acme/appliance:1.0") })
+	wantRefused(t, ann, s.Host+"/acme/appliance:1.0", "denied: license lic_1 was withdrawn; renew at https://vendor.com/licenses")
+
+	s.Vendor.SetLicenses(secret, license("lic_1", "acme/appliance", "1.*"))
+	waitFor(t, "the license that is back", func() bool { return pulls("acme/appliance:1.0") })
+	s.Vendor.SetLicenses(secret)
+	waitFor(t, "the license that is gone", func() bool { return !pulls("acme/appliance:1.0") })
 }

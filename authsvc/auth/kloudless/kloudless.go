@@ -6,16 +6,23 @@
 // developer) are documented at https://developers.kloudless.com/docs/v1/meta.
 // The path of the list of licenses and the fields of a license are not: both
 // are configuration, and the defaults here are assumed.
+//
+// Only what is Kloudless's is here: what to ask, how its lists go on, and what
+// is a refusal. authsvc/auth/web asks, authsvc/auth/jq reads the answers, and
+// authsvc/auth keeps the decision.
 package kloudless
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"time"
 
 	"github.com/pullgate/pullgate/authsvc/auth"
+	"github.com/pullgate/pullgate/authsvc/auth/jq"
+	"github.com/pullgate/pullgate/authsvc/auth/web"
 	"github.com/pullgate/pullgate/authsvc/credential"
 )
 
@@ -30,14 +37,19 @@ const (
 	//	{"id": "lic_1", "active": true, "expiration": "2027-01-01T00:00:00Z",
 	//	 "docker_releases": [{"repository": "acme/appliance", "tags": ["1.*"]}]}
 	//
-	// where an expiration of null is never.
-	DefaultGrants = `select(.active) | . as $license | .docker_releases[] | {repository, tags, expires: $license.expiration, license: $license.id}`
+	// where an expiration of null is never, and an inactive license has been
+	// withdrawn. It does not guess: of what is missing or of another type it
+	// names the field.
+	DefaultGrants = `if has("expiration") | not then error("no field expiration; null is never") ` +
+		`elif .active | type != "boolean" then error("the field active is not true or false") ` +
+		`elif .docker_releases | type != "array" then error("the field docker_releases is not an array") ` +
+		`else . as $license | .docker_releases[] | {repository, tags, expires: $license.expiration, withdrawn: ($license.active | not), license: $license.id} end`
 )
 
 // Config is what a Client needs to know. Every field but CAFile, Account and
 // Observe is required.
 type Config struct {
-	// URL is the API's base: https, or http to a loopback address.
+	// URL is the API's base, as web.Config has it.
 	URL string
 	// LicensesPath is relative to URL.
 	LicensesPath string
@@ -47,11 +59,8 @@ type Config struct {
 	Timeout time.Duration
 	// CAFile is a PEM file of the authorities to trust; empty for the system's.
 	CAFile string
-	// Grants is a jq expression that maps a license object to grants:
-	// objects with the keys repository (a pattern), tags (a pattern or an
-	// array of them), expires and license (a string or a number). Expires is
-	// an RFC 3339 time, the seconds since 1970, a day (2027-01-31, which is
-	// still valid in UTC), or null for never.
+	// Grants is a jq expression that maps a license object to grants, as
+	// jq.AppendGrants has them.
 	Grants  string
 	Account Account
 	// Observe is told the outcome and the duration of each request.
@@ -74,55 +83,51 @@ type Account struct {
 
 // A Client is an auth.Source.
 type Client struct {
-	http     *http.Client
+	web      *web.Client
 	licenses *url.URL
 	account  *url.URL // nil if nothing of the account is needed
 	pageSize int
 	maxPages int
 	timeout  time.Duration
-	grantsOf *expression
-	idOf     *expression // nil for no id
-	emailOf  *expression // nil if the e-mail is not verified
-	observe  func(string, time.Duration)
+	grantsOf *jq.Expression
+	idOf     *jq.Expression // nil for no id
+	emailOf  *jq.Expression // nil if the e-mail is not verified
 }
 
-// New checks the configuration and returns a Client.
+// New checks the configuration and returns a Client. Its errors begin with the
+// name of the setting.
 func New(c Config) (*Client, error) {
-	base, err := parseBase(c.URL)
+	asks, err := web.New(web.Config{URL: c.URL, CAFile: c.CAFile, Refuses: refuses, Observe: c.Observe})
 	if err != nil {
-		return nil, fmt.Errorf("url: %w", err)
+		return nil, err
 	}
-	client := &Client{pageSize: c.PageSize, maxPages: c.MaxPages, timeout: c.Timeout, observe: c.Observe}
-	if client.observe == nil {
-		client.observe = func(string, time.Duration) {}
-	}
-	if client.http, err = newHTTPClient(c.CAFile); err != nil {
-		return nil, fmt.Errorf("ca_file: %w", err)
-	}
-	if client.licenses, err = below(base, c.LicensesPath); err != nil {
+	client := &Client{web: asks, pageSize: c.PageSize, maxPages: c.MaxPages, timeout: c.Timeout}
+	if client.licenses, err = asks.Below(c.LicensesPath); err != nil {
 		return nil, fmt.Errorf("licenses_path: %w", err)
 	}
-	if client.grantsOf, err = compile(c.Grants); err != nil {
+	if client.grantsOf, err = jq.Compile(c.Grants); err != nil {
 		return nil, fmt.Errorf("grants: %w", err)
 	}
-	if c.Account.ID == "" && !c.Account.VerifyEmail {
-		return client, nil
-	}
-	if client.account, err = below(base, c.Account.Path); err != nil {
-		return nil, fmt.Errorf("account.path: %w", err)
-	}
 	if c.Account.ID != "" {
-		if client.idOf, err = compile(c.Account.ID); err != nil {
+		if client.idOf, err = jq.Compile(c.Account.ID); err != nil {
 			return nil, fmt.Errorf("account.id: %w", err)
 		}
 	}
 	if c.Account.VerifyEmail {
-		if client.emailOf, err = compile(c.Account.Email); err != nil {
+		if client.emailOf, err = jq.Compile(c.Account.Email); err != nil {
 			return nil, fmt.Errorf("account.email: %w", err)
+		}
+	}
+	if client.idOf != nil || client.emailOf != nil {
+		if client.account, err = asks.Below(c.Account.Path); err != nil {
+			return nil, fmt.Errorf("account.path: %w", err)
 		}
 	}
 	return client, nil
 }
+
+// errRefused: the API refuses the token. It does not leave this package.
+var errRefused = errors.New("the API refuses the token")
 
 // Bearer implements auth.Source: a token belongs to one account.
 func (c *Client) Bearer() bool { return true }
@@ -130,91 +135,98 @@ func (c *Client) Bearer() bool { return true }
 // Authenticate implements auth.Source: it lists the licenses of the
 // account whose token the customer presents.
 func (c *Client) Authenticate(ctx context.Context, presented credential.Credential) (auth.Decision, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	var decision auth.Decision
-	if c.account != nil {
-		refused, err := c.identify(ctx, presented.Secret, &decision)
-		switch {
-		case err != nil:
-			return auth.Decision{}, fmt.Errorf("kloudless: account: %w", err)
-		case refused:
-			return auth.Decision{Refusal: auth.WrongCredential}, nil
-		}
-	}
-	grants, refused, err := c.grants(ctx, presented.Secret)
-	switch {
-	case err != nil:
-		return auth.Decision{}, fmt.Errorf("kloudless: licenses: %w", err)
-	case refused:
+	authorization, ok := web.Bearer(presented.Secret)
+	if !ok {
 		return auth.Decision{Refusal: auth.WrongCredential}, nil
 	}
-	decision.Grants = grants
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	decision, err := c.identify(ctx, authorization)
+	if err != nil {
+		return failed("account", err)
+	}
+	if decision.Grants, err = c.grants(ctx, authorization); err != nil {
+		return failed("licenses", err)
+	}
 	return decision, nil
 }
 
-// identify asks for the account's object and notes its id and e-mail.
-func (c *Client) identify(ctx context.Context, token credential.Secret, decision *auth.Decision) (refused bool, err error) {
-	body, status, err := c.get(ctx, c.account, token)
-	if err != nil || isRefusal(status) {
-		return isRefusal(status), err
+// failed tells a refusal from an outage.
+func failed(asking string, err error) (auth.Decision, error) {
+	if errors.Is(err, errRefused) {
+		return auth.Decision{Refusal: auth.WrongCredential}, nil
 	}
-	if status != http.StatusOK {
-		return false, unexpected(status)
+	return auth.Decision{}, fmt.Errorf("kloudless: %s: %w", asking, err)
+}
+
+// identify says whose account it is, as far as that is configured.
+func (c *Client) identify(ctx context.Context, authorization string) (decision auth.Decision, err error) {
+	if c.account == nil {
+		return auth.Decision{}, nil
 	}
-	object, err := decode(body)
+	answer, err := c.get(ctx, c.account, authorization)
 	if err != nil {
-		return false, err
+		return auth.Decision{}, err
+	}
+	if answer.Status != http.StatusOK {
+		return auth.Decision{}, unexpected(answer)
+	}
+	object, err := jq.Decode(answer.Body)
+	if err != nil {
+		return auth.Decision{}, err
 	}
 	if c.emailOf != nil {
-		if decision.User, err = c.emailOf.text(ctx, object); err != nil {
-			return false, fmt.Errorf("email: %w", err)
+		if decision.User, err = c.emailOf.Text(ctx, object); err != nil {
+			return auth.Decision{}, fmt.Errorf("email: %w", err)
 		}
 		decision.Subject = decision.User
 	}
 	if c.idOf != nil {
-		if decision.Subject, err = c.idOf.text(ctx, object); err != nil {
-			return false, fmt.Errorf("id: %w", err)
+		if decision.Subject, err = c.idOf.ID(ctx, object); err != nil {
+			return auth.Decision{}, fmt.Errorf("id: %w", err)
 		}
 	}
-	return false, nil
+	return decision, nil
 }
 
 // grants asks for all pages of licenses.
-func (c *Client) grants(ctx context.Context, token credential.Secret) (grants []auth.Grant, refused bool, err error) {
+func (c *Client) grants(ctx context.Context, authorization string) (grants []auth.Grant, err error) {
 	next := "1"
 	for page := 1; page <= c.maxPages; page++ {
-		body, status, err := c.get(ctx, c.pageURL(next), token)
+		answer, err := c.get(ctx, c.pageURL(next), authorization)
 		switch {
 		case err != nil:
-			return nil, false, err
-		case isRefusal(status):
-			return nil, true, nil
-		case status == http.StatusNotFound && page > 1:
-			return grants, false, nil // the end, as the API has it
-		case status != http.StatusOK:
-			return nil, false, unexpected(status)
+			return nil, err
+		case answer.Status == http.StatusNotFound && page > 1:
+			return grants, nil // the end, as the API has it
+		case answer.Status != http.StatusOK:
+			return nil, unexpected(answer)
 		}
-		list, err := decodeList(body, page, c.pageSize)
+		list, err := decodeList(answer.Body, page, c.pageSize)
+		if err == nil {
+			grants, err = c.grantsOf.AppendGrants(ctx, grants, list.objects)
+		}
 		if err != nil {
-			return nil, false, fmt.Errorf("page %d: %w", page, err)
-		}
-		if grants, err = c.appendGrants(ctx, grants, list.objects); err != nil {
-			return nil, false, fmt.Errorf("page %d: %w", page, err)
+			return nil, fmt.Errorf("page %d: %w", page, err)
 		}
 		if next = list.next; next == "" {
-			return grants, false, nil
+			return grants, nil
 		}
 	}
-	return nil, false, fmt.Errorf("more than %d pages; see kloudless.max_pages", c.maxPages)
+	return nil, fmt.Errorf("more than %d pages; see kloudless.max_pages", c.maxPages)
 }
 
-// isRefusal takes both statuses for the credential's refusal: an old SDK of
-// Kloudless names them the wrong way round.
-func isRefusal(status int) bool {
-	return status == http.StatusUnauthorized || status == http.StatusForbidden
-}
-
-func unexpected(status int) error {
-	return fmt.Errorf("expected status 200, found %d", status)
+// get asks for a URL with the customer's token.
+func (c *Client) get(ctx context.Context, u *url.URL, authorization string) (web.Answer, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return web.Answer{}, err
+	}
+	request.Header.Set("Authorization", authorization)
+	request.Header.Set("Accept", "application/json")
+	answer, err := c.web.Do(request)
+	if err == nil && answer.Refused {
+		err = errRefused
+	}
+	return answer, err
 }

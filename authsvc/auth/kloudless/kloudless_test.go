@@ -1,6 +1,7 @@
 package kloudless_test
 
 import (
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -16,11 +17,12 @@ import (
 	"unicode/utf8"
 
 	"github.com/pullgate/pullgate/authsvc/auth"
+	"github.com/pullgate/pullgate/authsvc/auth/authtest"
 	"github.com/pullgate/pullgate/authsvc/auth/kloudless"
 	"github.com/pullgate/pullgate/authsvc/credential"
 )
 
-const token = "ann's-token"
+const token = "anns-token"
 
 var ann = credential.Credential{User: "ann@acme.example", Secret: credential.NewSecret(token)}
 
@@ -57,6 +59,16 @@ func fixture(t testing.TB, name string) string {
 	return string(text)
 }
 
+// apiError is a refusal in the form of Kloudless's API.
+const apiError = `{"status_code": 401, "error_code": "unauthorized", "message": "Valid authorization must be provided.", "id": "65a856ed"}`
+
+// refuse answers in the form of Kloudless's API.
+func refuse(w http.ResponseWriter, status int) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(apiError))
+}
+
 // answers is an API that answers by path.
 func answers(bodies map[string]string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -76,7 +88,11 @@ func describe(d auth.Decision) string {
 		if !g.Expires.IsZero() {
 			expires = g.Expires.UTC().Format(time.RFC3339)
 		}
-		fmt.Fprintf(&b, "%s:%s until %s by %s\n", g.Repository, g.Tag, expires, g.License)
+		end := "until " + expires
+		if g.Withdrawn {
+			end = "withdrawn"
+		}
+		fmt.Fprintf(&b, "%s:%s %s by %s\n", g.Repository, g.Tag, end, g.License)
 	}
 	return b.String()
 }
@@ -91,6 +107,7 @@ func TestAssumedAnswer(t *testing.T) {
 acme/appliance:latest until never by lic_1
 acme/tools:* until 2026-12-31T22:00:00Z by 42
 acme/addons/*:* until 2026-12-31T22:00:00Z by 42
+*:* withdrawn by lic_3
 `
 	if got := describe(decision); got != want || decision.Refusal != "" || decision.Subject != "" {
 		t.Errorf("%+v\ngot  %s\nwant %s", decision, got, want)
@@ -105,11 +122,11 @@ func TestOneCall(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 		_, _ = w.Write([]byte(fixture(t, "licenses.json")))
 	}, func(c *kloudless.Config) { c.PageSize = 100 })
-	cache := auth.NewCache(c, auth.CacheConfig{TTL: time.Minute, RefusalTTL: time.Second, MaxEntries: 10, MaxRefusals: 10})
+	cache := authtest.NewCache(c, auth.CacheConfig{TTL: time.Minute, RefusalTTL: time.Second, MaxEntries: 10, MaxRefusals: 10})
 	var all sync.WaitGroup
 	for range 1000 {
 		all.Go(func() {
-			if decision, err := cache.Authenticate(t.Context(), ann); err != nil || len(decision.Grants) != 4 {
+			if decision, err := cache.Authenticate(t.Context(), auth.Caller{Credential: ann}); err != nil || len(decision.Grants) != 5 {
 				t.Errorf("%+v, %v", decision, err)
 			}
 		})
@@ -186,10 +203,11 @@ func TestStatuses(t *testing.T) {
 					return
 				}
 				w.Header().Set("Location", "http://127.0.0.1:1/")
-				w.WriteHeader(status)
-				if status == 200 {
-					_, _ = w.Write([]byte(page(0, 1, "")))
+				if status != 200 {
+					refuse(w, status)
+					return
 				}
+				_, _ = w.Write([]byte(page(0, 1, "")))
 			}, nil)
 			decision, err := c.Authenticate(t.Context(), ann)
 			refused := status == 401 || status == 403
@@ -308,17 +326,128 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
-func TestToken(t *testing.T) {
-	for _, secret := range []string{token, "a:b", "ümläut", strings.Repeat("x", 6000), "a b"} {
+// TestStrangersSpendTheVendorsAPI: what no Bearer token could be (RFC 6750,
+// section 2.1) is refused without a call.
+func TestStrangersSpendTheVendorsAPI(t *testing.T) {
+	tests := map[string]bool{
+		token: true, "x": true, "AZaz09-._~+/": true, "padded==": true, strings.Repeat("x", 4096): true,
+		"": false, "=": false, "a=b": false, "a b": false, "a:b": false, "ümläut": false, "a'b": false, "a,b": false,
+		"hunter2!": false, "a\"b": false, "a\x00": false, "a\n": false, "\xff": false, strings.Repeat("x", 4097): false,
+	}
+	for secret, asked := range tests {
+		calls := 0
 		c := client(t, func(w http.ResponseWriter, r *http.Request) {
+			calls++
 			if got := r.Header["Authorization"]; len(got) != 1 || got[0] != "Bearer "+secret {
 				t.Errorf("Authorization %q", got)
 			}
 			_, _ = w.Write([]byte(page(0, 0, "")))
-		}, nil)
-		if _, err := c.Authenticate(t.Context(), credential.Credential{User: "ann", Secret: credential.NewSecret(secret)}); err != nil {
-			t.Error(err)
+		}, func(c *kloudless.Config) { c.Account.VerifyEmail = false })
+		decision, err := c.Authenticate(t.Context(), credential.Credential{User: "ann", Secret: credential.NewSecret(secret)})
+		if err != nil || (calls == 1) != asked || (decision.Refusal == "") != asked || !asked && decision.Refusal != auth.WrongCredential {
+			t.Errorf("%.20q: %+v, %v after %d calls", secret, decision, err, calls)
 		}
+	}
+}
+
+// TestBlanketRefusal: a 401 or 403 that is not in the API's own form comes from
+// something in front of it, and does not end a customer.
+func TestBlanketRefusal(t *testing.T) {
+	const hidden = "whatever it says"
+	tests := []struct {
+		name, contentType, body string
+		refused                 bool
+	}{
+		{"the API's", "application/json", apiError, true},
+		{"the API's of 2014", "application/json; charset=utf-8", `{"error_code": "unauthorized", "message": "x", "id": "1"}`, true},
+		{"a status alone", "application/json", `{"status_code": STATUS}`, true},
+		{"a status as text", "Application/JSON", `{"status_code": "STATUS", "message": "x"}`, true},
+		{"a type of its own", "application/vnd.kloudless+json", apiError, true},
+		{"no body", "", "", false},
+		{"HTML", "text/html", "<html>" + hidden, false},
+		{"HTML as JSON", "application/json", "<html>" + hidden, false},
+		{"JSON as HTML", "text/html", apiError, false},
+		{"no type", "", apiError, false},
+		{"a broken type", "application/json; =", apiError, false},
+		{"AWS's", "application/json", `{"message": "Forbidden"}`, false},
+		{"Cloudflare's", "application/json", `{"success": false, "errors": [{"code": 1020}], "error_code": 1020}`, false},
+		{"an OAuth proxy's", "application/json", `{"error": "invalid_token"}`, false},
+		{"an empty code", "application/json", `{"error_code": ""}`, false},
+		{"another status", "application/json", `{"status_code": 500}`, false},
+		{"a status null", "application/json", `{"status_code": null}`, false},
+		{"a text", "application/json", `"error_code"`, false},
+		{"a list", "application/json", `[` + apiError + `]`, false},
+		{"two objects", "application/json", apiError + apiError, false},
+	}
+	for _, test := range tests {
+		for _, status := range []int{401, 403} {
+			for _, path := range []string{"/v1/meta/developer", "/v1/meta/licenses"} {
+				c := client(t, func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path != path {
+						_, _ = w.Write([]byte(fixture(t, "developer.json")))
+						return
+					}
+					w.Header()["Content-Type"] = nil
+					if test.contentType != "" {
+						w.Header().Set("Content-Type", test.contentType)
+					}
+					w.WriteHeader(status)
+					_, _ = w.Write([]byte(strings.ReplaceAll(test.body, "STATUS", fmt.Sprint(status))))
+				}, func(c *kloudless.Config) { c.Account.VerifyEmail = true })
+				decision, err := c.Authenticate(t.Context(), ann)
+				switch {
+				case test.refused && (err != nil || decision.Refusal != auth.WrongCredential):
+					t.Errorf("%s, %d at %s: %+v, %v; want a refusal", test.name, status, path, decision, err)
+				case !test.refused && (err == nil || !strings.Contains(err.Error(), fmt.Sprint(status)) || !strings.Contains(err.Error(), "error_code")):
+					t.Errorf("%s, %d at %s: %+v, %v; want an outage that names the status and the form", test.name, status, path, decision, err)
+				case err != nil && strings.Contains(err.Error(), hidden):
+					t.Errorf("the error tells too much: %v", err)
+				}
+			}
+		}
+	}
+}
+
+// TestExpiryIsNeverGuessed: a license whose expiry is missing or renamed never
+// ended, one with active: "false" was active, and one that ended in
+// milliseconds ended in the year 57,000.
+func TestExpiryIsNeverGuessed(t *testing.T) {
+	const releases = `"docker_releases": [{"repository": "a", "tags": "*"}]`
+	tests := []struct{ name, license, want string }{
+		{"never", `{"id": "1", "active": true, "expiration": null, ` + releases + `}`, "a:* until never by 1\n"},
+		{"seconds", `{"id": "1", "active": true, "expiration": 1798761600, ` + releases + `}`, "a:* until 2027-01-01T00:00:00Z by 1\n"},
+		{"seconds with a fraction", `{"id": "1", "active": true, "expiration": 1798761600.5, ` + releases + `}`, "a:* until 2027-01-01T00:00:00Z by 1\n"},
+		{"withdrawn", `{"id": "1", "active": false, "expiration": null, ` + releases + `}`, "a:* withdrawn by 1\n"},
+		{"withdrawn, with an end", `{"id": "1", "active": false, "expiration": "2027-01-01T00:00:00Z", ` + releases + `}`, "a:* withdrawn by 1\n"},
+		{"no expiry", `{"id": "1", "active": true, ` + releases + `}`, "expiration"},
+		{"renamed", `{"id": "1", "active": true, "expires_at": "2020-01-01", ` + releases + `}`, "expiration"},
+		{"withdrawn without expiry", `{"id": "1", "active": false, ` + releases + `}`, "expiration"},
+		{"active is a text", `{"id": "1", "active": "false", "expiration": null, ` + releases + `}`, "active"},
+		{"active is a number", `{"id": "1", "active": 0, "expiration": null, ` + releases + `}`, "active"},
+		{"active is null", `{"id": "1", "active": null, "expiration": null, ` + releases + `}`, "active"},
+		{"no active", `{"id": "1", "expiration": null, ` + releases + `}`, "active"},
+		{"milliseconds", `{"id": "1", "active": true, "expiration": 1798761600000, ` + releases + `}`, "milliseconds"},
+		{"milliseconds with a fraction", `{"id": "1", "active": true, "expiration": 1798761600000.5, ` + releases + `}`, "milliseconds"},
+		{"a count of days", `{"id": "1", "active": true, "expiration": 365, ` + releases + `}`, "expires"},
+		{"zero", `{"id": "1", "active": true, "expiration": 0, ` + releases + `}`, "expires"},
+		{"beyond any number", `{"id": "1", "active": true, "expiration": 1e999, ` + releases + `}`, "expires"},
+		{"releases are an object", `{"id": "1", "active": true, "expiration": null, "docker_releases": {"repository": "a", "tags": "*"}}`, "docker_releases"},
+		{"no releases", `{"id": "1", "active": true, "expiration": null}`, "docker_releases"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			c := client(t, answers(map[string]string{"/v1/meta/licenses": `{"objects": [` + test.license + `]}`}), nil)
+			decision, err := c.Authenticate(t.Context(), ann)
+			if strings.HasSuffix(test.want, "\n") {
+				if got := describe(decision); err != nil || got != test.want {
+					t.Errorf("got %s, %v; want %s", got, err, test.want)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%s, %v; want an error that names %s", describe(decision), err, test.want)
+			}
+		})
 	}
 }
 
@@ -330,8 +459,7 @@ func TestOneConnection(t *testing.T) {
 			_, _ = w.Write([]byte(page(0, 1, `, "next_page": 2`)))
 			return
 		}
-		w.WriteHeader(http.StatusUnauthorized)
-		_, _ = w.Write([]byte(strings.Repeat("x", 10000)))
+		refuse(w, http.StatusUnauthorized)
 	}, nil)
 	for range 20 {
 		if _, err := c.Authenticate(t.Context(), ann); err != nil {
@@ -374,6 +502,10 @@ func TestVerifyEmail(t *testing.T) {
 		{"longer", fixture(t, "developer.json"), "ann@acme.example.org", auth.WrongAccount, false},
 		{"none", `{"id": 1}`, "ann@acme.example", "", true},
 		{"a list", `{"email": ["ann@acme.example"]}`, "ann@acme.example", "", true},
+		{"spaces around", `{"email": " ann@acme.example "}`, " ANN@acme.example", "", false},
+		{"a number", `{"email": 1}`, "1", "", true},
+		{"empty", `{"email": ""}`, "", "", true},
+		{"spaces alone", `{"email": "  "}`, " ", "", true},
 		{"not there", "", "ann@acme.example", "", true},
 	}
 	for _, test := range tests {
@@ -383,7 +515,8 @@ func TestVerifyEmail(t *testing.T) {
 				delete(bodies, "/v1/meta/developer")
 			}
 			c := client(t, answers(bodies), func(c *kloudless.Config) { c.Account.VerifyEmail = true })
-			decision, err := c.Authenticate(t.Context(), credential.Credential{User: test.user, Secret: credential.NewSecret(token)})
+			cache := authtest.NewCache(c, auth.CacheConfig{TTL: time.Minute, RefusalTTL: time.Second, MaxEntries: 10, MaxRefusals: 10})
+			decision, err := cache.Authenticate(t.Context(), auth.Caller{Credential: credential.Credential{User: test.user, Secret: credential.NewSecret(token)}})
 			if (err != nil) != test.outage || decision.Refusal != test.want || test.want != "" && len(decision.Grants) > 0 {
 				t.Errorf("%+v, %v", decision, err)
 			}
@@ -433,7 +566,8 @@ func TestConfiguration(t *testing.T) {
 		want   string
 	}{
 		"plain HTTP":      {func(c *kloudless.Config) { c.URL = "http://api.example/" }, "expected https"},
-		"no URL":          {func(c *kloudless.Config) { c.URL = "::" }, "url: expected"},
+		"no URL":          {func(c *kloudless.Config) { c.URL = "" }, "url: expected"},
+		"no base":         {func(c *kloudless.Config) { c.URL = "::" }, "url: expected"},
 		"no host":         {func(c *kloudless.Config) { c.URL = "https:///v1/" }, "with a host"},
 		"user":            {func(c *kloudless.Config) { c.URL = "https://u:p@api.example/" }, "without user"},
 		"another host":    {func(c *kloudless.Config) { c.LicensesPath = "https://evil.example/" }, "licenses_path: expected a path below"},
@@ -444,6 +578,7 @@ func TestConfiguration(t *testing.T) {
 		"jq of files":     {func(c *kloudless.Config) { c.Grants = `import "a" as a; .` }, "grants: expected a jq expression"},
 		"no CA file":      {func(c *kloudless.Config) { c.CAFile = "/does/not/exist" }, "ca_file: open /does/not/exist"},
 		"empty CA file":   {func(c *kloudless.Config) { c.CAFile = "/dev/null" }, "expected PEM certificates"},
+		"account's id":    {func(c *kloudless.Config) { c.Account.ID = "]" }, "account.id"},
 		"account's path":  {func(c *kloudless.Config) { c.Account.VerifyEmail, c.Account.Path = true, "//evil" }, "account.path"},
 		"account's email": {func(c *kloudless.Config) { c.Account.VerifyEmail, c.Account.Email = true, "]" }, "account.email"},
 	}
@@ -460,18 +595,22 @@ func TestObserve(t *testing.T) {
 	outcomes := map[string]int{}
 	status := 200
 	c := client(t, func(w http.ResponseWriter, _ *http.Request) {
+		if status == 401 {
+			refuse(w, status)
+			return
+		}
 		w.WriteHeader(status)
 		_, _ = w.Write([]byte(page(0, 0, "")))
 	}, func(c *kloudless.Config) {
 		c.Observe = func(outcome string, _ time.Duration) { outcomes[outcome]++ }
 	})
-	for _, s := range []int{200, 401, 503} {
+	for _, s := range []int{200, 401, 403, 503} {
 		status = s
 		if _, err := c.Authenticate(t.Context(), ann); errors.Is(err, errors.ErrUnsupported) {
 			t.Fatal(err)
 		}
 	}
-	if outcomes["ok"] != 1 || outcomes["refused"] != 1 || outcomes["503"] != 1 || len(outcomes) != 3 {
+	if outcomes["ok"] != 1 || outcomes["refused"] != 1 || outcomes["403"] != 1 || outcomes["503"] != 1 || len(outcomes) != 4 {
 		t.Errorf("%v", outcomes)
 	}
 }
@@ -501,6 +640,37 @@ func FuzzGrants(f *testing.F) {
 			if !strings.Contains(text, g.Repository.String()) || !strings.Contains(text, g.Tag.String()) || g.License == "" {
 				t.Errorf("grant %s:%s is not in %q", g.Repository, g.Tag, text)
 			}
+		}
+	})
+}
+
+// FuzzRefusal: whatever comes with a 401, it is a refusal only as a JSON object
+// that names the API's error.
+func FuzzRefusal(f *testing.F) {
+	for _, seed := range []string{apiError, "<html>", "null", `{"status_code": 401}`, `{"message": "Forbidden"}`, `{"error_code": {"x": 1}}`} {
+		f.Add("application/json", seed)
+	}
+	f.Add("text/html; charset=utf-8", apiError)
+	var contentType, body atomic.Value
+	c := client(f, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header()["Content-Type"] = []string{contentType.Load().(string)}
+		w.WriteHeader(http.StatusUnauthorized)
+		_, _ = w.Write([]byte(body.Load().(string)))
+	}, nil)
+	f.Fuzz(func(t *testing.T, kind, text string) {
+		contentType.Store(kind)
+		body.Store(text)
+		decision, err := c.Authenticate(t.Context(), ann)
+		if err != nil {
+			if decision.Refusal != "" {
+				t.Errorf("an outage that refuses: %+v, %v", decision, err)
+			}
+			return
+		}
+		var object map[string]any
+		if decision.Refusal != auth.WrongCredential || !strings.Contains(strings.ToLower(kind), "json") ||
+			json.Unmarshal([]byte(text), &object) != nil || object["error_code"] == nil && object["status_code"] == nil {
+			t.Errorf("%+v for %q: %q", decision, kind, text)
 		}
 	})
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack/vendorapi"
 )
 
-// Sources: K = Kloudless's documentation of lists and authorization,
+// Sources: K = Kloudless's documentation of lists, authorization and errors,
 // F = facts.md "Kloudless", A = assumed, for it is not public.
 func TestAPI(t *testing.T) {
 	s, err := vendorapi.Start(vendorapi.Options{})
@@ -37,7 +37,7 @@ func TestAPI(t *testing.T) {
 		want                 []string
 		not                  []string
 	}{
-		{"no token", "F", "GET", "/v1/meta/licenses", "", 401, []string{`"status_code":401`}, nil},
+		{"no token", "K", "GET", "/v1/meta/licenses", "", 401, []string{`"status_code":401`, `"error_code":"unauthorized"`, `"message":"`, `"id":"`}, nil},
 		{"unknown token", "F", "GET", "/v1/meta/licenses", "Bearer other", 401, nil, nil},
 		{"another scheme", "F", "GET", "/v1/meta/licenses", "Basic one", 401, nil, nil},
 		{"licenses", "A", "GET", "/v1/meta/licenses", "Bearer one", 200, []string{

@@ -1,0 +1,155 @@
+// Package jq reads what a source answers by jq expressions, which the operator
+// configures: a subject or an e-mail out of an account's object, and grants out
+// of its licenses (grants.go). authsvc/auth/kloudless uses it;
+// authsvc/auth/web fetches the answers.
+//
+// No error of this package quotes an answer: it is the customer's, and errors
+// are logged.
+package jq
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/itchyny/gojq"
+)
+
+// maxText bounds an id or an e-mail, in bytes.
+const maxText = 255
+
+// An Expression is a compiled jq program. It reads no files, no environment
+// and no modules, and ends with its context.
+type Expression struct {
+	source string
+	code   *gojq.Code
+}
+
+// Compile compiles an expression of the jq language, as gojq has it
+// (https://github.com/itchyny/gojq#difference-to-jq).
+func Compile(source string) (*Expression, error) {
+	query, err := gojq.Parse(source)
+	if err != nil {
+		return nil, fmt.Errorf("expected a jq expression: %w", err)
+	}
+	code, err := gojq.Compile(query, gojq.WithEnvironLoader(func() []string { return nil }))
+	if err != nil {
+		return nil, fmt.Errorf("expected a jq expression: %w", err)
+	}
+	return &Expression{source, code}, nil
+}
+
+// Decode reads one JSON value and nothing behind it, as an input for an
+// Expression. Numbers keep all their digits.
+func Decode(body []byte) (any, error) {
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.UseNumber()
+	var value any
+	if err := decoder.Decode(&value); err != nil {
+		return nil, errors.New("the answer is not JSON")
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("expected one JSON value, found more behind it")
+	}
+	return value, nil
+}
+
+// Text returns the one text that the expression makes of input: 1 to 255
+// bytes, without spaces around it.
+func (e *Expression) Text(ctx context.Context, input any) (string, error) {
+	value, err := e.one(ctx, input)
+	if err != nil {
+		return "", err
+	}
+	if _, ok := value.(string); !ok {
+		return "", fmt.Errorf("expected the jq expression to give text, found %s", gojq.TypeOf(value))
+	}
+	return parseID(value)
+}
+
+// ID is Text that may be a number as well.
+func (e *Expression) ID(ctx context.Context, input any) (string, error) {
+	value, err := e.one(ctx, input)
+	if err != nil {
+		return "", err
+	}
+	return parseID(value)
+}
+
+func parseID(value any) (text string, err error) {
+	switch kind := gojq.TypeOf(value); kind {
+	case "string":
+		text = strings.TrimSpace(value.(string))
+	case "number":
+		digits, err := gojq.Marshal(value)
+		if err != nil {
+			return "", err
+		}
+		text = string(digits)
+	default:
+		return "", fmt.Errorf("expected text or a number, found %s", kind)
+	}
+	if text == "" || len(text) > maxText {
+		return "", fmt.Errorf("expected 1 to %d bytes, found %d", maxText, len(text))
+	}
+	return text, nil
+}
+
+// one returns the one value that the expression makes of input.
+func (e *Expression) one(ctx context.Context, input any) (any, error) {
+	var found []any
+	err := e.each(ctx, input, func(value any) error {
+		if found = append(found, value); len(found) > 1 {
+			return errors.New("expected the jq expression to give one value, found more")
+		}
+		return nil
+	})
+	if err == nil && len(found) == 0 {
+		err = errors.New("expected the jq expression to give one value, found none")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return found[0], nil
+}
+
+// each calls f with each value that the expression makes of input.
+func (e *Expression) each(ctx context.Context, input any, f func(any) error) error {
+	results := e.code.RunWithContext(ctx, input)
+	for {
+		value, ok := results.Next()
+		if !ok {
+			return nil
+		}
+		if err, ok := value.(error); ok {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return e.failure(err)
+		}
+		if err := f(value); err != nil {
+			return err
+		}
+	}
+}
+
+// failure says what the operator may read of an error of the expression; nil
+// if it has halted. gojq's own words quote the answer, and so may the words of
+// error(…) in the expression, unless they are a string literal of it.
+func (e *Expression) failure(err error) error {
+	var halt *gojq.HaltError
+	if errors.As(err, &halt) && halt.Value() == nil {
+		return nil
+	}
+	var raised gojq.ValueError
+	if errors.As(err, &raised) {
+		if text, ok := raised.Value().(string); ok && strings.Contains(e.source, `"`+text+`"`) {
+			return errors.New(text)
+		}
+	}
+	return errors.New("the jq expression fails on the answer; try it with jq on one object of it")
+}
