@@ -172,6 +172,23 @@ func TestAddressWithManyCustomersIsNeverBannedAsAWhole(t *testing.T) {
 	})
 }
 
+// Customers who come back after a day are customers again.
+func TestCustomersAreCountedAgain(t *testing.T) {
+	inWorld(t, roomy, func(w *world) {
+		for range 2 {
+			for i := range 20 {
+				c := from(office, fmt.Sprint("customer", i), "right")
+				w.Passed(c, c.User)
+			}
+			for i := range 61 {
+				w.wants(from(office, fmt.Sprint("user", i), fmt.Sprint(time.Now())), no, "pass")
+			}
+			time.Sleep(25 * time.Hour)
+			w.wants(from(office, "ann", "right"), outage, "pass")
+		}
+	})
+}
+
 func TestCallersWithoutAddressAreNotBannedTogether(t *testing.T) {
 	inWorld(t, roomy, func(w *world) {
 		for i := range 200 {

@@ -61,6 +61,19 @@ func TestMillionAddresses(t *testing.T) {
 	w.wants(used, "ann", "pass")
 }
 
+// The record of an address has made room while it was asking, and there is
+// another one.
+func TestFailuresAreCountedAfterEviction(t *testing.T) {
+	inWorld(t, func(c *guard.Config) { c.MaxRecords, c.Address = 1, guard.Threshold{Free: 1, Ban: 2} }, func(w *world) {
+		first := w.enter(from(home, "ann", "1"))
+		w.enter(from(office, "eve", "1")).NoAnswer()
+		second := w.enter(from(home, "bob", "2"))
+		first.Refused()
+		second.Refused()
+		w.wants(from(home, "ann", "right"), "ann", "ban 15m0s")
+	})
+}
+
 // A flood of addresses pushes out neither bans, nor those who have failed, nor
 // those with customers, as long as it only comes.
 func TestFloodEvictsOnlyVisitors(t *testing.T) {

@@ -48,6 +48,8 @@ func TestBoundsOnLookUps(t *testing.T) {
 		{"in flight", func(c *guard.Config) { c.InFlight = 8 }, at, "", "", 6},
 		{"in flight, suspects", func(c *guard.Config) { c.InFlight = 8 }, at, "", "suspect", 4},
 		{"in flight, known", func(c *guard.Config) { c.InFlight = 8 }, at, "", "known", 8},
+		{"in flight, a credential known to be wrong", func(c *guard.Config) { c.InFlight = 8 }, at, "", "wrong", 4},
+		{"in flight, one typing error beside a customer", func(c *guard.Config) { c.InFlight = 8 }, at, "", "host", 6},
 		{"in flight of an address", func(c *guard.Config) { c.AddressInFlight = 3 }, one, "", "", 3},
 		{"refusals", func(c *guard.Config) { c.PerSecond, c.Burst = 1, 8 }, at, no, "", 6},
 		{"refusals, suspects", func(c *guard.Config) { c.PerSecond, c.Burst = 1, 8 }, at, no, "suspect", 4},
@@ -70,6 +72,12 @@ func TestBoundsOnLookUps(t *testing.T) {
 					case "suspect":
 						w.suspect(at(i))
 						time.Sleep(5 * time.Second) // the budgets fill again
+					case "wrong":
+						w.wants(from(at(i), fmt.Sprint("user", i), "secret"), no, "pass")
+						time.Sleep(5 * time.Minute) // no strike is left
+					case "host":
+						w.Passed(from(at(i), "customer", "right"), "customer")
+						w.wants(from(at(i), "x", "typo"), no, "pass")
 					case "known":
 						w.Passed(from(at(i), fmt.Sprint("user", i), "secret"), "ann")
 					}
@@ -131,6 +139,34 @@ func TestCleanAddressesGoFirst(t *testing.T) {
 		second.Accepted("b")
 		group.Wait()
 		if want := []string{"worse is busy", "worse again is busy", "known", "clean 1", "clean 2", "bad"}; !slices.Equal(order, want) {
+			t.Errorf("%q, want %q", order, want)
+		}
+	})
+}
+
+// Of those who have guessed, the one who guessed less goes first.
+func TestLesserSuspectGoesFirst(t *testing.T) {
+	inWorld(t, func(c *guard.Config) { c.InFlight = 4 }, func(w *world) {
+		w.suspect("192.0.2.66")
+		w.suspect("192.0.2.77")
+		w.wants(from("192.0.2.77", "x", "3"), no, "pass")
+		first := w.enter(from(home, "a", ""))
+		w.enter(from(office, "b", ""))
+		var group sync.WaitGroup
+		var order []string
+		for _, address := range []string{"192.0.2.77", "192.0.2.66"} {
+			group.Go(func() {
+				pass := w.enter(from(address, address, ""))
+				order = append(order, address)
+				time.Sleep(time.Millisecond)
+				pass.Accepted(address)
+			})
+			synctest.Wait()
+		}
+		w.wantNumber("waiting", "", 2)
+		first.Accepted("a")
+		group.Wait()
+		if want := []string{"192.0.2.66", "192.0.2.77"}; !slices.Equal(order, want) {
 			t.Errorf("%q, want %q", order, want)
 		}
 	})
