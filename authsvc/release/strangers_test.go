@@ -138,6 +138,31 @@ func TestLapsedTagsRest(t *testing.T) {
 	}
 }
 
+// TestLapsedTagsRestInAnOutage: nor is the registry asked at each request while
+// it fails.
+func TestLapsedTagsRestInAnOutage(t *testing.T) {
+	w := newWorld(t, nil)
+	old := w.put("acme/appliance", "latest", image("old", blob("old")))
+	w.found("acme/appliance", old, "latest")
+	w.advance(25 * time.Hour)
+	w.down()
+	w.questions()
+	for range 100 {
+		w.advance(time.Millisecond)
+		if tag, err := w.releases.Find(t.Context(), "acme/appliance", old, globs{"latest"}); tag != "" || err == nil {
+			t.Fatalf("found by %q, %v; want an outage", tag, err)
+		}
+	}
+	if asked := w.questions(); len(asked) > 1 {
+		t.Errorf("%d questions for 100 requests, the first %s", len(asked), asked[0])
+	}
+	w.answer(nil)
+	w.advance(time.Second)
+	if tag := w.found("acme/appliance", old, "latest"); tag != "latest" {
+		t.Errorf("after the outage found by %q", tag)
+	}
+}
+
 // TestDoubtfulTagsRest: guesses by somebody who has just asked for many tags
 // cause no more questions than other guesses.
 func TestDoubtfulTagsRest(t *testing.T) {
