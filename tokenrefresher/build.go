@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -19,12 +18,6 @@ import (
 	"github.com/pullgate/pullgate/tokenrefresher/probe"
 	"github.com/pullgate/pullgate/tokenrefresher/refresh"
 )
-
-// systemClock is the time of the machine.
-type systemClock struct{}
-
-func (systemClock) Now() time.Time                         { return time.Now() }
-func (systemClock) After(d time.Duration) <-chan time.Time { return time.After(d) }
 
 // build makes the registries out of the configuration. Nothing is asked or
 // written yet.
@@ -44,7 +37,7 @@ func build(c config.Config, logger *slog.Logger, numbers prometheus.Registerer) 
 				BackoffInitial: c.Backoff.Initial, BackoffMax: c.Backoff.Max,
 			},
 			Timeout: c.Timeout, ForcedEvery: c.Control.MinInterval,
-			Clock: systemClock{}, Random: rand.Float64, Logger: logger, Metrics: metrics,
+			Random: rand.Float64, Logger: logger, Metrics: metrics,
 		}
 		if r.Probe {
 			prober, err := probe.New(r.ProbeURL, r.CAFile)

@@ -75,7 +75,8 @@ func (r *Releases) search(ctx context.Context, p place, d graph.Digest, want Tag
 		tag, _ = r.known(p, d, want)
 		return tag != ""
 	}
-	if asked, err := r.askChanged(ctx, p, want, lapsed); asked {
+	key := viewKey(sha256.Sum256([]byte(p.key + "\x00" + want.Key())))
+	if asked, err := r.askChanged(ctx, p, key, want, lapsed); asked {
 		switch {
 		case found():
 			return tag, nil
@@ -87,7 +88,7 @@ func (r *Releases) search(ctx context.Context, p place, d graph.Digest, want Tag
 		return "", err
 	}
 	for {
-		l, err := r.join(p, want)
+		l, err := r.join(p, key, want)
 		switch {
 		case l != nil:
 			err = r.wait(ctx, l, found)
@@ -112,32 +113,58 @@ func (r *Releases) missing(ctx context.Context, p place) (bool, error) {
 }
 
 // askChanged asks for the tags that the answer may depend on and that may have
-// changed: those that a customer was let through to, those that are being
-// learned ahead, and those that have lapsed. It says whether there were any.
+// changed. It says whether there were any.
 //
-// A tag that a customer was let through to since is always asked for. All
-// others rest in between, like a look.
-func (r *Releases) askChanged(ctx context.Context, p place, want Tags, lapsed []string) (asked bool, err error) {
+// Tags that a customer was let through to since they were last asked for are
+// asked for at once, and those that are being learned ahead are waited for. All
+// others, those that have lapsed and those that somebody was let through to
+// recently, rest in between, like a look.
+func (r *Releases) askChanged(ctx context.Context, p place, key viewKey, want Tags, lapsed []string) (asked bool, err error) {
 	now := r.now()
-	urgent, recent := r.store.Graph(p.key).Doubtful(want, now.Add(-recently))
+	known := r.store.Graph(p.key)
+	urgent, recent := known.Doubtful(want, now.Add(-recently))
 	since := map[string]time.Time{}
-	for _, tag := range append(lapsed, r.learningAhead(p, want)...) {
-		since[tag] = now.Add(-r.options.TagTTL)
+	if !r.failing(key, now) {
+		for _, tag := range lapsed {
+			since[tag] = now.Add(-r.options.TagTTL)
+		}
+		for _, tag := range recent {
+			since[tag] = now.Add(-r.rest(len(recent)))
+		}
+		maps.DeleteFunc(since, func(tag string, at time.Time) bool { return known.Checked(tag, at) })
 	}
-	for _, tag := range recent {
-		since[tag] = now.Add(-r.rest(len(recent)))
+	rested := len(since) > 0
+	for _, tag := range r.learningAhead(p, want) {
+		since[tag] = now.Add(-r.options.TagTTL)
 	}
 	for _, tag := range urgent {
 		since[tag] = now
 	}
-	known := r.store.Graph(p.key)
-	maps.DeleteFunc(since, func(tag string, at time.Time) bool { return known.Checked(tag, at) })
 	if len(since) == 0 {
 		return false, nil
 	}
-	return true, each(ctx, r.options.Parallel, slices.Sorted(maps.Keys(since)), func(ctx context.Context, tag string) error {
+	err = each(ctx, r.options.Parallel, slices.Sorted(maps.Keys(since)), func(ctx context.Context, tag string) error {
 		return r.learnTag(ctx, p, tag, since[tag])
 	})
+	if err != nil && rested && ctx.Err() == nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		v := r.view(key)
+		v.failed, v.failAt = err, r.now()
+	}
+	return true, err
+}
+
+// failing says whether the registry has just failed to answer for a view.
+func (r *Releases) failing(key viewKey, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	v := r.views[key]
+	return v != nil && v.fails(now)
+}
+
+func (v *view) fails(now time.Time) bool {
+	return v.failed != nil && now.Before(v.failAt.Add(failRest))
 }
 
 // learningAhead returns the wanted tags that are being learned ahead.
@@ -155,25 +182,20 @@ func (r *Releases) learningAhead(p place, want Tags) (found []string) {
 // join returns the look under way through the wanted tags, or begins one. It
 // returns nil if there is no need: the last one knows the answer, or has just
 // failed.
-func (r *Releases) join(p place, want Tags) (*look, error) {
-	key := viewKey(sha256.Sum256([]byte(p.key + "\x00" + want.Key())))
+func (r *Releases) join(p place, key viewKey, want Tags) (*look, error) {
 	known := r.store.Graph(p.key)
 	now := r.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	v := r.views[key]
-	if v == nil {
-		v = &view{}
-		r.addView(key, v)
-	}
+	v := r.view(key)
 	switch {
 	case v.current != nil:
 		v.current.waiting++
 		return v.current, nil
+	case v.fails(now):
+		return nil, v.failed
 	case v.generation == known.Generation() && now.Before(v.until) && !known.Missed(v.asOf):
 		return nil, nil
-	case v.failed != nil && now.Before(v.failAt.Add(failRest)):
-		return nil, v.failed
 	}
 	ctx, cancel := context.WithTimeout(r.life, lookTimeout)
 	l := &look{view: v, cancel: cancel, progress: make(chan struct{}), done: make(chan struct{}), waiting: 1}
@@ -186,8 +208,13 @@ func (r *Releases) join(p place, want Tags) (*look, error) {
 	return l, nil
 }
 
-// addView remembers a view, in the place of another if there are too many.
-func (r *Releases) addView(key viewKey, v *view) {
+// view returns a view, a new one in the place of another if there are too many.
+// It needs r.mu.
+func (r *Releases) view(key viewKey) *view {
+	v := r.views[key]
+	if v != nil {
+		return v
+	}
 	for old, other := range r.views {
 		if len(r.views) < maxViews {
 			break
@@ -196,7 +223,9 @@ func (r *Releases) addView(key viewKey, v *view) {
 			delete(r.views, old)
 		}
 	}
+	v = &view{}
 	r.views[key] = v
+	return v
 }
 
 // run looks, and remembers the result.

@@ -1,6 +1,7 @@
 package release_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -11,12 +12,29 @@ import (
 	"github.com/pullgate/pullgate/authsvc/release"
 )
 
+// inventing says at once that there are no repositories of invented names.
+type inventing struct{ release.Source }
+
+func (s inventing) Tags(ctx context.Context, repository string) ([]string, error) {
+	if strings.Contains(repository, "invented") {
+		return nil, release.ErrNotFound
+	}
+	return s.Source.Tags(ctx, repository)
+}
+
+func (s inventing) Manifest(ctx context.Context, repository, reference string) (release.Manifest, error) {
+	if strings.Contains(repository, "invented") {
+		return release.Manifest{}, release.ErrNotFound
+	}
+	return s.Source.Manifest(ctx, repository, reference)
+}
+
 // TestInventedRepositoriesPushOutNothing: a license for acme/* and 10,000
 // invented names forced everything that was known to be copied.
 func TestInventedRepositoriesPushOutNothing(t *testing.T) {
-	w := newWorld(t, nil)
+	w := newWorld(t, func(o *release.Options) { o.Source = inventing{o.Source} })
 	w.put("acme/appliance", "1.0", image("known", blob("known")))
-	use := func() {
+	ask := func() {
 		t.Helper()
 		if tag := w.found("acme/appliance", blob("known"), "1.*"); tag != "1.0" {
 			t.Errorf("what is known is found by %q", tag)
@@ -28,7 +46,7 @@ func TestInventedRepositoriesPushOutNothing(t *testing.T) {
 			t.Errorf("the tags are %q, %v", tags, err)
 		}
 	}
-	use()
+	ask()
 	for i := range 10_001 {
 		repository := fmt.Sprint("acme/invented", i)
 		w.releases.Asked(repository, "1.0")
@@ -39,7 +57,7 @@ func TestInventedRepositoriesPushOutNothing(t *testing.T) {
 	w.releases.Asked("acme/appliance", "1.0") // used before and after
 	w.found("acme/appliance", blob("guess"), "1.*")
 	w.questions()
-	use()
+	ask()
 	var asked []string
 	for _, question := range w.questions() {
 		if strings.Contains(question, "/acme/appliance/") {
@@ -117,6 +135,31 @@ func TestLapsedTagsRest(t *testing.T) {
 	}
 	if asked := w.questions(); len(asked) > 0 {
 		t.Errorf("%d questions for 100 requests, the first %s", len(asked), asked[0])
+	}
+}
+
+// TestLapsedTagsRestInAnOutage: nor is the registry asked at each request while
+// it fails.
+func TestLapsedTagsRestInAnOutage(t *testing.T) {
+	w := newWorld(t, nil)
+	old := w.put("acme/appliance", "latest", image("old", blob("old")))
+	w.found("acme/appliance", old, "latest")
+	w.advance(25 * time.Hour)
+	w.down()
+	w.questions()
+	for range 100 {
+		w.advance(time.Millisecond)
+		if tag, err := w.releases.Find(t.Context(), "acme/appliance", old, globs{"latest"}); tag != "" || err == nil {
+			t.Fatalf("found by %q, %v; want an outage", tag, err)
+		}
+	}
+	if asked := w.questions(); len(asked) > 1 {
+		t.Errorf("%d questions for 100 requests, the first %s", len(asked), asked[0])
+	}
+	w.answer(nil)
+	w.advance(time.Second)
+	if tag := w.found("acme/appliance", old, "latest"); tag != "latest" {
+		t.Errorf("after the outage found by %q", tag)
 	}
 }
 

@@ -30,9 +30,9 @@ func (r *Registry) refresh() (tokenfile.Token, error) {
 	if err := r.life.Err(); err != nil {
 		return tokenfile.Token{}, fmt.Errorf("stopping: %w", err)
 	}
-	began := r.o.Clock.Now()
+	began := time.Now()
 	t, how, err := r.attempt()
-	took := r.o.Clock.Now().Sub(began)
+	took := time.Since(began)
 	r.o.Metrics.observe(r.o.Name, how, took)
 
 	r.mu.Lock()
@@ -42,7 +42,7 @@ func (r *Registry) refresh() (tokenfile.Token, error) {
 		r.due = r.o.Schedule.Next(t, r.o.Random())
 	} else {
 		r.failures++
-		r.due = r.o.Clock.Now().Add(r.o.Schedule.Backoff(r.failures, r.o.Random()))
+		r.due = time.Now().Add(r.o.Schedule.Backoff(r.failures, r.o.Random()))
 	}
 	due := r.due
 	r.mu.Unlock()
@@ -64,7 +64,7 @@ func (r *Registry) attempt() (tokenfile.Token, outcome, error) {
 		return tokenfile.Token{}, fetchFailed, err
 	}
 	old := r.token()
-	now := r.o.Clock.Now()
+	now := time.Now()
 	t.FetchedAt = after(now, old.FetchedAt)
 	if err := errors.Join(t.Check(), t.Usable(now)); err != nil {
 		return tokenfile.Token{}, fetchFailed, fmt.Errorf("checking the new token: %w", err)
@@ -114,7 +114,7 @@ func (r *Registry) report(t tokenfile.Token, how outcome, err error, took time.D
 	// A warning as long as customers are served by the old one.
 	level := slog.LevelWarn
 	old := r.token()
-	if unusable := old.Usable(r.o.Clock.Now()); unusable != nil {
+	if unusable := old.Usable(time.Now()); unusable != nil {
 		level = slog.LevelError
 		attributes = append(attributes, "unusable", unusable.Error())
 	} else {

@@ -3,6 +3,7 @@ package refresh
 import (
 	"errors"
 	"os"
+	"time"
 
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
@@ -32,7 +33,7 @@ func (r *Registry) write(t tokenfile.Token) error {
 // is one. One that is not fresh any more, but usable, is what an attempt has
 // to better.
 func (r *Registry) takeOver() bool {
-	now := r.o.Clock.Now()
+	now := time.Now()
 	r.mu.Lock()
 	r.due = now
 	r.mu.Unlock()
@@ -78,7 +79,7 @@ func (r *Registry) renew() {
 func (r *Registry) reconcile() {
 	r.storing.Lock()
 	defer r.storing.Unlock()
-	current, now := r.token(), r.o.Clock.Now()
+	current, now := r.token(), time.Now()
 	found, err := tokenfile.Read(r.o.File)
 	if err == nil && found.Equal(current) {
 		r.problem = ""

@@ -26,7 +26,7 @@ func (e *LimitedError) Error() string {
 // not there already, it refreshes as Refresh does.
 func (r *Registry) Newer(ctx context.Context, newerThan time.Time) (tokenfile.Token, error) {
 	r.reconcile()
-	if t := r.token(); t.FetchedAt.After(newerThan) && t.Usable(r.o.Clock.Now()) == nil {
+	if t := r.token(); t.FetchedAt.After(newerThan) && t.Usable(time.Now()) == nil {
 		return t, nil
 	}
 	t, err := r.Refresh(ctx)
@@ -43,7 +43,7 @@ func (r *Registry) Newer(ctx context.Context, newerThan time.Time) (tokenfile.To
 func (r *Registry) Refresh(ctx context.Context) (tokenfile.Token, error) {
 	r.mu.Lock()
 	if !r.flying {
-		now := r.o.Clock.Now()
+		now := time.Now()
 		reservation := r.limiter.ReserveN(now, 1)
 		if wait := reservation.DelayFrom(now); wait > 0 {
 			reservation.CancelAt(now)

@@ -71,7 +71,7 @@ func (m *Metrics) watch(r *Registry) {
 		if t.FetchedAt.IsZero() {
 			return math.Inf(1)
 		}
-		return r.o.Clock.Now().Sub(t.FetchedAt).Seconds()
+		return time.Since(t.FetchedAt).Seconds()
 	})
 	gauge("tokenrefresher_token_usable", "1 if there is a token that has not expired, else 0.", func() float64 {
 		if r.Status().Unusable != nil {

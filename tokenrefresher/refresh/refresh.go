@@ -33,12 +33,6 @@ type Prober interface {
 	Try(context.Context, tokenfile.Token) error
 }
 
-// A Clock is the time, so that tests need not wait for it.
-type Clock interface {
-	Now() time.Time
-	After(time.Duration) <-chan time.Time
-}
-
 // Options are what a Registry is made of.
 type Options struct {
 	// Name is the registry's in logs, metrics and requests.
@@ -54,7 +48,6 @@ type Options struct {
 	Timeout time.Duration
 	// ForcedEvery is the least time between two refreshes that were asked for.
 	ForcedEvery time.Duration
-	Clock       Clock
 	// Random returns a number from [0, 1).
 	Random  func() float64
 	Logger  *slog.Logger
@@ -114,7 +107,7 @@ func (r *Registry) Run(ctx context.Context) {
 		r.renew()
 	}
 	for ctx.Err() == nil {
-		wait := r.dueAt().Sub(r.o.Clock.Now())
+		wait := time.Until(r.dueAt())
 		if wait <= 0 {
 			<-r.join()
 			select {
@@ -126,7 +119,7 @@ func (r *Registry) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-r.wake:
-		case <-r.o.Clock.After(min(wait, look)):
+		case <-time.After(min(wait, look)):
 			r.reconcile()
 		}
 	}
@@ -146,7 +139,7 @@ func (r *Registry) Once(ctx context.Context, attempts int) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-r.o.Clock.After(r.dueAt().Sub(r.o.Clock.Now())):
+		case <-time.After(time.Until(r.dueAt())):
 		}
 	}
 }
@@ -179,7 +172,7 @@ func (r *Registry) Status() Status {
 	defer r.mu.Unlock()
 	return Status{
 		Name: r.o.Name, Token: r.current, Failure: r.failure,
-		Unusable: r.current.Usable(r.o.Clock.Now()),
+		Unusable: r.current.Usable(time.Now()),
 	}
 }
 

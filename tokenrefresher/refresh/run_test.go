@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pullgate/pullgate/tokenrefresher/refresh"
@@ -60,43 +61,45 @@ func TestScheduleBackoff(t *testing.T) {
 
 // TestRun goes through a day: fetch, sleep, failures, recovery.
 func TestRun(t *testing.T) {
-	w := newWorld(t)
-	w.run()
-	w.asleep(1)
-	w.inFile(w.token(1))
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.run()
+		w.asleep(1)
+		w.inFile(w.token(1))
 
-	w.clock.pass(8*time.Hour - time.Minute)
-	w.asleep(1)
-	if n := w.count(); n != 1 {
-		t.Errorf("%d fetches before it was due", n)
-	}
-	w.set(func() {
-		w.fetchIs = func(context.Context, int) (tokenfile.Token, error) {
-			return tokenfile.Token{}, errors.New("AWS is down")
+		w.pass(8*time.Hour - time.Minute)
+		w.asleep(1)
+		if n := w.count(); n != 1 {
+			t.Errorf("%d fetches before it was due", n)
 		}
+		w.set(func() {
+			w.fetchIs = func(context.Context, int) (tokenfile.Token, error) {
+				return tokenfile.Token{}, errors.New("AWS is down")
+			}
+		})
+		w.pass(time.Minute)
+		w.asleep(2)
+		for n, backoff := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second} {
+			w.pass(backoff - time.Millisecond)
+			if got := w.count(); got != n+2 {
+				t.Fatalf("%d fetches before %v have passed, want %d", got, backoff, n+2)
+			}
+			w.pass(time.Millisecond)
+			w.asleep(n + 3)
+		}
+		w.inFile(w.token(1)) // it is good for hours
+		w.metric(`tokenrefresher_token_usable{registry="main"} 1`)
+		w.metric(`tokenrefresher_refreshes_total{outcome="fetch_failed",registry="main"} 5`)
+
+		w.set(func() { w.fetchIs = func(_ context.Context, n int) (tokenfile.Token, error) { return w.token(n), nil } })
+		w.pass(16 * time.Second)
+		w.asleep(7)
+		w.inFile(w.token(7))
+		w.pass(8 * time.Hour)
+		w.asleep(8)
+		w.inFile(w.token(8))
+		w.quiet()
 	})
-	w.clock.pass(time.Minute)
-	w.asleep(2)
-	for n, backoff := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second} {
-		w.clock.pass(backoff - time.Millisecond)
-		if got := w.count(); got != n+2 {
-			t.Fatalf("%d fetches before %v have passed, want %d", got, backoff, n+2)
-		}
-		w.clock.pass(time.Millisecond)
-		w.asleep(n + 3)
-	}
-	w.inFile(w.token(1)) // it is good for hours
-	w.metric(`tokenrefresher_token_usable{registry="main"} 1`)
-	w.metric(`tokenrefresher_refreshes_total{outcome="fetch_failed",registry="main"} 5`)
-
-	w.set(func() { w.fetchIs = func(_ context.Context, n int) (tokenfile.Token, error) { return w.token(n), nil } })
-	w.clock.pass(16 * time.Second)
-	w.asleep(7)
-	w.inFile(w.token(7))
-	w.clock.pass(8 * time.Hour)
-	w.asleep(8)
-	w.inFile(w.token(8))
-	w.quiet()
 }
 
 // TestTakeOver: a restart asks AWS for nothing if the token is fresh enough.
@@ -118,33 +121,35 @@ func TestTakeOver(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			w := newWorld(t)
-			old := w.token(0)
-			if test.change != nil {
-				test.change(&old)
-			}
-			w.write(old, test.age)
-			if err := os.Chmod(w.options.File, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if test.content != "" {
-				if err := os.WriteFile(w.options.File, []byte(test.content), 0o600); err != nil {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				old := w.token(0)
+				if test.change != nil {
+					test.change(&old)
+				}
+				w.write(old, test.age)
+				if err := os.Chmod(w.options.File, 0o600); err != nil {
 					t.Fatal(err)
 				}
-			}
-			w.run()
-			w.asleep(test.fetches)
-			if n := w.count(); n != test.fetches {
-				t.Errorf("%d fetches, want %d", n, test.fetches)
-			}
-			if test.fetches == 0 {
-				w.inFile(old)
-			} else {
-				w.inFile(w.token(1))
-			}
-			if info, err := os.Stat(w.options.File); err != nil || info.Mode() != tokenfile.Mode {
-				t.Errorf("mode %v, %v", info.Mode(), err)
-			}
+				if test.content != "" {
+					if err := os.WriteFile(w.options.File, []byte(test.content), 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+				w.run()
+				w.asleep(test.fetches)
+				if n := w.count(); n != test.fetches {
+					t.Errorf("%d fetches, want %d", n, test.fetches)
+				}
+				if test.fetches == 0 {
+					w.inFile(old)
+				} else {
+					w.inFile(w.token(1))
+				}
+				if info, err := os.Stat(w.options.File); err != nil || info.Mode() != tokenfile.Mode {
+					t.Errorf("mode %v, %v", info.Mode(), err)
+				}
+			})
 		})
 	}
 }
@@ -152,17 +157,19 @@ func TestTakeOver(t *testing.T) {
 // TestTakeOverKeepsItsTime: the next refresh is reckoned from the token's own
 // age, not from the restart.
 func TestTakeOverKeepsItsTime(t *testing.T) {
-	w := newWorld(t)
-	w.write(w.token(0), 7*time.Hour)
-	w.run()
-	w.asleep(0)
-	w.clock.pass(59 * time.Minute)
-	w.asleep(0)
-	if n := w.count(); n != 0 {
-		t.Errorf("%d fetches", n)
-	}
-	w.clock.pass(time.Minute)
-	w.asleep(1)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.write(w.token(0), 7*time.Hour)
+		w.run()
+		w.asleep(0)
+		w.pass(59 * time.Minute)
+		w.asleep(0)
+		if n := w.count(); n != 0 {
+			t.Errorf("%d fetches", n)
+		}
+		w.pass(time.Minute)
+		w.asleep(1)
+	})
 }
 
 // TestFileIsRestored: whatever becomes of the file, the good token is in it
@@ -190,44 +197,48 @@ func TestFileIsRestored(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			w := newWorld(t)
-			w.run()
-			w.asleep(1)
-			if err := test.do(w); err != nil {
-				t.Fatal(err)
-			}
-			w.clock.pass(15 * time.Second)
-			w.asleep(1)
-			w.inFile(w.token(test.want))
-			if got := w.made().Status().Token; !got.SameCredential(w.token(test.want)) {
-				t.Errorf("the current token is %+v", got)
-			}
-			if n := w.count(); n != 1 {
-				t.Errorf("%d fetches", n)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.run()
+				w.asleep(1)
+				if err := test.do(w); err != nil {
+					t.Fatal(err)
+				}
+				w.pass(15 * time.Second)
+				w.asleep(1)
+				w.inFile(w.token(test.want))
+				if got := w.made().Status().Token; !got.SameCredential(w.token(test.want)) {
+					t.Errorf("the current token is %+v", got)
+				}
+				if n := w.count(); n != 1 {
+					t.Errorf("%d fetches", n)
+				}
+			})
 		})
 	}
 }
 
 func TestFileCannotBeRestored(t *testing.T) {
-	w := newWorld(t)
-	w.run()
-	w.asleep(1)
-	if err := os.RemoveAll(filepath.Dir(w.options.File)); err != nil {
-		t.Fatal(err)
-	}
-	for range 3 {
-		w.clock.pass(15 * time.Second)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.run()
 		w.asleep(1)
-	}
-	if n := strings.Count(w.log.String(), "the token file cannot be restored"); n != 1 {
-		t.Errorf("logged %d times: %s", n, w.log)
-	}
-	w.metric(`tokenrefresher_store_failures_total{registry="main"} 3`)
-	if err := os.Mkdir(filepath.Dir(w.options.File), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	w.clock.pass(15 * time.Second)
-	w.asleep(1)
-	w.inFile(w.token(1))
+		if err := os.RemoveAll(filepath.Dir(w.options.File)); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			w.pass(15 * time.Second)
+			w.asleep(1)
+		}
+		if n := strings.Count(w.log.String(), "the token file cannot be restored"); n != 1 {
+			t.Errorf("logged %d times: %s", n, w.log)
+		}
+		w.metric(`tokenrefresher_store_failures_total{registry="main"} 3`)
+		if err := os.Mkdir(filepath.Dir(w.options.File), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		w.pass(15 * time.Second)
+		w.asleep(1)
+		w.inFile(w.token(1))
+	})
 }

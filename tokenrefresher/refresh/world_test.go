@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,55 +22,10 @@ import (
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
-// patience is how long a test waits for what will happen; no test measures it.
-const patience = 30 * time.Second
-
 const host = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 
-var start = time.Date(2026, 11, 23, 18, 0, 0, 0, time.UTC)
-
-// clock is a time that stands still until a test moves it.
-type clock struct {
-	mu      sync.Mutex
-	now     time.Time
-	waiting map[chan time.Time]time.Time
-	slept   chan time.Duration
-}
-
-func newClock() *clock {
-	return &clock{now: start, waiting: map[chan time.Time]time.Time{}, slept: make(chan time.Duration, 10_000)}
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) After(d time.Duration) <-chan time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	ch := make(chan time.Time, 1)
-	c.waiting[ch] = c.now.Add(d)
-	c.slept <- d
-	return ch
-}
-
-// pass moves the time and wakes whom it is time for.
-func (c *clock) pass(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-	for len(c.slept) > 0 {
-		<-c.slept // before this moment
-	}
-	for ch, at := range c.waiting {
-		if !at.After(c.now) {
-			delete(c.waiting, ch)
-			ch <- c.now
-		}
-	}
-}
+// start is when the time of each test begins (testing/synctest).
+var start = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // source is a refresh.Source of functions.
 type source struct {
@@ -107,7 +63,6 @@ func (l *log) String() string {
 // before the first use of registry.
 type world struct {
 	*testing.T
-	clock    *clock
 	log      *log
 	numbers  *prometheus.Registry
 	options  refresh.Options
@@ -121,7 +76,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{T: t, clock: newClock(), log: &log{}, numbers: prometheus.NewRegistry()}
+	w := &world{T: t, log: &log{}, numbers: prometheus.NewRegistry()}
 	dir := filepath.Join(t.TempDir(), "run")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -137,7 +92,7 @@ func newWorld(t *testing.T) *world {
 			BackoffInitial: time.Second, BackoffMax: 5 * time.Minute,
 		},
 		Timeout: time.Hour, ForcedEvery: 10 * time.Second,
-		Clock: w.clock, Random: func() float64 { return 0 },
+		Random:  func() float64 { return 0 },
 		Logger:  slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Metrics: refresh.NewMetrics(w.numbers),
 	}
@@ -156,7 +111,7 @@ func (w *world) made() *refresh.Registry {
 func (w *world) token(n int) tokenfile.Token {
 	password := fmt.Sprintf("hush-%d-%s", n, strings.Repeat("x", 2000))
 	return tokenfile.Token{
-		Host: host, ExpiresAt: w.clock.Now().Add(12 * time.Hour),
+		Host: host, ExpiresAt: time.Now().Add(12 * time.Hour),
 		Value: tokenfile.NewValue(base64.StdEncoding.EncodeToString([]byte("AWS:" + password))),
 	}
 }
@@ -200,35 +155,31 @@ func (w *world) run() (stop func()) {
 	}()
 	stop = func() {
 		cancel()
-		select {
-		case <-stopped:
-		case <-time.After(patience):
-			w.Error("Run does not return")
-		}
+		<-stopped
 	}
 	w.Cleanup(stop)
 	return stop
 }
 
-// asleep waits until the registry has fetched n times, and sleeps again.
+// asleep waits until the registry sleeps, and has fetched n times.
 func (w *world) asleep(n int) {
 	w.Helper()
-	for deadline := time.After(patience); ; {
-		select {
-		case <-w.clock.slept:
-			if w.count() >= n {
-				return
-			}
-		case <-deadline:
-			w.Fatalf("%d fetches, want %d; log:\n%s", w.count(), n, w.log)
-		}
+	synctest.Wait()
+	if w.count() < n {
+		w.Fatalf("%d fetches, want %d; log:\n%s", w.count(), n, w.log)
 	}
+}
+
+// pass lets time pass.
+func (w *world) pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
 }
 
 // write puts a token into the file, as an earlier run has.
 func (w *world) write(t tokenfile.Token, age time.Duration) tokenfile.Token {
 	w.Helper()
-	t.FetchedAt = w.clock.Now().Add(-age)
+	t.FetchedAt = time.Now().Add(-age)
 	if err := tokenfile.Write(w.options.File, t); err != nil {
 		w.Fatal(err)
 	}

@@ -27,12 +27,11 @@ import (
 type Graph struct {
 	generation uint64
 	used       atomic.Int64 // when somebody last needed it, in Unix nanoseconds
-	room       int          // digests in it, and those about to be added; guarded by Store.mu
 	memo       *memo        // the Store's
 	changes    uint64       // how often it was changed
 
-	// writing is held by whoever changes the graph or copies it. A copy takes
-	// long, and a writer that waited for it inside mu would stop all readers.
+	// writing is held by whoever changes the graph, copies or replaces it. A
+	// copy takes long, and a writer that waited for mu would stop all readers.
 	writing sync.Mutex
 	mu      sync.RWMutex
 

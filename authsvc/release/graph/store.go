@@ -27,7 +27,7 @@ const (
 type Store struct {
 	max int // digests
 
-	mu          sync.RWMutex // never held for long, and never while a graph's is waited for
+	mu          sync.RWMutex // taken last, and never held for long
 	graphs      map[string]*Graph
 	missing     map[string]int64 // when the registry said that there is no such repository
 	room        int              // digests in all graphs, and those about to be added
@@ -75,7 +75,11 @@ type Content struct {
 
 // Learn notes the content of a manifest.
 func (s *Store) Learn(key string, d Digest, c Content) error {
-	return s.change(key, len(c.Manifests)+len(c.Blobs)+2, func(g *Graph) { g.learn(d, c) })
+	n := 1 + len(c.Manifests) + len(c.Blobs)
+	if c.Subject != nil {
+		n++
+	}
+	return s.change(key, n, func(g *Graph) { g.learn(d, c) })
 }
 
 // Absent notes that the registry did not have a manifest.
@@ -176,43 +180,34 @@ func (s *Store) NoteMissed(key string, now time.Time) {
 	}
 }
 
-// maxTries is how often a change is made again because the graph was replaced
-// meanwhile.
+// maxTries is how often a change is tried again when what has just been
+// forgotten has already been replaced.
 const maxTries = 10
 
 // change changes the graph of a repository, to which it adds n digests at
 // most.
 func (s *Store) change(key string, n int, do func(*Graph)) error {
+	if n > s.max {
+		return ErrFull
+	}
 	for range maxTries {
-		g, ok := s.reserve(key, n)
-		if !ok {
-			if err := s.makeRoom(key, n); err != nil {
-				return err
-			}
-			continue
-		}
-		g.writing.Lock()
-		g.mu.Lock()
-		before := len(g.nodes)
-		do(g)
-		added := len(g.nodes) - before
-		g.changes++
-		g.mu.Unlock()
-		g.writing.Unlock()
-		if s.settle(key, g, n-added) {
+		if g := s.writable(key); g != nil && s.changeGraph(key, g, n, do) {
 			return nil
+		}
+		if err := s.makeRoom(key, n); err != nil {
+			return err
 		}
 	}
 	return ErrFull
 }
 
-// reserve returns the graph of a repository, a new one if there is none, with
-// room for n more digests; false if there is no room.
-func (s *Store) reserve(key string, n int) (*Graph, bool) {
+// writable returns the graph of a repository, a new one if there is none; nil
+// if there are too many.
+func (s *Store) writable(key string) *Graph {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.fits(key, n) {
-		return nil, false
+	if !s.fits(key, 0) {
+		return nil
 	}
 	g := s.graphs[key]
 	if g == nil {
@@ -221,25 +216,36 @@ func (s *Store) reserve(key string, n int) (*Graph, bool) {
 		s.graphs[key] = g
 		delete(s.missing, key)
 	}
-	g.room += n
-	s.room += n
-	return g, true
+	return g
 }
 
-// fits says whether n more digests of a repository fit. It needs the lock.
-func (s *Store) fits(key string, n int) bool {
-	return s.room+n <= s.max && (s.graphs[key] != nil || len(s.graphs) < maxRepositories)
-}
-
-// settle gives back room that was reserved and not needed; false if the graph
-// is no longer the repository's.
-func (s *Store) settle(key string, g *Graph, unused int) bool {
+// changeGraph changes a graph, if it is still the repository's and n digests
+// more fit. While it has g.writing, the graph stays the repository's.
+func (s *Store) changeGraph(key string, g *Graph, n int, do func(*Graph)) bool {
+	g.writing.Lock()
+	defer g.writing.Unlock()
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.graphs[key] != g {
+	ok := s.graphs[key] == g && s.fits(key, n)
+	if ok {
+		s.room += n
+	}
+	s.mu.Unlock()
+	if !ok {
 		return false
 	}
-	g.room -= unused
-	s.room -= unused
+	g.mu.Lock()
+	before := len(g.nodes)
+	do(g)
+	added := len(g.nodes) - before
+	g.changes++
+	g.mu.Unlock()
+	s.mu.Lock()
+	s.room -= n - added
+	s.mu.Unlock()
 	return true
+}
+
+// fits says whether n more digests of a repository fit. It needs s.mu.
+func (s *Store) fits(key string, n int) bool {
+	return s.room+n <= s.max && (s.graphs[key] != nil || len(s.graphs) < maxRepositories)
 }

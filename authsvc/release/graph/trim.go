@@ -10,27 +10,24 @@ import (
 // makeRoom forgets what was used least, so that n more digests of a repository
 // fit, and some after them. Of the repository used least it forgets all, or
 // the tags used least if that is enough. Meanwhile everything can be read, and
-// changed where there is room.
+// all other repositories can change.
 func (s *Store) makeRoom(key string, n int) error {
-	if n > s.max {
-		return ErrFull
-	}
 	s.trimming.Lock()
 	defer s.trimming.Unlock()
-	if _, fits := s.over(key, n); fits {
+	over, fits := s.over(key, n)
+	if fits {
 		return nil // somebody else has made room
 	}
-	some := min(s.max/4, s.max-n)
-	for _, v := range s.leastUsed() {
+	some, few := min(s.max/4, s.max-n), 0
+	if over <= 0 { // it is the repositories that are too many
+		few = maxRepositories / 4
+	}
+	for i, v := range s.leastUsed() {
 		over, fits := s.over(key, n+some)
-		switch {
-		case fits:
+		if fits && i >= few {
 			return nil
-		case 0 < over && over < v.room:
-			s.replace(v.key, v.graph, v.graph.trimmed(v.room-over))
-		default:
-			s.replace(v.key, v.graph, nil)
 		}
+		s.forget(v, over)
 	}
 	if _, fits := s.over(key, n); !fits {
 		return ErrFull
@@ -51,7 +48,6 @@ type keyed struct {
 	key   string
 	graph *Graph
 	used  int64
-	room  int
 }
 
 // leastUsed returns all graphs, those used least first.
@@ -59,7 +55,7 @@ func (s *Store) leastUsed() []keyed {
 	s.mu.RLock()
 	graphs := make([]keyed, 0, len(s.graphs))
 	for key, g := range s.graphs {
-		graphs = append(graphs, keyed{key, g, g.used.Load(), g.room})
+		graphs = append(graphs, keyed{key, g, g.used.Load()})
 	}
 	s.mu.RUnlock()
 	slices.SortFunc(graphs, func(a, b keyed) int {
@@ -68,30 +64,31 @@ func (s *Store) leastUsed() []keyed {
 	return graphs
 }
 
-// replace puts a trimmed graph in the place of another, or nothing if it is
-// nil or has no tags.
-func (s *Store) replace(key string, g, trimmed *Graph) {
+// forget forgets so many digests of a graph, or all of it if it has no more.
+func (s *Store) forget(v keyed, over int) {
+	g := v.graph
+	g.writing.Lock()
+	defer g.writing.Unlock()
+	var trimmed *Graph
+	if 0 < over && over < len(g.nodes) {
+		trimmed = g.trimmed(len(g.nodes) - over)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.graphs[key] != g {
-		return
-	}
-	s.room -= g.room
+	s.room -= len(g.nodes)
 	if trimmed == nil || len(trimmed.tags) == 0 {
-		delete(s.graphs, key)
+		delete(s.graphs, v.key)
 		return
 	}
 	s.generations++
-	trimmed.generation, trimmed.room = s.generations, len(trimmed.nodes)
-	s.room += trimmed.room
-	s.graphs[key] = trimmed
+	trimmed.generation = s.generations
+	s.room += len(trimmed.nodes)
+	s.graphs[v.key] = trimmed
 }
 
 // trimmed returns a copy of the graph with the tags used last, as long as what
-// they lead to fits into so many digests.
+// they lead to fits into so many digests. It needs g.writing.
 func (g *Graph) trimmed(room int) *Graph {
-	g.writing.Lock()
-	defer g.writing.Unlock()
 	to := newGraph(0, g.memo)
 	to.used.Store(g.used.Load())
 	to.missed.Store(g.missed.Load())
