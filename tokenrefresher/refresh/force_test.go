@@ -3,6 +3,7 @@ package refresh_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"sync"
 	"testing"
@@ -54,6 +55,42 @@ func TestNewerAsksOnce(t *testing.T) {
 		}
 		w.pass(time.Second)
 		w.asleep(3)
+	})
+}
+
+// pausedLog blocks at its first line until it is released.
+type pausedLog struct{ begun, release chan struct{} }
+
+func (l pausedLog) Write(p []byte) (int, error) {
+	select {
+	case l.begun <- struct{}{}:
+		<-l.release
+	default:
+	}
+	return len(p), nil
+}
+
+// TestNewerThanWhatEnds: a refresh that has stored the rejected token, and has
+// not ended yet, brings no newer one.
+func TestNewerThanWhatEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		pause := pausedLog{make(chan struct{}, 1), make(chan struct{})}
+		w.options.Logger = slog.New(slog.NewJSONHandler(pause, nil))
+		w.run()
+		<-pause.begun
+		pause.begun <- struct{}{} // once
+		old := w.made().Status().Token
+		var done sync.WaitGroup
+		done.Go(func() {
+			got, err := w.made().Newer(t.Context(), old.FetchedAt)
+			if err != nil || !got.FetchedAt.After(old.FetchedAt) {
+				t.Errorf("%+v, %v", got, err)
+			}
+		})
+		synctest.Wait()
+		close(pause.release)
+		done.Wait()
 	})
 }
 
