@@ -40,6 +40,10 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("watching upstream.token_file: %w", err)
 	}
+	if c.Remote.Transport, err = newTransport(c); err != nil {
+		return err
+	}
+	c.Upstream.Transport = c.Remote.Transport
 	registry := upstream.New(watcher, c.Upstream)
 	metrics := server.NewMetrics(numbers, registry)
 
@@ -109,7 +113,8 @@ func newCache(c config.Config, logger *slog.Logger, numbers prometheus.Registere
 
 // newReleases makes what tells which tags reach a digest.
 func newReleases(c config.Config, registry *upstream.Upstream, logger *slog.Logger, metrics *server.Metrics) (*release.Releases, error) {
-	client, err := newRemote(c, registry)
+	c.Remote.Upstream = registry
+	client, err := remote.New(c.Remote)
 	if err != nil {
 		return nil, err
 	}
@@ -118,13 +123,13 @@ func newReleases(c config.Config, registry *upstream.Upstream, logger *slog.Logg
 	return release.New(c.Release), nil
 }
 
-func newRemote(c config.Config, registry *upstream.Upstream) (*remote.Client, error) {
-	c.Remote.Upstream = registry
-	client, err := remote.New(c.Remote)
+// newTransport makes the way to the registry.
+func newTransport(c config.Config) (http.RoundTripper, error) {
+	transport, err := remote.NewTransport(c.Remote)
 	if err != nil {
 		return nil, fmt.Errorf("configuration: upstream.ca_file: %w", err)
 	}
-	return client, nil
+	return transport, nil
 }
 
 func newVendor(c config.Config, observe func(string, time.Duration)) (*kloudless.Client, error) {
@@ -141,6 +146,6 @@ func check(c config.Config) error {
 	if _, err := newVendor(c, nil); err != nil {
 		return err
 	}
-	_, err := newRemote(c, nil)
+	_, err := newTransport(c)
 	return err
 }

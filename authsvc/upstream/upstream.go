@@ -4,11 +4,13 @@ package upstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
@@ -29,7 +31,15 @@ type Config struct {
 	RefreshSocket, RefreshName string
 	// Timeout bounds the wait for a token that was asked for.
 	Timeout time.Duration
+	// Transport is how the registry is asked whether it accepts a token; nil
+	// to believe each rejection.
+	Transport http.RoundTripper
 }
+
+// ErrTokenIsGood is that the registry rejects a request, and accepts the token:
+// another would not help.
+var ErrTokenIsGood = errors.New("the registry accepts its token, and refuses this request nevertheless; " +
+	"does the policy of the role name the repository?")
 
 // An Upstream is the registry behind nginx.
 type Upstream struct {
@@ -38,11 +48,24 @@ type Upstream struct {
 	client  *http.Client
 	timeout time.Duration
 	flight  singleflight.Group
+
+	transport http.RoundTripper
+	mu        sync.Mutex
+	good      verdict
 }
+
+// A verdict is that the registry has accepted a token.
+type verdict struct {
+	id    string
+	until time.Time
+}
+
+// goodFor is how long a token that the registry accepts is not tried again.
+const goodFor = 30 * time.Second
 
 // New makes an Upstream over source.
 func New(source Source, c Config) *Upstream {
-	u := &Upstream{source: source, timeout: c.Timeout}
+	u := &Upstream{source: source, timeout: c.Timeout, transport: c.Transport}
 	if c.RefreshSocket == "" {
 		return u
 	}
@@ -70,7 +93,8 @@ func (u *Upstream) Current() (tokenfile.Token, error) {
 
 // Renew returns a token other than the one that the registry has rejected, of
 // which rejected is the ID. One that has arrived meanwhile is returned at
-// once; else one refresh is asked for, however many requests wait for it.
+// once; else one refresh is asked for, however many requests wait for it. If
+// the registry accepts the rejected token, the error is ErrTokenIsGood.
 func (u *Upstream) Renew(ctx context.Context, rejected string) (tokenfile.Token, error) {
 	if current, ok := u.other(rejected); ok {
 		return current, nil
@@ -84,6 +108,9 @@ func (u *Upstream) Renew(ctx context.Context, rejected string) (tokenfile.Token,
 		current, ok := u.other(rejected)
 		if ok { // it arrived since the caller looked
 			return current, nil
+		}
+		if u.accepts(ctx, current) {
+			return nil, ErrTokenIsGood
 		}
 		if err := u.askFor(ctx, current.FetchedAt); err != nil {
 			return nil, err
@@ -103,6 +130,35 @@ func (u *Upstream) Renew(ctx context.Context, rejected string) (tokenfile.Token,
 		}
 		return r.Val.(tokenfile.Token), nil
 	}
+}
+
+// accepts asks the registry whether it accepts a token, by the API's ping. What
+// it does not say clearly is no. A customer whose license is wider than the
+// role could else have tokens renewed without end.
+func (u *Upstream) accepts(ctx context.Context, token tokenfile.Token) bool {
+	u.mu.Lock()
+	known := u.good.id == ID(token) && time.Now().Before(u.good.until)
+	u.mu.Unlock()
+	if known || u.transport == nil || token.Host == "" {
+		return known
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+token.Host+"/v2/", nil)
+	if err != nil {
+		return false
+	}
+	request.Header.Set("Authorization", token.Authorization())
+	response, err := u.transport.RoundTrip(request)
+	if err != nil {
+		return false
+	}
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return false
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.good = verdict{ID(token), time.Now().Add(goodFor)}
+	return true
 }
 
 // other returns the current token, and whether it is usable and another than

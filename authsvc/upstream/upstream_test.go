@@ -199,3 +199,46 @@ func TestRenewLeavesWithTheCaller(t *testing.T) {
 		t.Errorf("error %v, want that of the caller's context", err)
 	}
 }
+
+// answers is a registry that answers the ping by a status.
+type answers struct {
+	status int
+	asked  atomic.Int64
+}
+
+func (a *answers) RoundTrip(r *http.Request) (*http.Response, error) {
+	a.asked.Add(1)
+	recorder := httptest.NewRecorder()
+	if r.URL.String() != "https://registry.example.com/v2/" || r.Header.Get("Authorization") == "" {
+		recorder.Code = http.StatusTeapot
+	} else {
+		recorder.Code = a.status
+	}
+	return recorder.Result(), nil
+}
+
+// TestRefusedRequestRenewsNothing: a customer whose license is wider than the
+// role made tokens be renewed every 10 s. A token that the registry accepts is
+// not answered by fetching another.
+func TestRefusedRequestRenewsNothing(t *testing.T) {
+	current := token("current", fetched)
+	for status, good := range map[int]bool{200: true, 401: false, 403: false, 500: false, 429: false} {
+		s := newSource(current)
+		var refreshes atomic.Int64
+		socket := refresher(t, func(http.ResponseWriter, *http.Request) {
+			refreshes.Add(1)
+			s.replace(token("renewed", fetched.Add(time.Hour)))
+		})
+		registry := &answers{status: status}
+		u := upstream.New(s, upstream.Config{RefreshSocket: socket, RefreshName: "main", Timeout: 5 * time.Second, Transport: registry})
+		for range 3 {
+			_, err := u.Renew(t.Context(), upstream.ID(current))
+			if errors.Is(err, upstream.ErrTokenIsGood) != good || !good && err != nil {
+				t.Errorf("ping %d: %v", status, err)
+			}
+		}
+		if n := refreshes.Load(); good != (n == 0) || n > 1 || registry.asked.Load() != 1 {
+			t.Errorf("ping %d: %d refreshes, %d questions to the registry", status, n, registry.asked.Load())
+		}
+	}
+}

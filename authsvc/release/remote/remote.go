@@ -74,13 +74,13 @@ func New(o Options) (*Client, error) {
 		o.Timeout = 10 * time.Second
 	}
 	if o.Transport == nil {
-		t, err := newTransport(o)
+		t, err := NewTransport(o)
 		if err != nil {
 			return nil, err
 		}
 		o.Transport = t
 	}
-	layers := &bounded{&paused{next: &authorized{upstream: o.Upstream, next: o.Transport}}}
+	layers := &bounded{&paused{next: newBreaker(&authorized{upstream: o.Upstream, next: o.Transport})}}
 	wrapped, err := wrap(layers)
 	if err != nil {
 		return nil, err

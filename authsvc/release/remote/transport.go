@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -19,8 +18,9 @@ import (
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/system"
 )
 
-// newTransport makes the transport that carries the requests.
-func newTransport(o Options) (http.RoundTripper, error) {
+// NewTransport makes the transport that carries the requests, as Options.CAFile
+// and Options.Address describe it. Its error is that of the CA file.
+func NewTransport(o Options) (http.RoundTripper, error) {
 	config, err := system.TLS(o.CAFile)
 	if err != nil {
 		return nil, err
@@ -72,15 +72,10 @@ func (p *pinged) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // authorized sends requests to the registry in force, by TLS alone, with its
-// Authorization; once more if that is rejected.
+// Authorization; once more if that is rejected and another can be had.
 type authorized struct {
 	upstream Upstream
 	next     http.RoundTripper
-
-	mu sync.Mutex
-	// refused is a token that was rejected although it was new. It is not the
-	// token then, but what was asked for, and another would not help.
-	refused string
 }
 
 func (a *authorized) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -89,24 +84,21 @@ func (a *authorized) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	response, err := a.send(r, token.Host, token.Authorization())
-	if err != nil || !rejected(response) || a.isRefused(upstream.ID(token)) {
+	if err != nil || !rejected(response) {
 		return response, err
 	}
+	renewed, err := a.upstream.Renew(r.Context(), upstream.ID(token))
+	if errors.Is(err, upstream.ErrTokenIsGood) {
+		return response, nil // it is the request that the registry refuses
+	}
 	drain(response)
-	host := token.Host
-	if token, err = a.upstream.Renew(r.Context(), upstream.ID(token)); err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case renewed.Host != token.Host:
+		return nil, fmt.Errorf("expected a new token for %s, found one for %s", token.Host, renewed.Host)
 	}
-	if token.Host != host {
-		return nil, fmt.Errorf("expected a new token for %s, found one for %s", host, token.Host)
-	}
-	response, err = a.send(r, token.Host, token.Authorization())
-	if err == nil && rejected(response) {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.refused = upstream.ID(token)
-	}
-	return response, err
+	return a.send(r, renewed.Host, renewed.Authorization())
 }
 
 // userAgent tells the registry's logs what asks.
@@ -114,12 +106,6 @@ const userAgent = "pullgate-authsvc"
 
 func rejected(r *http.Response) bool {
 	return r.StatusCode == http.StatusUnauthorized || r.StatusCode == http.StatusForbidden
-}
-
-func (a *authorized) isRefused(id string) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.refused == id
 }
 
 func (a *authorized) send(r *http.Request, host, authorization string) (*http.Response, error) {

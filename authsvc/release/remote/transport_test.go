@@ -2,6 +2,7 @@ package remote_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -9,8 +10,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/pullgate/pullgate/authsvc/release"
+	"github.com/pullgate/pullgate/authsvc/release/remote"
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
@@ -44,26 +48,64 @@ func TestRejectedToken(t *testing.T) {
 	}
 }
 
+// TestRejectedForGood: what the registry refuses although it accepts the token
+// is a refusal, and not sent again.
 func TestRejectedForGood(t *testing.T) {
 	f := serve(t, only(403))
-	f.tokens.renewed = []tokenfile.Token{token("new", 2), token("newer", 3)}
+	f.tokens.good = true
 	c := f.client(t, nil)
 	for range 3 {
 		_, err := c.Resolve(t.Context(), "acme/a", "1.0")
 		errorIs(t, err, "status 403")
 	}
-	if f.tokens.asked != 1 {
-		t.Errorf("%d tokens were asked for, want 1", f.tokens.asked)
+	if n := len(f.questions()); n != 3 {
+		t.Errorf("%d requests to the registry, want 3", n)
 	}
-	f.tokens.mu.Lock()
-	f.tokens.current = token("newest", 4) // by the clock
-	f.tokens.mu.Unlock()
+	// A new token that is rejected too ends in the same.
+	f.tokens.good, f.tokens.renewed = false, []tokenfile.Token{token("new", 2)}
 	_, err := c.Resolve(t.Context(), "acme/a", "1.0")
 	errorIs(t, err, "status 403")
-	if f.tokens.asked != 2 {
-		t.Errorf("%d tokens were asked for, want another try with the next one", f.tokens.asked)
+	if n := len(f.questions()); n != 5 {
+		t.Errorf("%d requests to the registry, want two more than 3", n)
 	}
 }
+
+// TestBreaker: a registry that fails is left alone for a moment, and asked
+// again after it.
+func TestBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		status, asked := http.StatusInternalServerError, 0
+		registry := roundTripper(func(*http.Request) (*http.Response, error) {
+			asked++
+			recorder := httptest.NewRecorder()
+			recorder.Code = status
+			return recorder.Result(), nil
+		})
+		tokens := &tokens{current: token("current", 1)}
+		c, err := remote.New(remote.Options{Upstream: tokens, Transport: registry})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			if _, err := c.Resolve(t.Context(), "acme/a", "1.0"); err == nil || errors.Is(err, release.ErrNotFound) {
+				t.Fatalf("error %v, want an outage", err)
+			}
+		}
+		if asked > 20 {
+			t.Errorf("%d requests to a registry that fails", asked)
+		}
+		status = http.StatusNotFound
+		time.Sleep(6 * time.Second)
+		for range 2 {
+			_, err := c.Resolve(t.Context(), "acme/a", "1.0")
+			errorIs(t, err, release.ErrNotFound.Error())
+		}
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestNoOtherToken(t *testing.T) {
 	f := serve(t, only(403))

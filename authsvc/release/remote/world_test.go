@@ -29,6 +29,7 @@ type tokens struct {
 	mu      sync.Mutex
 	current tokenfile.Token
 	renewed []tokenfile.Token // what is still to come
+	good    bool              // the registry accepts the current one
 	asked   int               // how often another was asked for
 }
 
@@ -52,6 +53,9 @@ func (s *tokens) Renew(_ context.Context, rejected string) (tokenfile.Token, err
 		return s.current, nil
 	}
 	s.asked++
+	if s.good {
+		return tokenfile.Token{}, fmt.Errorf("renewing: %w", upstream.ErrTokenIsGood)
+	}
 	if len(s.renewed) == 0 {
 		return tokenfile.Token{}, errors.New("no other token")
 	}

@@ -1,0 +1,59 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+)
+
+const (
+	// A breaker opens when so many requests have failed within breakerWindow,
+	// and more than have not; then nothing is sent for breakerPause.
+	breakerFailures = 10
+	breakerWindow   = 10 * time.Second
+	breakerPause    = 5 * time.Second
+)
+
+// breaker keeps requests from a registry that fails, so that who waits for an
+// answer is told at once that there is none.
+type breaker struct {
+	next    http.RoundTripper
+	breaker *gobreaker.TwoStepCircuitBreaker[any]
+}
+
+func newBreaker(next http.RoundTripper) *breaker {
+	return &breaker{next, gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{
+		Interval: breakerWindow,
+		Timeout:  breakerPause,
+		ReadyToTrip: func(n gobreaker.Counts) bool {
+			return n.TotalFailures >= breakerFailures && n.TotalFailures > n.TotalSuccesses
+		},
+	})}
+}
+
+var (
+	errOpen   = errors.New("the registry has failed too often, and is not asked for a moment")
+	errServer = errors.New("the registry's answer is an error of its own")
+)
+
+// RoundTrip implements http.RoundTripper. A failure is no answer, or a status
+// of 500 and above but for 503, which is paused's.
+func (b *breaker) RoundTrip(r *http.Request) (*http.Response, error) {
+	done, err := b.breaker.Allow()
+	if err != nil {
+		return nil, errOpen
+	}
+	response, err := b.next.RoundTrip(r)
+	failure := err
+	if errors.Is(err, context.Canceled) {
+		failure = nil // whoever asked has left
+	}
+	if err == nil && response.StatusCode >= 500 && response.StatusCode != http.StatusServiceUnavailable {
+		failure = errServer
+	}
+	done(failure)
+	return response, err
+}
