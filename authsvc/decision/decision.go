@@ -67,7 +67,7 @@ type Outcome struct {
 	// License is the one that decided, by being in force or by having ended.
 	License string
 	Cache   auth.CacheState
-	// Token is the key to the registry.
+	// Token is the key to the registry; zero if nothing will be fetched.
 	Token tokenfile.Token
 	// Page is the part of a list that was asked for, Next the path and query
 	// of the part after it; empty if there is none.

@@ -63,7 +63,12 @@ func (d *Decider) entitle(ctx context.Context, _ Question, o *Outcome) (*registr
 	return verdict.Refusal, err
 }
 
+// key fetches the registry's Authorization, where something will be fetched
+// with it: docker login needs none, and must not hand one out.
 func (d *Decider) key(ctx context.Context, q Question, o *Outcome) (*registry.Refusal, error) {
+	if o.Request.Kind == registry.Ping {
+		return nil, nil
+	}
 	fetch := d.Upstream.Current
 	if q.Retry {
 		fetch = func() (tokenfile.Token, error) { return d.Upstream.Renew(ctx, q.RejectedToken) }

@@ -47,6 +47,9 @@ func foundLicense(o *Outcome) string {
 }
 
 func foundToken(o *Outcome) string {
+	if o.Token.Host == "" {
+		return "no token is needed"
+	}
 	return fmt.Sprintf("token for %s, fetched at %s", o.Token.Host, o.Token.FetchedAt.UTC().Format(time.RFC3339))
 }
 

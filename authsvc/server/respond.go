@@ -32,7 +32,11 @@ func (s *Server) respond(c echo.Context, o decision.Outcome) error {
 	if o.Err != nil {
 		refusal = outage
 	}
-	if refusal == nil {
+	switch {
+	case refusal != nil:
+	case o.Token.Host == "": // nothing will be fetched
+		return empty(c, http.StatusOK)
+	default:
 		h.Set(headerEcrAuthorization, o.Token.Authorization())
 		h.Set(headerEcrRegistry, o.Token.Host)
 		h.Set(headerEcrTokenID, upstream.ID(o.Token))

@@ -204,7 +204,10 @@ func TestAuthorize(t *testing.T) {
 			want: map[string]string{"X-Registry-Status": "400", "X-Registry-Error-Code": "NAME_INVALID"}},
 		// Authelia GHSA-68wm-pfjf-wqp6: a malformed request made the verify endpoint answer 200.
 		{name: "no URI", uri: "", authorization: right, wantStatus: 403, want: map[string]string{"X-Registry-Status": "404"}},
-		{name: "ping", uri: "/v2/", authorization: right, wantStatus: 200, want: map[string]string{"X-Ecr-Registry": host}},
+		// Whoever was in the socket's group read ECR's token with any account,
+		// by a ping: nothing is fetched, so there is none.
+		{name: "ping", uri: "/v2/", authorization: right, wantStatus: 200, want: map[string]string{
+			"X-Auth-Subject": "ann@example.com", "X-Ecr-Authorization": "", "X-Ecr-Registry": "", "X-Ecr-Token-Id": ""}},
 		{name: "rejected token", uri: "/v2/acme/appliance/manifests/1.4", authorization: right,
 			more: []string{"X-Upstream-Rejected", "403", "X-Upstream-Rejected-Token", "x"}, wantStatus: 200,
 			want: map[string]string{"X-Ecr-Authorization": "Basic " + base64.StdEncoding.EncodeToString([]byte("AWS:renewed"))}},
@@ -221,6 +224,9 @@ func TestAuthorize(t *testing.T) {
 			isContract(t, got)
 			if got.StatusCode != test.wantStatus {
 				t.Errorf("status %d, want %d", got.StatusCode, test.wantStatus)
+			}
+			if fetches := got.StatusCode == 200 && test.uri != "/v2/"; fetches != (got.Header.Get("X-Ecr-Authorization") != "") {
+				t.Errorf("a request that fetches (%t) with the Authorization %q", fetches, got.Header.Get("X-Ecr-Authorization"))
 			}
 			for name, want := range test.want {
 				if value := got.Header.Get(name); value != want {
@@ -241,7 +247,7 @@ func isContract(t *testing.T, got *http.Response) {
 	h := got.Header
 	switch got.StatusCode {
 	case 200:
-		if h.Get("X-Ecr-Authorization") == "" || h.Get("X-Ecr-Registry") == "" || h.Get("X-Registry-Error-Code") != "" {
+		if (h.Get("X-Ecr-Authorization") == "") != (h.Get("X-Ecr-Registry") == "") || h.Get("X-Auth-Subject") == "" || h.Get("X-Registry-Error-Code") != "" {
 			t.Errorf("200 with %v", h)
 		}
 	case 401:
