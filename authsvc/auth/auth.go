@@ -52,7 +52,7 @@ type Decision struct {
 	User string
 	// Grants are the customer's rights, ended ones included, so that a
 	// refusal can say what has ended. No grants, no rights.
-	Grants []Grant
+	Grants Grants
 	// Cache tells where the decision comes from, for logs and metrics.
 	Cache CacheState
 }
@@ -84,23 +84,3 @@ const (
 	// Stale: the decision is older, and the source did not answer in time.
 	Stale CacheState = "stale"
 )
-
-// A Grant is a right to pull from the repositories and the tags that match,
-// until a moment.
-type Grant struct {
-	// Repository and Tag are patterns as path.Match has them: "*" does not
-	// cross a "/".
-	Repository, Tag Pattern
-	// Expires is the first moment at which the grant is no longer valid; zero
-	// means never.
-	Expires time.Time
-	// Withdrawn: the vendor ended the license, whatever Expires says.
-	Withdrawn bool
-	// License is the vendor's name for the license that gives the grant.
-	License string
-}
-
-// ValidAt says whether the grant is in force at t.
-func (g Grant) ValidAt(t time.Time) bool {
-	return !g.Withdrawn && (g.Expires.IsZero() || t.Before(g.Expires))
-}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,7 +39,7 @@ func knows(user string) *vendor {
 		if c.User != user || c.Secret.Reveal() != "right" {
 			return auth.Decision{Subject: c.User, Refusal: auth.WrongCredential}, nil
 		}
-		return auth.Decision{Subject: c.User, Grants: []auth.Grant{{License: "lic_1"}}}, nil
+		return auth.Decision{Subject: c.User, Grants: auth.NewGrants(auth.Grant{License: "lic_1"})}, nil
 	}}
 }
 
@@ -69,7 +70,7 @@ func wants(t *testing.T, cache *auth.Cache, c auth.Caller, refusal auth.Refusal,
 	if err != nil {
 		t.Fatalf("%s: %v", c.User, err)
 	}
-	if decision.Refusal != refusal || decision.Cache != state || decision.Subject != c.User || (refusal == "") != (len(decision.Grants) == 1) {
+	if decision.Refusal != refusal || decision.Cache != state || decision.Subject != c.User || (refusal == "") != (decision.Grants.Len() == 1) {
 		t.Errorf("%s: %+v, want refusal %q from %s", c.User, decision, refusal, state)
 	}
 }
@@ -240,7 +241,7 @@ func accounts() *vendor {
 		token := c.Secret.Reveal()
 		d := auth.Decision{Subject: token, User: token + "@acme.example"}
 		if strings.HasPrefix(token, "licensed") {
-			d.Grants = []auth.Grant{{License: "lic_1"}}
+			d.Grants = auth.NewGrants(auth.Grant{License: "lic_1"})
 		}
 		return d, nil
 	}}
@@ -339,13 +340,13 @@ func TestCustomersWithinTheHourStay(t *testing.T) {
 func TestPasswordsAreNotShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &vendor{answer: func(_ context.Context, c credential.Credential) (auth.Decision, error) {
-			return auth.Decision{Subject: c.User, User: c.User, Grants: []auth.Grant{{License: c.User}}}, nil
+			return auth.Decision{Subject: c.User, User: c.User, Grants: auth.NewGrants(auth.Grant{License: c.User})}, nil
 		}}
 		cache := newCache(t, v, settings())
 		for range 2 {
 			for _, user := range []string{"ann", "bob"} {
 				got, err := cache.Authenticate(t.Context(), presented(user, "123456"))
-				if err != nil || got.Subject != user || got.Grants[0].License != user {
+				if err != nil || got.Subject != user || slices.Collect(got.Grants.All())[0].License != user {
 					t.Errorf("%s: %+v, %v", user, got, err)
 				}
 			}
@@ -391,7 +392,7 @@ func TestOneQuestion(t *testing.T) {
 			all.Go(func() {
 				waiting.Done()
 				decision, err := cache.Authenticate(t.Context(), presented("ann", "right"))
-				if err != nil || decision.Refusal != "" || len(decision.Grants) != 1 {
+				if err != nil || decision.Refusal != "" || decision.Grants.Len() != 1 {
 					t.Errorf("%+v, %v", decision, err)
 				}
 			})

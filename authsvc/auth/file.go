@@ -50,7 +50,7 @@ func (c *Cache) Save(path, source string) error {
 	content := saved{Version: savedVersion, Source: source}
 	for _, k := range c.accepted.all() {
 		e := savedEntry{Hash: hex.EncodeToString(k.hash[:]), Asked: k.asked, Subject: k.decision.Subject, User: k.decision.User}
-		for _, g := range k.decision.Grants {
+		for g := range k.decision.Grants.All() {
 			e.Grants = append(e.Grants, savedGrant{g.Repository.String(), g.Tag.String(), g.Expires, g.Withdrawn, g.License})
 		}
 		content.Entries = append(content.Entries, e)
@@ -114,14 +114,16 @@ func (c *Cache) parse(content []byte, source string, now time.Time) (map[credent
 			continue // a clock was wrong, or it is too old
 		}
 		made := entry{asked: e.Asked, decision: Decision{Subject: e.Subject, User: e.User}}
+		var grants []Grant
 		for _, g := range e.Grants {
 			repository, errR := NewPattern(g.Repository)
 			tag, errT := NewPattern(g.Tag)
 			if err := errors.Join(errR, errT); err != nil {
 				return nil, fmt.Errorf("entry %d: %w", i, err)
 			}
-			made.decision.Grants = append(made.decision.Grants, Grant{repository, tag, g.Expires, g.Withdrawn, g.License})
+			grants = append(grants, Grant{repository, tag, g.Expires, g.Withdrawn, g.License})
 		}
+		made.decision.Grants = NewGrants(grants...)
 		entries[hash] = made
 	}
 	return entries, nil

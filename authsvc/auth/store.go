@@ -2,7 +2,6 @@ package auth
 
 import (
 	"container/list"
-	"slices"
 	"sync"
 	"time"
 
@@ -73,8 +72,11 @@ func (s *store) put(hash credential.Hash, e entry) bool {
 		return false
 	}
 	k := &kept{entry: e, hash: hash, used: now, in: &s.others}
-	if slices.ContainsFunc(e.decision.Grants, func(g Grant) bool { return g.ValidAt(now) }) {
-		k.in = &s.licensed
+	for g := range e.decision.Grants.All() {
+		if g.ValidAt(now) {
+			k.in = &s.licensed
+			break
+		}
 	}
 	k.at = k.in.PushFront(k)
 	s.entries.SetDefault(string(hash[:]), k)

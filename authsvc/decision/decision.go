@@ -80,7 +80,7 @@ type Outcome struct {
 	Err      error
 	Duration time.Duration
 
-	grants []auth.Grant
+	grants auth.Grants
 }
 
 // Allowed says whether the request may be served.

@@ -85,7 +85,7 @@ func decider(t *testing.T, k *keys) *decision.Decider {
 	}
 	return &decision.Decider{
 		Authenticator: customers{
-			"ann": {Subject: "ann@acme.example", User: "ann", Grants: grants, Cache: auth.Hit},
+			"ann": {Subject: "ann@acme.example", User: "ann", Grants: auth.NewGrants(grants...), Cache: auth.Hit},
 			"bob": {Subject: "account-2", Cache: auth.Stale},
 			"mob": {Refusal: auth.TooManyGuesses, RetryAfter: 9 * time.Second},
 			"eve": {Refusal: auth.WrongAccount, Cache: auth.Hit},

@@ -36,7 +36,7 @@ func foundRequest(o *Outcome) string {
 }
 
 func foundSubject(o *Outcome) string {
-	return fmt.Sprintf("%s, cache: %s, grants: %d", o.Subject, o.Cache, len(o.grants))
+	return fmt.Sprintf("%s, cache: %s, grants: %d", o.Subject, o.Cache, o.grants.Len())
 }
 
 func foundLicense(o *Outcome) string {

@@ -60,7 +60,7 @@ type Verdict struct {
 // repository of which the customer never had anything, nobody is asked, so
 // neither the answer nor its time tells whether it exists. An error is an
 // outage.
-func (r *Rules) Check(ctx context.Context, grants []auth.Grant, request registry.Request) (Verdict, error) {
+func (r *Rules) Check(ctx context.Context, grants auth.Grants, request registry.Request) (Verdict, error) {
 	switch request.Kind {
 	case registry.Ping:
 		return Verdict{}, nil
@@ -69,7 +69,7 @@ func (r *Rules) Check(ctx context.Context, grants []auth.Grant, request registry
 		// Never by way of the upstream, whose list is not filtered.
 		return refuse(unsupported()), nil
 	}
-	had := rightsIn(request.Repository, grants, r.now())
+	had := rightsAt(grants.In(request.Repository), r.now())
 	if had.none() {
 		return refuse(unknownRepository(request.Repository)), nil
 	}
@@ -85,7 +85,7 @@ func (r *Rules) Check(ctx context.Context, grants []auth.Grant, request registry
 
 func (r *Rules) checkTag(ctx context.Context, had rights, request registry.Request) (Verdict, error) {
 	repository, tag := request.Repository, request.Reference.Tag
-	if grant, ok := had.valid.forTag(tag); ok {
+	if grant, ok := had.valid.ForTag(tag); ok {
 		r.Releases.Asked(repository, tag)
 		return Verdict{Grant: grant}, nil
 	}
@@ -98,7 +98,7 @@ func (r *Rules) checkTag(ctx context.Context, had rights, request registry.Reque
 			return verdict, err
 		}
 	}
-	if grant, ok := had.ended.forTag(tag); ok {
+	if grant, ok := had.ended.ForTag(tag); ok {
 		return r.hasEnded(grant), nil
 	}
 	return refuse(unknownTag(repository, tag)), nil
@@ -107,7 +107,7 @@ func (r *Rules) checkTag(ctx context.Context, had rights, request registry.Reque
 // checkDigest looks for the grant by which the customer may pull a digest, or
 // could before it ended. known is false if the customer never could.
 func (r *Rules) checkDigest(ctx context.Context, had rights, repository, digest string) (verdict Verdict, known bool, err error) {
-	for len(had.valid) > 0 {
+	for had.valid.Len() > 0 {
 		tag, err := r.Releases.Find(ctx, repository, digest, had.valid)
 		if err != nil {
 			return Verdict{}, false, err
@@ -117,22 +117,22 @@ func (r *Rules) checkDigest(ctx context.Context, had rights, repository, digest 
 		}
 		// Finding it may have taken a while, in which a license may have
 		// expired.
-		had = had.at(r.now())
-		if grant, ok := had.valid.forTag(tag); ok {
+		had = rightsAt(had.shelf, r.now())
+		if grant, ok := had.valid.ForTag(tag); ok {
 			return Verdict{Grant: grant}, true, nil
 		}
 	}
 	switch {
-	case len(had.valid) == 0:
-		return r.hasEnded(had.ended[0]), true, nil
-	case len(had.ended) == 0:
+	case had.valid.Len() == 0:
+		return r.hasEnded(had.ended.First()), true, nil
+	case had.ended.Len() == 0:
 		return Verdict{}, false, nil
 	}
 	tag, err := r.Releases.Find(ctx, repository, digest, had.ended)
 	if err != nil {
 		return Verdict{}, false, err
 	}
-	if grant, ok := had.ended.forTag(tag); ok {
+	if grant, ok := had.ended.ForTag(tag); ok {
 		return r.hasEnded(grant), true, nil
 	}
 	return Verdict{}, false, nil

@@ -92,8 +92,8 @@ func (u untouchable) Asked(repository, tag string) { u.t.Errorf("told of %s:%s",
 
 func hash(name string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(name))) }
 
-func customer(t testing.TB) []auth.Grant {
-	return []auth.Grant{
+func customer(t testing.TB) auth.Grants {
+	return auth.NewGrants(
 		grant(t, "acme/appliance", "1.*", now.Add(time.Hour), "current"),
 		grant(t, "acme/appliance", "0.*", now.Add(-30*24*time.Hour), "older"),
 		grant(t, "acme/appliance", "0.9*", now.Add(-24*time.Hour), "old"),
@@ -103,7 +103,7 @@ func customer(t testing.TB) []auth.Grant {
 		withdrawn(grant(t, "acme/taken", "*", time.Time{}, "taken")),
 		withdrawn(grant(t, "acme/appliance", "0.8", now.Add(time.Hour), "taken earlier")),
 		grant(t, "acme/appliance", "0.8", now.Add(-24*time.Hour), "ended since"),
-	}
+	)
 }
 
 var shop = shelves{
@@ -207,11 +207,11 @@ func is(t *testing.T, got entitlement.Verdict, err error, status int, text strin
 // anything, not even the time of the answer may tell whether it exists.
 func TestStrangersAskNobody(t *testing.T) {
 	const unknown = "NAME_UNKNOWN: repository acme/secret does not exist or is not part of your license"
-	for name, grants := range map[string][]auth.Grant{
+	for name, grants := range map[string]auth.Grants{
 		"others": customer(t),
 		// distr: no licenses at all meant everything allowed.
-		"none":      nil,
-		"zero ones": make([]auth.Grant, 1),
+		"none":      {},
+		"zero ones": auth.NewGrants(auth.Grant{}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			rules := entitlement.Rules{Releases: untouchable{t}, Now: func() time.Time { return now }}
@@ -280,7 +280,7 @@ func TestExpiresWhileWaiting(t *testing.T) {
 			clock := now
 			rules := entitlement.Rules{Now: func() time.Time { return clock },
 				Releases: slow{shop, func() { clock = now.Add(time.Second) }}}
-			got, err := rules.Check(t.Context(), test.grants, parse(t, "/v2/acme/appliance/blobs/"+hash("1.4")))
+			got, err := rules.Check(t.Context(), auth.NewGrants(test.grants...), parse(t, "/v2/acme/appliance/blobs/"+hash("1.4")))
 			if got.Grant.License != test.license {
 				t.Errorf("license %q, want %q", got.Grant.License, test.license)
 			}
@@ -328,7 +328,7 @@ func TestCatalog(t *testing.T) {
 	if got := rules.Catalog(customer(t)); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got := rules.Catalog(nil); len(got) > 0 {
+	if got := rules.Catalog(auth.Grants{}); len(got) > 0 {
 		t.Errorf("without grants: %q", got)
 	}
 }
@@ -371,7 +371,7 @@ func TestCheckAgainstModel(t *testing.T) {
 			allowed = slices.ContainsFunc(slices.Collect(maps.Keys(reached)), allows)
 		}
 		rules := entitlement.Rules{Releases: shelves{repository: reached}, Now: func() time.Time { return now }}
-		if got, err := rules.Check(t.Context(), grants, parse(t, uri)); err != nil || allowed != (got.Refusal == nil) {
+		if got, err := rules.Check(t.Context(), auth.NewGrants(grants...), parse(t, uri)); err != nil || allowed != (got.Refusal == nil) {
 			t.Fatalf("%s with %v: allowed should be %t, got %v, %v", uri, grants, allowed, got.Refusal, err)
 		}
 	}

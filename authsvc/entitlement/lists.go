@@ -16,23 +16,23 @@ import (
 // A tag that belongs to a digest, such as a signature's, is listed if a grant
 // matches it, like any other: it can be pulled with the release that it
 // belongs to, but that is not asked for each line of a list.
-func (r *Rules) Tags(ctx context.Context, grants []auth.Grant, repository string) ([]string, Verdict, error) {
-	had := rightsIn(repository, grants, r.now())
+func (r *Rules) Tags(ctx context.Context, grants auth.Grants, repository string) ([]string, Verdict, error) {
+	had := rightsAt(grants.In(repository), r.now())
 	switch {
 	case had.none():
 		return nil, refuse(unknownRepository(repository)), nil
-	case len(had.valid) == 0:
-		return nil, r.hasEnded(had.ended[0]), nil
+	case had.valid.Len() == 0:
+		return nil, r.hasEnded(had.ended.First()), nil
 	}
 	all, err := r.Releases.Tags(ctx, repository)
 	switch {
 	case errors.Is(err, release.ErrNotFound):
-		return nil, Verdict{had.valid[0], unknownRepository(repository)}, nil
+		return nil, Verdict{had.valid.First(), unknownRepository(repository)}, nil
 	case err != nil:
-		return nil, Verdict{Grant: had.valid[0]}, err
+		return nil, Verdict{Grant: had.valid.First()}, err
 	}
-	if had = had.at(r.now()); len(had.valid) == 0 { // it has expired meanwhile
-		return nil, r.hasEnded(had.ended[0]), nil
+	if had = rightsAt(had.shelf, r.now()); had.valid.Len() == 0 { // it has expired meanwhile
+		return nil, r.hasEnded(had.ended.First()), nil
 	}
 	var listed []string
 	for _, tag := range all {
@@ -40,18 +40,18 @@ func (r *Rules) Tags(ctx context.Context, grants []auth.Grant, repository string
 			listed = append(listed, tag)
 		}
 	}
-	return listed, Verdict{Grant: had.valid[0]}, nil
+	return listed, Verdict{Grant: had.valid.First()}, nil
 }
 
 // Catalog lists the repositories of grants in force, sorted: those that a
 // grant names, and those of Rules.Repositories that a grant's pattern matches.
 // Nobody is asked: a registry such as ECR may have no list to filter.
-func (r *Rules) Catalog(grants []auth.Grant) []string {
+func (r *Rules) Catalog(grants auth.Grants) []string {
 	now := r.now()
 	var listed []string
-	for i := range grants {
-		pattern := grants[i].Repository
-		if !grants[i].ValidAt(now) {
+	for g := range grants.All() {
+		pattern := g.Repository
+		if !g.ValidAt(now) {
 			continue
 		}
 		if name := pattern.String(); registry.ValidName(name) && pattern.Match(name) {

@@ -87,7 +87,7 @@ func judgeWorld(t *testing.T, seed uint64) (total tally) {
 		grants := customers[w.random.IntN(len(customers))]
 		request := w.request()
 		want := w.verdict(grants, request)
-		got, err := rules.Check(t.Context(), grants, request)
+		got, err := rules.Check(t.Context(), auth.NewGrants(grants...), request)
 		total.decisions++
 		switch {
 		case err != nil:

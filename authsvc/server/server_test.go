@@ -99,10 +99,10 @@ type fixture struct {
 
 func newFixture(t testing.TB, change func(*server.Options)) fixture {
 	t.Helper()
-	known := auth.Decision{Subject: "ann@example.com", User: "ann@example.com", Cache: auth.Hit, Grants: []auth.Grant{
+	known := auth.Decision{Subject: "ann@example.com", User: "ann@example.com", Cache: auth.Hit, Grants: auth.NewGrants([]auth.Grant{
 		{Repository: pattern(t, "acme/appliance"), Tag: pattern(t, "1.*"), Expires: now.Add(time.Hour), License: "lic_1"},
 		{Repository: pattern(t, "acme/ended"), Tag: pattern(t, "*"), Expires: now.Add(-24 * time.Hour), License: "lic_2"},
-	}}
+	}...)}
 	upstream := registry{
 		current: func() (tokenfile.Token, error) { return token("current"), nil },
 		renew:   func(string) (tokenfile.Token, error) { return token("renewed"), nil },

@@ -54,7 +54,7 @@ func measureRights(ctx context.Context, stdout io.Writer) (figures, error) {
 type customer struct{ grants []auth.Grant }
 
 func (c customer) Authenticate(context.Context, credential.Credential) (auth.Decision, error) {
-	return auth.Decision{Subject: "ann@example.com", User: "ann@example.com", Grants: c.grants}, nil
+	return auth.Decision{Subject: "ann@example.com", User: "ann@example.com", Grants: auth.NewGrants(c.grants...)}, nil
 }
 
 func (customer) Bearer() bool { return true }

@@ -145,9 +145,11 @@ func (c *Client) Authenticate(ctx context.Context, presented credential.Credenti
 	if err != nil {
 		return failed("account", err)
 	}
-	if decision.Grants, err = c.grants(ctx, authorization); err != nil {
+	grants, err := c.grants(ctx, authorization)
+	if err != nil {
 		return failed("licenses", err)
 	}
+	decision.Grants = auth.NewGrants(grants...)
 	return decision, nil
 }
 

@@ -83,7 +83,7 @@ func answers(bodies map[string]string) http.HandlerFunc {
 
 func describe(d auth.Decision) string {
 	var b strings.Builder
-	for _, g := range d.Grants {
+	for g := range d.Grants.All() {
 		expires := "never"
 		if !g.Expires.IsZero() {
 			expires = g.Expires.UTC().Format(time.RFC3339)
@@ -126,7 +126,7 @@ func TestOneCall(t *testing.T) {
 	var all sync.WaitGroup
 	for range 1000 {
 		all.Go(func() {
-			if decision, err := cache.Authenticate(t.Context(), auth.Caller{Credential: ann}); err != nil || len(decision.Grants) != 5 {
+			if decision, err := cache.Authenticate(t.Context(), auth.Caller{Credential: ann}); err != nil || decision.Grants.Len() != 5 {
 				t.Errorf("%+v, %v", decision, err)
 			}
 		})
@@ -182,8 +182,8 @@ func TestPages(t *testing.T) {
 				_, _ = w.Write([]byte(body))
 			}, nil)
 			decision, err := c.Authenticate(t.Context(), ann)
-			if (err != nil) != (test.want < 0) || err == nil && len(decision.Grants) != test.want || calls != test.calls {
-				t.Errorf("%d grants in %d calls, %v; want %d in %d", len(decision.Grants), calls, err, test.want, test.calls)
+			if (err != nil) != (test.want < 0) || err == nil && decision.Grants.Len() != test.want || calls != test.calls {
+				t.Errorf("%d grants in %d calls, %v; want %d in %d", decision.Grants.Len(), calls, err, test.want, test.calls)
 			}
 		})
 	}
@@ -212,8 +212,8 @@ func TestStatuses(t *testing.T) {
 			decision, err := c.Authenticate(t.Context(), ann)
 			refused := status == 401 || status == 403
 			switch {
-			case status == 200 && (err != nil || len(decision.Grants) != at || decision.Refusal != ""),
-				refused && (err != nil || decision.Refusal != auth.WrongCredential || len(decision.Grants) != 0),
+			case status == 200 && (err != nil || decision.Grants.Len() != at || decision.Refusal != ""),
+				refused && (err != nil || decision.Refusal != auth.WrongCredential || decision.Grants.Len() != 0),
 				status != 200 && !refused && err == nil:
 				t.Errorf("status %d at page %d: %+v, %v", status, at, decision, err)
 			}
@@ -267,7 +267,7 @@ func TestGarbage(t *testing.T) {
 func TestNoLicensesNoRights(t *testing.T) {
 	c := client(t, answers(map[string]string{"/v1/meta/licenses": `{"objects": []}`}), nil)
 	decision, err := c.Authenticate(t.Context(), ann)
-	if err != nil || decision.Refusal != "" || len(decision.Grants) != 0 {
+	if err != nil || decision.Refusal != "" || decision.Grants.Len() != 0 {
 		t.Errorf("%+v, %v; want an accepted customer without rights", decision, err)
 	}
 }
@@ -517,7 +517,7 @@ func TestVerifyEmail(t *testing.T) {
 			c := client(t, answers(bodies), func(c *kloudless.Config) { c.Account.VerifyEmail = true })
 			cache := authtest.NewCache(c, auth.CacheConfig{TTL: time.Minute, RefusalTTL: time.Second, MaxEntries: 10, MaxRefusals: 10})
 			decision, err := cache.Authenticate(t.Context(), auth.Caller{Credential: credential.Credential{User: test.user, Secret: credential.NewSecret(token)}})
-			if (err != nil) != test.outage || decision.Refusal != test.want || test.want != "" && len(decision.Grants) > 0 {
+			if (err != nil) != test.outage || decision.Refusal != test.want || test.want != "" && decision.Grants.Len() > 0 {
 				t.Errorf("%+v, %v", decision, err)
 			}
 		})
@@ -636,7 +636,7 @@ func FuzzGrants(f *testing.F) {
 		if err != nil || strings.Contains(text, `\`) || !utf8.ValidString(text) { // spelled otherwise in the answer
 			return
 		}
-		for _, g := range decision.Grants {
+		for g := range decision.Grants.All() {
 			if !strings.Contains(text, g.Repository.String()) || !strings.Contains(text, g.Tag.String()) || g.License == "" {
 				t.Errorf("grant %s:%s is not in %q", g.Repository, g.Tag, text)
 			}
