@@ -153,7 +153,7 @@ func TestLapsedTagsRestInAnOutage(t *testing.T) {
 			t.Fatalf("found by %q, %v; want an outage", tag, err)
 		}
 	}
-	if asked := w.questions(); len(asked) > 1 {
+	if asked := w.seen("/manifests/latest"); len(asked) > 1 { // the first look may still ask for referrers
 		t.Errorf("%d questions for 100 requests, the first %s", len(asked), asked[0])
 	}
 	w.answer(nil)

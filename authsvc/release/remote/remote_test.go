@@ -207,7 +207,8 @@ func TestReferrers(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := serve(t, test.answer).client(t, nil).Referrers(t.Context(), "acme/a", subject)
+			patient := func(o *remote.Options) { o.Timeout = time.Minute } // on a busy machine
+			got, err := serve(t, test.answer).client(t, patient).Referrers(t.Context(), "acme/a", subject)
 			switch {
 			case test.text != "":
 				errorIs(t, err, test.text)
