@@ -42,7 +42,7 @@ func tune() {
 // memories take, unless the environment says otherwise. The figures are bytes,
 // and a little more than what was measured.
 func limitMemory(c config.Config) {
-	const others, perDigest, perEntry = 128 << 20, 250, 8 << 10
+	const others, perDigest, perEntry = 192 << 20, 250, 8 << 10
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(others + perDigest*int64(c.Release.MaxDigests) + perEntry*int64(c.Cache.MaxEntries+c.Cache.MaxRefusals))
 	}

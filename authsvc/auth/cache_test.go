@@ -237,11 +237,15 @@ func TestCouper964(t *testing.T) {
 // accounts is a source whose tokens are their accounts' names; those that begin
 // with "licensed" have a license.
 func accounts() *vendor {
+	anything, err := auth.NewPattern("*")
+	if err != nil {
+		panic(err)
+	}
 	return &vendor{bearer: true, answer: func(_ context.Context, c credential.Credential) (auth.Decision, error) {
 		token := c.Secret.Reveal()
 		d := auth.Decision{Subject: token, User: token + "@acme.example"}
 		if strings.HasPrefix(token, "licensed") {
-			d.Grants = auth.NewGrants(auth.Grant{License: "lic_1"})
+			d.Grants = auth.NewGrants(auth.Grant{Repository: anything, Tag: anything, License: "lic_1"})
 		}
 		return d, nil
 	}}

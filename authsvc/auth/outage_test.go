@@ -1,0 +1,245 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pullgate/pullgate/authsvc/auth"
+	"github.com/pullgate/pullgate/authsvc/auth/authtest"
+	"github.com/pullgate/pullgate/authsvc/credential"
+)
+
+// TestBlanketRefusalIsAnOutage: a source that refuses more than half of at
+// least ten known customers within a minute is broken, and not the end of all
+// customers.
+func TestBlanketRefusalIsAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := accounts()
+		cache := newCache(t, v, settings())
+		for i := range 60 {
+			v.ask(t, cache, fmt.Sprint(i, "@acme.example"), fmt.Sprint(i), auth.Miss)
+		}
+		up := v.answer
+		v.answer = func(context.Context, credential.Credential) (auth.Decision, error) {
+			return auth.Decision{Refusal: auth.WrongCredential}, nil
+		}
+		time.Sleep(time.Minute)
+		refused := 0
+		for i := range 60 {
+			got, err := cache.Authenticate(t.Context(), presented(fmt.Sprint(i, "@acme.example"), fmt.Sprint(i)))
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case got.Refusal != "":
+				refused++
+			case got.Cache != auth.Stale:
+				t.Errorf("customer %d: %+v", i, got)
+			}
+		}
+		if refused != 9 {
+			t.Errorf("%d customers were refused, want those before the tenth", refused)
+		}
+		v.answer = up
+		time.Sleep(time.Minute)
+		v.ask(t, cache, "59@acme.example", "59", auth.Miss)
+
+		// One customer of twenty is a withdrawal like any other.
+		v.answer = func(ctx context.Context, c credential.Credential) (auth.Decision, error) {
+			if c.Secret.Reveal() == "40" {
+				return auth.Decision{Refusal: auth.WrongCredential}, nil
+			}
+			return up(ctx, c)
+		}
+		time.Sleep(time.Minute)
+		for i := 20; i < 60; i++ {
+			got, err := cache.Authenticate(t.Context(), presented(fmt.Sprint(i, "@acme.example"), fmt.Sprint(i)))
+			if err != nil || (got.Refusal != "") != (i == 40) {
+				t.Errorf("customer %d: %+v, %v", i, got, err)
+			}
+		}
+	})
+}
+
+// TestStrangersOpenNoBreakerOfCustomers: what strangers' look-ups meet never
+// keeps a known customer from being asked about; and a stranger is told at once
+// while the breaker is open.
+func TestStrangersOpenNoBreakerOfCustomers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := accounts()
+		cache := newCache(t, v, settings())
+		v.ask(t, cache, "licensed@acme.example", "licensed", auth.Miss)
+		up := v.answer
+		v.answer = func(ctx context.Context, c credential.Credential) (auth.Decision, error) {
+			if c.Secret.Reveal() != "licensed" {
+				return auth.Decision{}, errDown
+			}
+			return up(ctx, c)
+		}
+		time.Sleep(time.Minute)
+		for i := range 50 {
+			if got, err := cache.Authenticate(t.Context(), presented("stranger", fmt.Sprint("s", i))); err == nil {
+				t.Fatalf("stranger %d: %+v", i, got)
+			}
+		}
+		if n := v.asked.Load(); n > 11 {
+			t.Errorf("the source was asked %d times about strangers while it fails", n-1)
+		}
+		v.ask(t, cache, "licensed@acme.example", "licensed", auth.Miss)
+		v.answer = up
+		time.Sleep(6 * time.Second)
+		v.ask(t, cache, "new@acme.example", "new", auth.Miss)
+	})
+}
+
+// TestSlowSource: a known customer waits 250 ms for a renewal, whose answer
+// counts when it comes; one who is not known waits for it.
+func TestSlowSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := accounts()
+		cache := newCache(t, v, settings())
+		v.ask(t, cache, "licensed@acme.example", "licensed", auth.Miss)
+		up := v.answer
+		v.answer = func(ctx context.Context, c credential.Credential) (auth.Decision, error) {
+			time.Sleep(3 * time.Second)
+			return up(ctx, c)
+		}
+		time.Sleep(time.Minute)
+		start := time.Now()
+		v.ask(t, cache, "licensed@acme.example", "licensed", auth.Stale)
+		if took := time.Since(start); took != 250*time.Millisecond {
+			t.Errorf("a known customer waited %v", took)
+		}
+		v.ask(t, cache, "new@acme.example", "new", auth.Miss)
+		v.ask(t, cache, "licensed@acme.example", "licensed", auth.Hit)
+		wantAsked(t, v, 3)
+	})
+}
+
+// TestBanIsNoOracle: a banned address is told the same whatever it presents,
+// but for a credential that it has used.
+func TestBanIsNoOracle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := accounts()
+		up := v.answer
+		v.answer = func(ctx context.Context, c credential.Credential) (auth.Decision, error) {
+			if strings.HasPrefix(c.Secret.Reveal(), "wrong") {
+				return auth.Decision{Refusal: auth.WrongCredential}, nil
+			}
+			return up(ctx, c)
+		}
+		cache := authtest.NewCache(v, settings())
+		from := func(address, user, token string) auth.Decision {
+			t.Helper()
+			caller := presented(user, token)
+			caller.Address = netip.MustParseAddr(address)
+			got, err := cache.Authenticate(t.Context(), caller)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return got
+		}
+		from("198.51.100.1", "licensed1@acme.example", "licensed1")
+		from("203.0.113.9", "licensed2@acme.example", "licensed2")
+		for i := 0; ; i++ {
+			got := from("203.0.113.9", fmt.Sprint("user", i), fmt.Sprint("wrong", i))
+			if got.RetryAfter > time.Minute { // longer than any delay: a ban
+				break
+			}
+			if got.Refusal == "" || i > 1000 {
+				t.Fatalf("guess %d: %+v", i, got)
+			}
+			time.Sleep(got.RetryAfter + time.Second)
+		}
+		right := from("203.0.113.9", "licensed1@acme.example", "licensed1")
+		wrong := from("203.0.113.9", "licensed1@acme.example", "wrong again")
+		if right.Refusal != auth.TooManyGuesses || right.Refusal != wrong.Refusal || right.RetryAfter != wrong.RetryAfter || right.Subject != "" {
+			t.Errorf("a right guess: %+v\na wrong one:   %+v", right, wrong)
+		}
+		for address, token := range map[string]string{"203.0.113.9": "licensed2", "198.51.100.1": "licensed1", "203.0.113.10": "licensed1"} {
+			if got := from(address, token+"@acme.example", token); got.Refusal != "" {
+				t.Errorf("%s from %s: %+v", token, address, got)
+			}
+		}
+	})
+}
+
+// TestRestart: acceptances survive a restart, without a secret; not under
+// another key, of another source, or if a byte was changed.
+func TestRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := accounts()
+		before := newCache(t, v, settings())
+		for i := range 20 {
+			v.ask(t, before, fmt.Sprint("licensed", i, "@acme.example"), fmt.Sprint("licensed", i), auth.Miss)
+		}
+		file := filepath.Join(t.TempDir(), "customers")
+		if err := before.Save(file, "source"); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(file)
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%v, %v", info.Mode(), err)
+		}
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.answer = func(context.Context, credential.Credential) (auth.Decision, error) { return auth.Decision{}, errDown }
+		time.Sleep(5 * time.Minute)
+		after := newCache(t, v, settings())
+		if err := after.Load(file, "source"); err != nil {
+			t.Fatal(err)
+		}
+		v.ask(t, after, "licensed7@acme.example", "licensed7", auth.Stale)
+		got, err := after.Authenticate(t.Context(), presented("licensed7@acme.example", "licensed7"))
+		if err != nil || got.Subject != "licensed7" || got.Grants.Len() != 1 {
+			t.Errorf("%+v, %v", got, err)
+		}
+		time.Sleep(11 * time.Minute) // past stale_ttl
+		if got, err := after.Authenticate(t.Context(), presented("licensed8@acme.example", "licensed8")); !errors.Is(err, errDown) {
+			t.Errorf("past the bound: %+v, %v", got, err)
+		}
+
+		for name, changed := range map[string][]byte{
+			"changed": []byte(strings.Replace(string(content), "licensed7", "licensed0", 1)), "half": content[:len(content)/2],
+			"empty": {}, "more behind": append(content[:len(content):len(content)], " {}"...),
+		} {
+			if err := os.WriteFile(file, changed, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := newCache(t, v, settings()).Load(file, "source"); err == nil {
+				t.Errorf("a file that was %s is believed", name)
+			}
+		}
+		if err := os.WriteFile(file, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := newCache(t, v, settings()).Load(file, "other settings"); err == nil {
+			t.Error("a file of a source with other settings is believed")
+		}
+	})
+}
+
+// FuzzLoad: no file that this key has not signed is taken over.
+func FuzzLoad(f *testing.F) {
+	f.Add([]byte("00\n{}"))
+	f.Add([]byte(strings.Repeat("0", 64) + "\n" + `{"version":1,"source":"source","entries":[]}`))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		file := filepath.Join(t.TempDir(), "customers")
+		if err := os.WriteFile(file, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cache := authtest.NewCache(accounts(), settings())
+		if err := cache.Load(file, "source"); err == nil || cache.Len() != 0 {
+			t.Errorf("%q was taken over: %v", content, err)
+		}
+	})
+}
