@@ -219,7 +219,10 @@ func TestNoToken(t *testing.T) {
 	if err := s.RestartAuthsvc(t.Context()); err == nil {
 		t.Error("authsvc is ready without a token")
 	}
-	wantUnavailable(t, s, manifest, "/v2/", tagsList)
+	wantUnavailable(t, s, manifest, tagsList)
+	if a := get(t, s, "/v2/"); a.status != 200 {
+		t.Errorf("docker login, which fetches nothing and needs no token: status %d", a.status)
+	}
 	if matches, err := filepath.Glob(s.TokenFile() + "*"); err != nil || len(matches) != 1 {
 		t.Errorf("files of the token: %q, %v", matches, err)
 	}

@@ -59,6 +59,8 @@ func (s *Stack) configureAuthsvc() error {
 		"upstream.ca_file":        s.ca.File,
 		"kloudless.url":           s.Vendor.TLS.URL() + vendorapi.Base,
 		"kloudless.ca_file":       s.ca.File,
+		"cache.file":              filepath.Join(s.Dir, "customers"),
+		"cache.key_file":          filepath.Join(s.Dir, "key"),
 	}, s.opts.Authsvc)
 }
 
