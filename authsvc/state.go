@@ -76,7 +76,6 @@ func newKey(file string) (*credential.Key, error) {
 // fingerprint names the settings by which a source decides: what was accepted
 // under others is not believed.
 func fingerprint(c kloudless.Config) string {
-	c.Observe = nil
 	text, err := json.Marshal(c)
 	if err != nil {
 		panic(err) // it has no field that JSON does not know

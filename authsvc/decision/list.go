@@ -2,7 +2,6 @@ package decision
 
 import (
 	"context"
-	"net/http"
 
 	"github.com/pullgate/pullgate/authsvc/entitlement"
 	"github.com/pullgate/pullgate/authsvc/registry"
@@ -41,6 +40,5 @@ func (d *Decider) whole(ctx context.Context, o *Outcome) (all []string, path str
 		return d.Rules.Catalog(o.grants), "/v2/_catalog", entitlement.Verdict{}, nil
 	}
 	// nginx has led something else here.
-	return nil, "", entitlement.Verdict{Refusal: &registry.Refusal{
-		Status: http.StatusNotFound, Code: registry.Unsupported, Message: "no such path in the registry API"}}, nil
+	return nil, "", entitlement.Verdict{Refusal: registry.RefusePath()}, nil
 }

@@ -2,7 +2,6 @@ package decision
 
 import (
 	"context"
-	"net/http"
 
 	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/credential"
@@ -81,7 +80,7 @@ func (d *Decider) key(ctx context.Context, q Question, o *Outcome) (*registry.Re
 }
 
 func unauthorized(message string) *registry.Refusal {
-	return &registry.Refusal{Status: http.StatusUnauthorized, Code: registry.Unauthorized, Message: message}
+	return registry.Refuse(registry.Unauthorized, message)
 }
 
 // flawMessage says what to do about a credential that cannot be read.
@@ -96,9 +95,10 @@ func flawMessage(flaw credential.Flaw) string {
 func refused(decision auth.Decision) *registry.Refusal {
 	switch decision.Refusal {
 	case auth.TooManyGuesses:
-		return &registry.Refusal{Status: http.StatusTooManyRequests, Code: registry.TooManyRequests,
-			Message:    "too many failed logins from your network; wait, check your e-mail and API token, then log in again",
-			RetryAfter: int(decision.RetryAfter.Seconds())}
+		refusal := registry.Refuse(registry.TooManyRequests,
+			"too many failed logins from your network; wait, check your e-mail and API token, then log in again")
+		refusal.RetryAfter = int(decision.RetryAfter.Seconds())
+		return refusal
 	case auth.WrongAccount:
 		return unauthorized("the API token belongs to an account with another e-mail")
 	}

@@ -1,7 +1,6 @@
 package entitlement
 
 import (
-	"net/http"
 	"time"
 
 	"github.com/pullgate/pullgate/authsvc/auth"
@@ -27,11 +26,11 @@ func unknownDigest(request registry.Request) *registry.Refusal {
 }
 
 func notFound(code registry.Code, what string) *registry.Refusal {
-	return &registry.Refusal{Status: http.StatusNotFound, Code: code, Message: what + " does not exist or is not part of your license"}
+	return registry.Refuse(code, what+" does not exist or is not part of your license")
 }
 
 func unsupported() *registry.Refusal {
-	return &registry.Refusal{Status: http.StatusNotFound, Code: registry.Unsupported, Message: "listing is not supported here"}
+	return registry.Refuse(registry.Unsupported, "listing is not supported here")
 }
 
 // hasEnded refuses what a grant opened until it ended.
@@ -45,5 +44,5 @@ func (r *Rules) hasEnded(grant auth.Grant) Verdict {
 	if r.Renew != "" {
 		message += "; " + r.Renew
 	}
-	return Verdict{grant, &registry.Refusal{Status: http.StatusForbidden, Code: registry.Denied, Message: message}}
+	return Verdict{grant, registry.Refuse(registry.Denied, message)}
 }

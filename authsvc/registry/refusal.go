@@ -42,6 +42,33 @@ type Refusal struct {
 // String shows code and message, as docker does.
 func (r *Refusal) String() string { return string(r.Code) + ": " + r.Message }
 
+// statuses are the HTTP statuses of the codes (Distribution Specification 1.1,
+// "Error Codes"). Unsupported has others within this package.
+var statuses = map[Code]int{
+	Unauthorized:            http.StatusUnauthorized,
+	Denied:                  http.StatusForbidden,
+	NameInvalid:             http.StatusBadRequest,
+	NameUnknown:             http.StatusNotFound,
+	DigestInvalid:           http.StatusBadRequest,
+	TagInvalid:              http.StatusBadRequest,
+	ManifestUnknown:         http.StatusNotFound,
+	BlobUnknown:             http.StatusNotFound,
+	Unsupported:             http.StatusNotFound,
+	TooManyRequests:         http.StatusTooManyRequests,
+	Unavailable:             http.StatusServiceUnavailable,
+	PaginationNumberInvalid: http.StatusBadRequest,
+}
+
+// Refuse makes a refusal with the status of its code.
+func Refuse(code Code, message string) *Refusal {
+	return &Refusal{Status: statuses[code], Code: code, Message: message}
+}
+
+// RefusePath refuses a path that the API does not have.
+func RefusePath() *Refusal {
+	return Refuse(Unsupported, "this path is not part of the registry API")
+}
+
 // malformed refuses a request that does not parse.
 func malformed(code Code, message string) *Refusal {
 	return &Refusal{Status: http.StatusBadRequest, Code: code, Message: message}

@@ -56,7 +56,7 @@ type Request struct {
 func Parse(method, uri string) (Request, *Refusal) {
 	if method != http.MethodGet && method != http.MethodHead {
 		return Request{}, &Refusal{Status: http.StatusMethodNotAllowed, Code: Unsupported,
-			Message: "this registry is read-only: GET and HEAD are all it answers"}
+			Message: "this registry is read-only: you can pull, but not push or delete"}
 	}
 	if len(uri) > MaxURI {
 		return Request{}, malformed(NameInvalid, "the request's path is too long")
@@ -78,7 +78,7 @@ func Parse(method, uri string) (Request, *Refusal) {
 func parsePath(path string) (Request, *Refusal) {
 	rest, ok := strings.CutPrefix(path, "/v2/")
 	if !ok {
-		return Request{}, unknownPath()
+		return Request{}, RefusePath()
 	}
 	switch rest {
 	case "":
@@ -90,7 +90,7 @@ func parsePath(path string) (Request, *Refusal) {
 	name, operation := cutLast(rest)
 	kind, ok := operations[operation]
 	if !ok || kind == Tags && last != "list" {
-		return Request{}, unknownPath()
+		return Request{}, RefusePath()
 	}
 	if !ValidName(name) {
 		return Request{}, malformed(NameInvalid, "the repository's name is not valid: "+
@@ -120,9 +120,4 @@ func cutLast(path string) (before, last string) {
 		return "", path
 	}
 	return path[:i], path[i+1:]
-}
-
-func unknownPath() *Refusal {
-	return &Refusal{Status: http.StatusNotFound, Code: Unsupported,
-		Message: "no such path in the registry API"}
 }
