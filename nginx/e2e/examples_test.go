@@ -41,9 +41,9 @@ func TestExamples(t *testing.T) {
 	for _, nginx := range nginxes(t) {
 		for name, text := range texts {
 			for what, adapt := range map[string]func(string) string{
-				"": func(text string) string { return text }, " with HTTP/2": func(text string) string { return withHTTP2(nginx.version, text) },
+				"as it is": func(text string) string { return text }, "with HTTP/2": func(text string) string { return withHTTP2(nginx.version, text) },
 			} {
-				t.Run(fmt.Sprintf("%d.%d %s%s", nginx.version[0], nginx.version[1], name, what), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%d.%d %s %s", nginx.version[0], nginx.version[1], name, what), func(t *testing.T) {
 					test := prepareExample(t, nginx, adapt(text), nil)
 					if out, err := test("-t").CombinedOutput(); err != nil {
 						t.Errorf("nginx -t: %v\n%s", err, out)

@@ -104,7 +104,7 @@ func hostiles() []hostile {
 
 // TestInsideAnyServer: the includes hold inside whatever server a fleet has.
 func TestInsideAnyServer(t *testing.T) {
-	s := start(t, stack.Options{Settings: impatient, Tokenrefresher: quick})
+	s := start(t, stack.Options{Tokenrefresher: quick})
 	digest := push(t, s, "acme/appliance:1.0")
 	s.ECR.SetTokenSize(12 << 10)
 	s.ECR.InvalidateTokens()

@@ -43,7 +43,7 @@ func nginxes(t *testing.T) []nginx {
 func TestEveryNginx(t *testing.T) {
 	for _, nginx := range nginxes(t)[1:] {
 		t.Run(filepath.Base(filepath.Dir(nginx.path)), func(t *testing.T) {
-			s := start(t, stack.Options{Nginx: nginx.path, Interpose: true, Settings: impatient, Tokenrefresher: quick, Server: "include registry/dedicated.conf;"})
+			s := start(t, stack.Options{Nginx: nginx.path, Interpose: true, Tokenrefresher: quick, Server: "include registry/dedicated.conf;"})
 			digest := push(t, s, "acme/appliance:1.0")
 			wantRawURIsRefused(t, s)
 			wantIntact(t, s, digest)
