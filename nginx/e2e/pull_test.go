@@ -48,17 +48,27 @@ func TestDockerLogsInAndPulls(t *testing.T) {
 	}
 }
 
-// TestOddCredentials: all of an e-mail's and a token's characters arrive.
+// TestOddCredentials: all of an e-mail's and a token's characters arrive, and
+// what no Bearer token can hold is refused without asking the vendor's API.
 func TestOddCredentials(t *testing.T) {
 	s := start(t, stack.Options{})
 	digest := push(t, s, "acme/appliance:1.0")
 	for user, password := range map[string]string{
-		"bob+test@acme.example": "with:colons:in:it", "jürgen@acme.example": "pässwörd", "long@acme.example": strings.Repeat("x", 4000), "space@acme.example": "a b",
+		"bob+test@acme.example": "all-of._~them+/09==", "jürgen@acme.example": "x", "long@acme.example": strings.Repeat("x", 4000),
 	} {
 		s.Vendor.SetAccount(password, vendorapi.Account{Email: user, Licenses: []vendorapi.License{license("lic_x", "acme/*", "*")}})
 		t.Run(user, func(t *testing.T) {
 			wantPulled(t, login(t, s, user, password), s.Host+"/acme/appliance:1.0", digest)
 		})
+	}
+	before := s.Vendor.TLS.Received()
+	for _, password := range []string{"with:colons:in:it", "pässwörd", "a b", "ann's", strings.Repeat("x", 4097)} {
+		if a := send(t, s, request{uri: "/v2/", user: email, password: password}); a.status != 401 {
+			t.Errorf("%.20q: status %d, want 401", password, a.status)
+		}
+	}
+	if asked := s.Vendor.TLS.Received() - before; asked != 0 {
+		t.Errorf("the vendor's API was asked %d times", asked)
 	}
 }
 

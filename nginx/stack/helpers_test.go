@@ -20,7 +20,7 @@ import (
 
 const (
 	email = "ann@acme.example"
-	token = "ann's token"
+	token = "anns-token"
 )
 
 // start starts a stack, and checks at the end that nothing of it is left.
