@@ -1,7 +1,10 @@
-// Command authsvc answers nginx's auth_request for a private registry: it
-// validates a customer's credential with the vendor, looks whether the
-// customer's licenses open what is asked for, and hands nginx the upstream
-// registry's Authorization.
+// Command authsvc decides for nginx which customer may pull which image. It
+// checks the customer's credential with the vendor's API, checks that a license
+// covers the image, and gives nginx the registry's current Authorization.
+// README.md has the settings, the messages, and a page on security.
+//
+// Where to read on: serve.go wires everything; package decision has the steps of
+// a decision; package server is what nginx asks.
 package main
 
 import (

@@ -1,6 +1,10 @@
-// Command tokenrefresher keeps the tokens of registries fresh: it fetches each
-// from AWS ECR (or reads user and password from files), tries it at the
-// registry, and writes it to a file that authsvc reads.
+// Command tokenrefresher keeps the tokens of registries fresh. It fetches each from
+// AWS ECR (or reads user and password from files), tries it at the registry, and
+// writes it to a file that authsvc reads. README.md has the settings, the file's
+// format, and the control socket.
+//
+// Where to read on: build.go makes the parts of the configuration; package refresh
+// has the loop.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Package awstest runs ansible/aws.yml with the real ansible-playbook and the
-// real collections against a stand-in of IAM.
+// Package awstest runs ansible/aws.yml with the real ansible-playbook and the real
+// collections, against a stand-in for IAM (package iam).
 package awstest
 
 import (

@@ -12,16 +12,16 @@ import (
 	"github.com/pullgate/pullgate/ansible/aws_test/iam"
 )
 
-var readmePolicy = regexp.MustCompile("(?s)### The IAM policy\n.*?```json\n(.*?)```")
+var readmePolicy = regexp.MustCompile("(?s)## The IAM policy\n.*?```json\n(.*?)```")
 
 // TestPolicyIsREADMEs: who sets the policy by hand has the same.
 func TestPolicyIsREADMEs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.must(3, readme)
-	found := readmePolicy.FindSubmatch(read(t, "../../README.md"))
+	found := readmePolicy.FindSubmatch(read(t, "../../tokenrefresher/README.md"))
 	if found == nil {
-		t.Fatal(`README.md has no JSON in the section "The IAM policy"`)
+		t.Fatal(`tokenrefresher/README.md has no JSON in the section "The IAM policy"`)
 	}
 	got, want := parse(t, w.document()), parse(t, string(found[1]))
 	if !reflect.DeepEqual(got, want) {

@@ -1,15 +1,15 @@
 // Command deploytest deploys to real machines and tries to take them down.
 //
-// It debootstraps a Debian, boots it with systemd-nspawn as often as
-// machines are needed, puts an nginx with an unrelated site on it, and deploys
-// by ssh with the playbook, as ansible/README.md says. Stand-ins there are for
-// AWS (ECR, instance metadata, the VPC's name server) and for the vendor's API
-// alone; they have the originals' names, addresses and ports, in a network of
-// their own.
+// It debootstraps a Debian, boots as many machines of it as needed with
+// systemd-nspawn, gives each an nginx with an unrelated site, and deploys over ssh
+// with the playbook, as ansible/README.md says. There are stand-ins only for AWS
+// (ECR, instance metadata, the VPC's name server) and the vendor's API; they have
+// the originals' names, addresses, and ports, in a network of their own.
 //
 //	make deploy-test [SUITE=trixie]
 //
-// It prints a line for each step, and exits with 1 if one fails.
+// It prints a line for each step, and exits with 1 if one fails. steps.go has the
+// steps in their order.
 package main
 
 import (

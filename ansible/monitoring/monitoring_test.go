@@ -1,6 +1,6 @@
-// Package monitoring tests the alerts, the example of a scrape configuration
-// and the dashboard: by Prometheus' own tools, by Grafana's own schema, and
-// against the running system.
+// Package monitoring tests the alerts, the scrape example, and the dashboard: with
+// Prometheus' own tools, with Grafana's own schema, and against the running system
+// (live_test.go).
 package monitoring_test
 
 import (

@@ -1,10 +1,13 @@
-// Package auth turns a customer's credential into who the customer is and what
-// the customer has licensed.
+// Package auth finds out who a customer is and what the customer has licensed.
 //
-// A Source asks whoever knows that: auth/kloudless is the first. A Cache stands
-// before the source and is what the rest of authsvc asks: it remembers answers,
-// serves known customers through an outage, and lets package guard bound what
-// unknown credentials may cost. Entitlement is where grants are looked at.
+// A Source asks somebody who knows; package auth/kloudless is the first. A Cache
+// stands in front of the source, and is what the rest of authsvc asks. It
+// remembers answers, serves known customers through an outage, and lets package
+// guard limit what unknown credentials may cost. Package entitlement decides what
+// grants allow.
+//
+// Where to read on: cache.go has the order of things, ask.go when the source is
+// asked, store.go what is remembered, file.go what survives a restart.
 package auth
 
 import (

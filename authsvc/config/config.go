@@ -1,7 +1,8 @@
 // Package config reads authsvc's configuration: a YAML file, environment
-// variables and flags, of which flags take precedence over the environment, and
-// both over the file. keys.go has every key with its default. A Config is made
-// of the parts' own types: what a setting does is said there.
+// variables, and flags. Flags take precedence over the environment, and both over
+// the file. keys.go has every key with its default. A Config consists of the other
+// packages' own types, which say what each setting does; package
+// tokenrefresher/daemon/settings does the reading.
 package config
 
 import (

@@ -1,5 +1,6 @@
-// Package credential parses what a customer presents, and keeps it from
-// being printed.
+// Package credential parses what a customer presents (RFC 7617, Basic), keeps the
+// secret from being printed (secret.go), and makes keyed hashes that can be stored
+// and logged in its place (key.go). Package auth finds out whose credential it is.
 package credential
 
 import (

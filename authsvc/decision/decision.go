@@ -1,9 +1,9 @@
-// Package decision decides about one request of a customer: parse,
-// authenticate, entitle, and fetch the key. It knows no header and no HTTP
-// exchange; package server turns what nginx asks into a Question, and an
-// Outcome into an answer. steps.go has the steps in the order in which they
-// run; each is the work of a package of its own (registry, credential, auth,
-// entitlement, upstream).
+// Package decision decides about one request of a customer: parse, authenticate,
+// entitle, and fetch the key. It knows no HTTP and no headers: package server turns
+// nginx's request into a Question, and an Outcome into an answer.
+//
+// Where to read on: steps.go has the steps in their order. Each is the work of
+// another package: registry, credential, auth, entitlement, upstream.
 package decision
 
 import (

@@ -1,5 +1,7 @@
-// Package entitlement says whether a customer's grants allow a request, and
-// what of the registry they let the customer see.
+// Package entitlement decides whether a customer's grants allow a request
+// (entitlement.go), and which tags and repositories the customer may see
+// (lists.go). Package auth has the grants; package release knows which tags lead
+// to a digest.
 package entitlement
 
 import (

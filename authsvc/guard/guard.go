@@ -1,17 +1,16 @@
-// Package guard decides who may ask about a credential that nobody knows yet,
-// and how often, so that guessing costs the vendor's API next to nothing and
-// shuts out no customer.
+// Package guard decides who may ask about an unknown credential, and how often, so
+// that guessing costs the vendor's API next to nothing and shuts out no customer.
 //
-// It does two things. Wrong credentials count, by address and by (address,
-// user), and lead to delays and then to a ban that ends. And look-ups share a
-// small budget, in which an address that has not guessed comes before one that
-// has.
+// It does two things. Wrong credentials count, by address and by (address, user),
+// and lead to delays and then to a ban that ends (judge.go). And look-ups share a
+// small budget, in which an address that has not guessed goes before one that has
+// (rooms.go). config.go has the bounds, and why they are what they are.
 //
-// Customers whose credential is in the cache do not come here, and neither do
-// the renewals of their entries, so that no flood can take anything from them.
+// Customers whose credential is in package auth's cache do not come here, and
+// neither do renewals of their entries, so no flood can take anything from them.
 //
-// What is remembered lives in memory, is bounded by Config.MaxRecords, and is
-// lost at a restart. It holds no user name and no secret, only keyed hashes.
+// What the guard remembers (book.go) is in memory, bounded by Config.MaxRecords,
+// and lost in a restart. It contains no user name and no secret, only keyed hashes.
 package guard
 
 import (

@@ -1,13 +1,14 @@
-// Package registry knows the read side of the Distribution API (OCI
-// Distribution Specification 1.1, https://github.com/opencontainers/distribution-spec):
-// its requests and its errors.
+// Package registry knows the read side of the Distribution API (OCI Distribution
+// Specification 1.1, https://github.com/opencontainers/distribution-spec): its
+// requests (request.go, grammar.go), pages of lists (page.go), and errors
+// (refusal.go).
 //
-// Some quirks of the grammar decide how it is parsed. A repository's name may
-// hold components that read like operations ("a/manifests/b", "tags"), so a
-// path is read from its end, where the operation and the reference have a
-// fixed place. What a proxy would normalise ("%2e", "..", "//") has no place
-// in the grammar at all, so it is refused instead of normalised: what is
-// authorized is, byte for byte, what is forwarded.
+// The grammar has quirks that decide how it is parsed. A repository's name may
+// contain components that look like operations ("a/manifests/b", "tags"), so a path
+// is read from its end, where the operation and the reference have a fixed place.
+// What a proxy would normalize ("%2e", "..", "//") is not in the grammar at all, so
+// it is refused instead of normalized: what is authorized is, byte for byte, what
+// is forwarded.
 package registry
 
 import (

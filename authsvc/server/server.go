@@ -1,6 +1,7 @@
-// Package server is what nginx asks: it reads the question out of a request's
-// headers, has package decision decide, and writes the answer into headers.
-// headers.go has their names; no other package knows them.
+// Package server is what nginx asks. It reads the question from a request's
+// headers, lets package decision decide, and writes the answer into headers.
+// headers.go has their names, and no other package knows them; nginx/README.md has
+// the contract. private.go serves health and metrics, on a listener of its own.
 package server
 
 import (

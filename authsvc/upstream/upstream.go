@@ -1,5 +1,6 @@
-// Package upstream hands out the registry's current Authorization, and has it
-// renewed when the registry rejects it.
+// Package upstream has the registry's current Authorization, from the file that
+// tokenrefresher writes, and asks tokenrefresher for another one when the registry
+// rejects it.
 package upstream
 
 import (

@@ -1,6 +1,7 @@
-// Package e2e tests the whole system on loopback: real clients, the real nginx
-// with the includes as they are shipped, authsvc, tokenrefresher, and a real
-// registry behind the stand-in of ECR.
+// Package e2e tests the whole system on loopback: real clients, the real nginx with
+// the includes as shipped, authsvc, tokenrefresher, and a real registry behind a
+// stand-in for ECR. Package nginx/stack starts all of that. pull_test.go is the
+// simplest test; rights_test.go and hostile_test.go have the attacks.
 package e2e_test
 
 import (

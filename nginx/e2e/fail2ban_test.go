@@ -169,6 +169,17 @@ func TestFail2banCountsWrongCredentials(t *testing.T) {
 		}
 	}
 	ask(tries()...)
+
+	// Somebody who guesses is counted also while authsvc tells him to wait.
+	const guesser, guesses = "198.51.100.1", 10
+	sent, what[guesser], want[guesser] = append(sent, guesser), "guesses", guesses
+	answers := map[int]int{}
+	for i := range guesses {
+		answers[send(t, s, request{uri: "/v2/", user: email, password: fmt.Sprint("guess-", i)}.from(guesser)).status]++
+	}
+	if answers[401] == 0 || answers[429] == 0 || answers[401]+answers[429] != guesses {
+		t.Errorf("%d guesses were answered %v, want 401 and then 429", guesses, answers)
+	}
 	for _, server := range []*standin.Server{s.Vendor.Server, s.Vendor.TLS} {
 		server.Inject(standin.Fault{Status: 500, Body: "<html>"})
 	}

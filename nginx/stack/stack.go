@@ -1,10 +1,14 @@
 // Package stack starts the whole system on loopback: the real nginx with the
 // includes of nginx/registry, authsvc and tokenrefresher, Debian's
-// docker-registry, and stand-ins for AWS ECR, the vendor's API and DNS.
+// docker-registry, and stand-ins for AWS ECR, the vendor's API, and DNS. The demo,
+// the end-to-end tests, and the benchmarks use it.
 //
-// Everything has free ports of 127.0.0.1 and lives in one temporary folder.
-// Close ends all of it and removes the folder; the children also die with the
-// process that started them.
+// Everything uses free ports of 127.0.0.1 and one temporary folder. Close ends all
+// of it and removes the folder; the children also die with the process that started
+// them.
+//
+// Where to read on: startAll, below, starts the parts in their order. The stand-ins
+// are the packages ecr, vendorapi, and dns; what they share is in package standin.
 package stack
 
 import (

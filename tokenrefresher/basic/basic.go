@@ -1,5 +1,6 @@
-// Package basic is the token of a registry that is not ECR: a user and a
-// password, each in a file, that never expire.
+// Package basic is the source of tokens for a registry that is not ECR: a user and
+// a password, each in a file, that never expire. Package ecr is the other source;
+// package refresh uses both.
 package basic
 
 import (

@@ -1,5 +1,7 @@
-// Package config reads tokenrefresher's configuration: a YAML file,
-// environment variables and flags, of which the later win.
+// Package config reads tokenrefresher's configuration: a YAML file, environment
+// variables, and flags. Flags take precedence over the environment, and both over
+// the file. registry.go has the keys of one registry; package daemon/settings does
+// the reading.
 package config
 
 import (

@@ -1,5 +1,7 @@
-// Package ecr fetches the token of a registry in AWS ECR: GetAuthorizationToken,
-// by the credential that the AWS SDK finds.
+// Package ecr fetches the token of a registry in AWS ECR with
+// GetAuthorizationToken. connect.go finds the credential, as the AWS SDK does;
+// error.go keeps account numbers out of errors. Package basic is the other source
+// of tokens; package refresh uses both.
 //
 // https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html
 package ecr

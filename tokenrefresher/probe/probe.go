@@ -1,5 +1,5 @@
-// Package probe tries a token at its registry, before it replaces one that is
-// known to be good.
+// Package probe tries a token at its registry, before package refresh replaces one
+// that is known to be good.
 package probe
 
 import (

@@ -1,6 +1,11 @@
-// Package refresh keeps the token of a registry fresh: it fetches a new one,
-// tries it, stores it, and sleeps; it backs off at failures, and leaves the
-// last good one where it is until it really expires.
+// Package refresh keeps the token of a registry fresh. It fetches a new one (from
+// package ecr or basic), tries it (package probe), stores it (package tokenfile),
+// and sleeps. After a failure it backs off, and leaves the last good token in place
+// until it expires.
+//
+// Where to read on: attempt.go is one refresh, schedule.go says when the next is
+// due, force.go is a refresh that somebody asks for, file.go keeps the file as it
+// should be.
 package refresh
 
 import (

@@ -1,5 +1,6 @@
-// Package server answers those who ask the daemon: authsvc on the control
-// socket, the operator's tools on the private listener.
+// Package server answers questions to the running program: authsvc's on the
+// control socket (control.go), and the operator's on the private listener
+// (private.go). Package refresh does the work.
 package server
 
 import (

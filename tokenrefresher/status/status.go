@@ -1,5 +1,5 @@
-// Package status tells what is in the token files: of which registry, how old,
-// and how long it is good.
+// Package status is the command "tokenrefresher status": it tells what is in the
+// token files, how old it is, and how long it is valid.
 package status
 
 import (

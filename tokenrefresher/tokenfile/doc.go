@@ -1,6 +1,6 @@
-// Package tokenfile is the file in which tokenrefresher leaves a registry's
-// token, and from which authsvc takes it: its format, how it is replaced, and
-// how a change is noticed.
+// Package tokenfile is the file in which tokenrefresher leaves a registry's token,
+// and from which authsvc takes it: its format (read.go), how it is replaced
+// (write.go), and how a change is noticed (watch.go).
 //
 // One file holds the token of one registry, as one JSON object:
 //
@@ -12,13 +12,13 @@
 //	  "fetchedAt": "2026-11-23T18:00:00Z"
 //	}
 //
-// host is the registry's name, with a port only if that is not 443. token is
-// the base64 (RFC 4648, section 4) of user:password, so what follows "Basic "
-// in an Authorization header (RFC 7617). Times are RFC 3339. A token without
-// expiresAt never expires. fetchedAt names the token: of two tokens for one
-// file, the later has the later fetchedAt.
+// host is the registry's name, with a port only if that is not 443. token is the
+// base64 (RFC 4648, section 4) of user:password: what follows "Basic " in an
+// Authorization header (RFC 7617). Times are RFC 3339. A token without expiresAt
+// never expires. fetchedAt identifies the token: of two tokens for one file, the
+// newer one has the later fetchedAt.
 //
-// The file is replaced whole, by a rename, so a reader sees the old one or the
-// new one and never a part. Should a part be there all the same, written by
-// something else, it does not parse, and a Watcher keeps what it had.
+// The file is replaced as a whole, by a rename, so a reader sees the old one or the
+// new one, never a part. If another program leaves a part there, it does not parse,
+// and a Watcher keeps what it had.
 package tokenfile

@@ -1,7 +1,6 @@
-// Package iam is a stand-in of AWS IAM, as far as ansible/aws.yml needs it: the
-// Query API of version 2010-05-08 with its errors. It is strict: what is not
-// signed, not known or not complete is refused, and so is what the caller has
-// not been given the right to do.
+// Package iam is a stand-in for AWS IAM, as far as ansible/aws.yml needs it: the
+// Query API of version 2010-05-08 with its errors. It is strict: it refuses what is
+// not signed, unknown, or incomplete, and what the caller has no right to do.
 // https://docs.aws.amazon.com/IAM/latest/APIReference/
 package iam
 

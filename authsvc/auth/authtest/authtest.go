@@ -1,5 +1,5 @@
-// Package authtest makes caches for tests and measurements of what stands on
-// them.
+// Package authtest makes caches for the tests and benchmarks of packages that use
+// package auth.
 package authtest
 
 import (

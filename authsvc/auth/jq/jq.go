@@ -1,10 +1,9 @@
-// Package jq reads what a source answers by jq expressions, which the operator
-// configures: a subject or an e-mail out of an account's object, and grants out
-// of its licenses (grants.go). authsvc/auth/kloudless uses it;
-// authsvc/auth/web fetches the answers.
+// Package jq reads a source's answers with jq expressions from the configuration:
+// an account's id or e-mail (jq.go), and the grants of its licenses (grants.go).
+// Package auth/web fetches the answers, and auth/kloudless uses both.
 //
-// No error of this package quotes an answer: it is the customer's, and errors
-// are logged.
+// No error of this package quotes an answer, since errors are logged and answers
+// are the customer's.
 package jq
 
 import (

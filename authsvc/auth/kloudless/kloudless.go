@@ -1,15 +1,15 @@
-// Package kloudless authenticates customers by Kloudless' Meta API: the
-// customer's API token is a Bearer token there, and the licenses that it lists
-// are the customer's rights.
+// Package kloudless authenticates customers with Kloudless' Meta API: the
+// customer's API token is a Bearer token there, and the licenses it lists are the
+// customer's rights.
 //
 // The Meta API's base, its Bearer tokens, and its object types (license,
-// developer) are documented at https://developers.kloudless.com/docs/v1/meta.
-// The path of the list of licenses and the fields of a license are not: both
-// are configuration, and the defaults here are assumed.
+// developer) are documented at https://developers.kloudless.com/docs/v1/meta. The
+// path of the list of licenses and the fields of a license are not. Both are
+// configuration, and their defaults are assumptions.
 //
-// Only what is Kloudless's is here: what to ask, how its lists go on, and what
-// is a refusal. authsvc/auth/web asks, authsvc/auth/jq reads the answers, and
-// authsvc/auth keeps the decision.
+// Only Kloudless' own rules are here: what to ask, how lists continue, and what
+// counts as a refusal. Package auth/web sends the requests, auth/jq reads the
+// answers, and auth keeps the decision.
 package kloudless
 
 import (

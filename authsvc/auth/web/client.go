@@ -1,9 +1,9 @@
-// Package web asks a web service about customers, within bounds: the secrets
-// that it sends go nowhere else and cannot be read on their way, and no answer
-// of the service can exhaust memory, connections or time.
+// Package web asks a web service about customers, within bounds: the secrets it
+// sends go nowhere else and cannot be read on their way, and no answer can exhaust
+// memory, connections, or time.
 //
-// What is asked and what an answer means is a source's: authsvc/auth/kloudless
-// is one. authsvc/auth/jq reads the answers.
+// What to ask and what an answer means is up to a source, such as auth/kloudless.
+// Package auth/jq reads the answers.
 package web
 
 import (

@@ -1,5 +1,7 @@
-// Package remote asks a registry what a release.Graph has to know, by the
-// Distribution API and with the Authorization that tokenrefresher keeps.
+// Package remote asks a registry what package release wants to know: tags, digests,
+// manifests, referrers. It uses the Distribution API, and the Authorization that
+// package upstream has. It bounds what the registry may answer, and pauses when the
+// registry is busy (paused.go).
 package remote
 
 import (

@@ -1,5 +1,5 @@
-// Package dns is a name server on loopback whose answers can be changed while
-// it runs, to see whether a proxy asks again.
+// Package dns is a name server on loopback whose answers a test can change while it
+// runs, to see whether a proxy asks again.
 package dns
 
 import (

@@ -1,13 +1,13 @@
-// Package ecr stands in for AWS ECR: the API call that hands out tokens, the
-// registry behind TLS that takes only such a token, and the bucket from which
-// the blobs come. The images lie in a real registry behind it.
+// Package ecr stands in for AWS ECR: the API call that hands out tokens (api.go),
+// the registry behind TLS that accepts only such a token (front.go), and the
+// bucket that blobs come from (bucket.go). A real registry behind it has the images.
 //
-// It is meant to be as strict as the original. Where the original's behaviour
-// is known, the tests name the source; where it is not, the stand-in refuses.
-// It differs on purpose in this: everything listens on 127.0.0.1 if not told
-// otherwise, so the proxyEndpoint names a port, the bucket is plain HTTP, and the registry can
-// also be reached by its address without SNI (for programs that look up names
-// in the system's DNS alone).
+// It is meant to be as strict as the original. Where the original's behavior is
+// known, the tests name the source; where it is not, the stand-in refuses. It
+// differs on purpose in this: everything listens on 127.0.0.1 unless told
+// otherwise, so the proxyEndpoint names a port; the bucket is plain HTTP; and the
+// registry can also be reached by its address without SNI (for programs that look
+// up names only in the system's DNS).
 package ecr
 
 import (

@@ -1,4 +1,4 @@
-// Package pki makes the certificates of systems that live as long as a test.
+// Package pki makes certificates that live as long as a test.
 package pki
 
 import (

@@ -1,6 +1,5 @@
-// Package sigv4 verifies the signatures of requests that come to stand-ins of
-// AWS (Signature Version 4). It signs what was signed once more, with AWS's own
-// signer, and compares.
+// Package sigv4 verifies the signatures of requests to stand-ins for AWS (Signature
+// Version 4). It signs the same request again with AWS's own signer, and compares.
 //
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
 package sigv4

@@ -1,4 +1,4 @@
-// Package stacktest starts a stack for a test.
+// Package stacktest starts a stack for a test, and ends it with the test.
 package stacktest
 
 import (

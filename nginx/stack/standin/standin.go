@@ -1,6 +1,6 @@
-// Package standin is what the stack's stand-ins have in common: an HTTP server
-// on loopback that records what it received, counts its connections, and can
-// be told to fail.
+// Package standin is what the stack's stand-ins share: an HTTP server on loopback
+// that records what it received, counts its connections, and can be told to fail
+// (fault.go).
 package standin
 
 import (

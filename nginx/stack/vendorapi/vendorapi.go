@@ -1,9 +1,9 @@
-// Package vendorapi stands in for the vendor's API: the Kloudless Meta API, as
-// far as authsvc asks it.
+// Package vendorapi stands in for the vendor's API: the part of the Kloudless Meta
+// API that package authsvc/auth/kloudless asks.
 //
-// The envelope of lists, paging and errors follow Kloudless's documentation;
-// the path of licenses and their fields are not public, so both are assumed,
-// and are the defaults of authsvc's configuration.
+// Lists, paging, and errors follow Kloudless' documentation. The path of licenses
+// and their fields are not public, so they are assumed here, as in the defaults of
+// authsvc's configuration.
 package vendorapi
 
 import (

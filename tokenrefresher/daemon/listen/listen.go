@@ -1,4 +1,6 @@
-// Package listen opens the sockets on which the programs serve. Both use it.
+// Package listen opens the sockets of both programs (unix, TCP, or passed by
+// systemd), serves them until the program ends, and tells systemd about it
+// (notify.go). private.go is the listener for health and metrics.
 package listen
 
 import (

@@ -1,4 +1,5 @@
-// Package log takes a program's log lines off the path of its requests.
+// Package log writes the log lines of both programs in the background, so that
+// requests need not wait for the disk or the journal.
 package log
 
 import (

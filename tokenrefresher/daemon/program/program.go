@@ -1,5 +1,6 @@
-// Package program is what both programs have in common as programs: what they
-// say of their build, and their manual. Both use it.
+// Package program is what both programs share as programs: running until a signal,
+// the flag --config, the commands check-config, version, and man, and the metrics
+// of the process.
 package program
 
 import (

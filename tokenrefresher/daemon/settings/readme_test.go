@@ -15,39 +15,42 @@ import (
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/settings"
 )
 
-const readme = "../../../README.md"
+var update = flag.Bool("update", false, "write the tables into the READMEs")
 
-var update = flag.Bool("update", false, "write the tables into README.md")
-
-// TestReadme: README.md has a table of every setting of both programs, as the
-// programs have it. `go test ./tokenrefresher/daemon/settings -update` writes them.
+// TestReadme: each program's README has a table of every setting, as the
+// program has it. `go test ./tokenrefresher/daemon/settings -update` writes them.
 func TestReadme(t *testing.T) {
-	text, err := os.ReadFile(readme)
-	if err != nil {
-		t.Fatal(err)
-	}
 	program, registry := tokenrefresher.Tables()
-	want := string(text)
-	for name, table := range map[string]settings.Table{
-		"authsvc": authsvc.Table(), "tokenrefresher": program, "registries": registry,
+	for name, at := range map[string]struct {
+		readme string
+		table  settings.Table
+	}{
+		"authsvc":        {"authsvc/README.md", authsvc.Table()},
+		"tokenrefresher": {"tokenrefresher/README.md", program},
+		"registries":     {"tokenrefresher/README.md", registry},
 	} {
-		section := regexp.MustCompile(`(?s)(<!-- settings:` + name + ` -->\n).*?(<!-- end -->)`)
-		if !section.MatchString(want) {
-			t.Fatalf("README.md has no place for the settings of %s", name)
+		file := "../../../" + at.readme
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
 		}
-		want = section.ReplaceAllStringFunc(want, func(found string) string {
+		section := regexp.MustCompile(`(?s)(<!-- settings:` + name + ` -->\n).*?(<!-- end -->)`)
+		if n := len(section.FindAll(text, -1)); n != 1 {
+			t.Fatalf("%s has %d places for the settings of %s, want 1", at.readme, n, name)
+		}
+		want := section.ReplaceAllStringFunc(string(text), func(found string) string {
 			parts := section.FindStringSubmatch(found)
-			return parts[1] + "\n" + markdown(table) + "\n" + parts[2]
+			return parts[1] + "\n" + markdown(at.table) + "\n" + parts[2]
 		})
-	}
-	if want == string(text) {
-		return
-	}
-	if !*update {
-		t.Fatal("README.md's tables are not the programs'; go test ./tokenrefresher/daemon/settings -update")
-	}
-	if err := os.WriteFile(readme, []byte(want), 0o600); err != nil {
-		t.Fatal(err)
+		switch {
+		case want == string(text):
+		case !*update:
+			t.Errorf("the table in %s is not the program's; run go test ./tokenrefresher/daemon/settings -update", at.readme)
+		default:
+			if err := os.WriteFile(file, []byte(want), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
 

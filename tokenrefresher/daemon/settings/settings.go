@@ -1,11 +1,7 @@
-// Package settings reads the configuration of a program: a YAML file,
-// environment variables and flags, of which the later win. Both programs use
-// it.
-//
-// A program lists its keys in a Table, the one place for defaults, and reads
-// them by a Reader, whose calls state the bounds. Nothing is guessed: a key
-// that is unknown and a value that is impossible are errors, and all of them
-// are told at once.
+// Package settings reads the configuration of both programs: a YAML file,
+// environment variables, and flags. Flags take precedence over the environment, and
+// both over the file. A program describes its keys in a Table; a Reader (reader.go)
+// checks the values, and reports every problem at once.
 package settings
 
 import (

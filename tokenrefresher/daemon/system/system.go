@@ -1,4 +1,4 @@
-// Package system looks up what a configuration names on the machine:
+// Package system looks up what both programs' configurations name on the machine:
 // certificate authorities and groups.
 package system
 
