@@ -33,9 +33,7 @@ var bounds = listen.Bounds{ReadHeader: 10 * time.Second, HeaderBytes: 32 << 10, 
 
 // serve wires the parts together and serves until ctx ends.
 func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
-	numbers := program.NewMetrics("authsvc_info", "Always 1: version, and the settings that decide how long a withdrawn license still opens.", prometheus.Labels{
-		"cache_ttl": c.Cache.TTL.String(), "cache_refusal_ttl": c.Cache.RefusalTTL.String(), "cache_stale_ttl": c.Cache.StaleTTL.String(),
-	})
+	numbers := program.NewMetrics("authsvc")
 	watcher, err := tokenfile.Watch(ctx, c.TokenFile, logger)
 	if err != nil {
 		return fmt.Errorf("watching upstream.token_file: %w", err)
@@ -57,7 +55,7 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 		save := func(path string) error { return cache.Save(path, source) }
 		defer keep("accepted credentials", c.CacheFile, time.Minute, load, save, logger)()
 	}
-	releases, err := newReleases(c, registry, logger, metrics)
+	releases, err := newReleases(c, registry, logger, numbers)
 	if err != nil {
 		return err
 	}
@@ -112,14 +110,14 @@ func newCache(c config.Config, logger *slog.Logger, numbers prometheus.Registere
 }
 
 // newReleases makes what tells which tags reach a digest.
-func newReleases(c config.Config, registry *upstream.Upstream, logger *slog.Logger, metrics *server.Metrics) (*release.Releases, error) {
+func newReleases(c config.Config, registry *upstream.Upstream, logger *slog.Logger, numbers prometheus.Registerer) (*release.Releases, error) {
 	c.Remote.Upstream = registry
 	client, err := remote.New(c.Remote)
 	if err != nil {
 		return nil, err
 	}
 	limitMemory(c)
-	c.Release.Source, c.Release.Logger, c.Release.Observe = client, logger, metrics.ObserveRelease
+	c.Release.Source, c.Release.Logger, c.Release.Metrics = client, logger, numbers
 	return release.New(c.Release), nil
 }
 

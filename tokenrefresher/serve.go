@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime"
 	"sync"
 	"time"
 
@@ -49,7 +48,7 @@ func once(ctx context.Context, c config.Config, logger *slog.Logger) error {
 
 // serve keeps every registry's token fresh until ctx ends.
 func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
-	numbers := program.NewMetrics("tokenrefresher_build_info", "Always 1: what is running.", prometheus.Labels{"goversion": runtime.Version()})
+	numbers := program.NewMetrics("tokenrefresher")
 	registries, err := build(c, logger, numbers)
 	if err != nil {
 		return err

@@ -16,7 +16,7 @@ func (w *world) upgradeUnderLoad(ctx context.Context) (string, error) {
 	if err := errors.Join(err, failed); err != nil {
 		return "", err
 	}
-	version, err := one(w.machines[0].ssh(ctx, "authsvc version; curl -s "+privateURL+"/metrics | grep -o 'authsvc_info.*version=\"v"+newVersion+"\"'"))
+	version, err := one(w.machines[0].ssh(ctx, "authsvc version; curl -s "+privateURL+"/metrics | grep -o 'authsvc_build_info.*version=\"v"+newVersion+"\"'"))
 	if err != nil {
 		return "", fmt.Errorf("what runs is not the new version: %w", err)
 	}

@@ -2,12 +2,15 @@ package monitoring_test
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/pullgate/pullgate/nginx/stack"
 	"github.com/pullgate/pullgate/nginx/stack/stacktest"
@@ -29,9 +32,16 @@ const (
 	blobs      = "/v2/acme/appliance/blobs/sha256:"
 )
 
+// maxEntries bounds the customers in the cache.
+const maxEntries = 50
+
+// appliance is the license of all customers.
+var appliance = vendorapi.License{ID: "lic_1", Releases: []vendorapi.Release{{Repository: "acme/appliance", Tags: []string{"1.*"}}}}
+
 // notSeen are the alerts that no trouble makes active here, and why.
 var notSeen = map[string]string{
 	"VersionsDiffer": "there is one build; alerts_test.yml has two",
+	"AuthsvcPanics":  "authsvc has no bug that could be asked for; authsvc/server has a test that panics",
 }
 
 // slow are the alerts that tell how fast a machine is. That is not this test's
@@ -45,6 +55,7 @@ type world struct {
 	prom   *prometheus
 	client *http.Client
 	guess  int // the last password that was guessed
+	others int // customers beside ann
 	seen   map[string]bool
 }
 
@@ -58,24 +69,45 @@ func newWorld(t *testing.T) *world {
 			"cache.ttl":           "1s",
 			"cache.refusal_ttl":   "1m",
 			"release.tag_ttl":     "1s",
+			"release.max_digests": 1000,
+			"cache.max_entries":   maxEntries,
+			// What is done at this address is what alerts are not about. Whoever
+			// guesses comes from elsewhere, where one customer makes an office.
+			"guard.uncounted":        "127.0.0.1/32",
+			"guard.failures":         3,
+			"guard.shared_customers": 1,
 		},
 		Tokenrefresher: map[string]any{"control.min_interval": "0s"},
 	})
+	s.Vendor.SetAccount(secret, vendorapi.Account{Email: email, Licenses: []vendorapi.License{appliance,
+		{ID: "lic_2", Releases: []vendorapi.Release{{Repository: "acme/ended", Tags: []string{"*"}}}, Expiration: time.Now().Add(-time.Hour)},
+	}})
 	image, err := stack.Image("appliance")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Push(t.Context(), "acme/appliance:1.0", image); err != nil {
-		t.Fatal(err)
-	}
-	s.Vendor.SetAccount(secret, vendorapi.Account{Email: email, Licenses: []vendorapi.License{
-		{ID: "lic_1", Releases: []vendorapi.Release{{Repository: "acme/appliance", Tags: []string{"1.*"}}}},
-		{ID: "lic_2", Releases: []vendorapi.Release{{Repository: "acme/ended", Tags: []string{"*"}}}, Expiration: time.Now().Add(-time.Hour)},
-	}})
-	return &world{
+	w := &world{
 		t: t, stack: s, seen: map[string]bool{},
 		prom:   startPrometheus(t, map[string]string{"authsvc": s.AuthsvcURL(), "tokenrefresher": s.TokenrefresherURL()}),
-		client: &http.Client{Timeout: limit, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		client: newClient("127.0.0.1"),
+	}
+	w.push("acme/appliance:1.0", image)
+	return w
+}
+
+// newClient makes a client that comes from an address of this machine.
+func newClient(address string) *http.Client {
+	from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	return &http.Client{
+		Timeout: limit, Transport: &http.Transport{DialContext: from.DialContext},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+func (w *world) push(ref string, image v1.Image) {
+	w.t.Helper()
+	if _, err := w.stack.Push(w.t.Context(), ref, image); err != nil {
+		w.t.Fatal(err)
 	}
 }
 
@@ -111,7 +143,15 @@ func (w *world) want(uri, password string, status int) {
 // another is a password that was not guessed before.
 func (w *world) another() string {
 	w.guess++
-	return fmt.Sprintf("guess %d", w.guess)
+	return fmt.Sprintf("guess-%d", w.guess)
+}
+
+// customer is the password of one who has not pulled before.
+func (w *world) customer() string {
+	w.others++
+	token := fmt.Sprintf("customer-%d", w.others)
+	w.stack.Vendor.SetAccount(token, vendorapi.Account{Email: email, Licenses: []vendorapi.License{appliance}})
+	return token
 }
 
 // digest is one that nothing has.
@@ -204,7 +244,7 @@ func (w *world) well() {
 	w.t.Helper()
 	for _, outcome := range []string{"allow", "unauthorized", "denied", "name_unknown", "manifest_unknown", "blob_unknown"} {
 		waitFor(w.t, func() string {
-			if len(w.prom.query(fmt.Sprintf(`authsvc_decisions_total{outcome=%q}`, outcome))) == 0 {
+			if len(w.prom.query(fmt.Sprintf(`authsvc_decisions_total{outcome=%q} > 0`, outcome))) == 0 {
 				return "a decision " + outcome
 			}
 			return ""

@@ -8,6 +8,12 @@ import (
 	"slices"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
 	"github.com/pullgate/pullgate/nginx/stack/ecr"
 	"github.com/pullgate/pullgate/nginx/stack/standin"
 )
@@ -24,13 +30,16 @@ type trouble struct {
 // refresh that fails before any has succeeded lately.
 var troubles = []trouble{
 	{"all are denied", deniesMost},
+	{"there are more releases than fit", digestsNearBound},
 	{"the vendor's API is slow", vendorSlow},
 	{"the registry cannot be asked", registryDown},
 	{"AWS refuses, and the token nears its end", awsRefuses},
 	{"the registry rejects each new token", rejectsEach},
 	{"the token file cannot be written", cannotStore},
 	{"the vendor's API is down", vendorDown},
-	{"somebody guesses", guessing},
+	{"there are more customers than fit", cacheFull},
+	{"the vendor's API refuses all of them", vendorRefuses},
+	{"somebody guesses, behind an office's address", guessing},
 	{"both start again and again", restarts},
 	{"both are down", down},
 	{"neither is watched", unwatched},
@@ -55,7 +64,7 @@ func deniesMost(w *world) {
 
 func vendorSlow(w *world) {
 	w.stack.Vendor.TLS.Inject(standin.Fault{Delay: 3 * time.Second})
-	w.until(func() { w.atOnce(50, licensed, w.another) }, "VendorSlow", "AuthsvcSlow")
+	w.until(func() { w.atOnce(50, licensed, w.another) }, "VendorSlow", "AuthsvcSlow", "AuthsvcLookUpsBusy")
 	w.stack.Vendor.TLS.ClearFaults()
 	w.recover()
 }
@@ -120,13 +129,50 @@ func vendorDown(w *world) {
 	w.until(func() {
 		w.want(licensed, secret, 200)
 		w.want(licensed, w.another(), 503)
-	}, "VendorFails", "AuthsvcServesStale")
+	}, "VendorFails", "AuthsvcServesStale", "VendorBreakerOpen")
+	w.stack.Vendor.TLS.ClearFaults()
+	w.recover()
+}
+
+// digestsNearBound pushes an image of so many layers that they fit just so.
+func digestsNearBound(w *world) {
+	var layers []v1.Layer
+	for i := range 900 {
+		layers = append(layers, static.NewLayer(fmt.Appendf(nil, "layer %d", i), types.OCILayer))
+	}
+	image, err := mutate.AppendLayers(empty.Image, layers...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.push("acme/appliance:1.900", image)
+	w.until(func() { w.want("/v2/acme/appliance/manifests/1.900", secret, 200) }, "AuthsvcDigestsNearBound")
+}
+
+// cacheFull: new customers come, and those before them have just pulled.
+func cacheFull(w *world) {
+	w.until(func() { w.atOnce(20, licensed, w.customer) }, "AuthsvcCacheFull")
+}
+
+// vendorRefuses those customers who came first, in the API's own words.
+func vendorRefuses(w *world) {
+	w.stack.Vendor.TLS.Inject(standin.Fault{
+		Status: http.StatusUnauthorized, Header: http.Header{"Content-Type": {"application/json"}},
+		Body: `{"status_code":401,"error_code":"unauthorized","message":"no","id":"1"}`,
+	})
+	w.until(func() {
+		n := 0
+		w.atOnce(maxEntries, licensed, func() string { n++; return fmt.Sprintf("customer-%d", n) })
+	}, "VendorRefusesMost")
 	w.stack.Vendor.TLS.ClearFaults()
 	w.recover()
 }
 
 func guessing(w *world) {
-	w.until(func() { w.atOnce(10, licensed, w.another) }, "AuthsvcGuessing")
+	here := w.client
+	w.client = newClient("127.0.0.2")
+	w.want(licensed, secret, 200)
+	w.until(func() { w.atOnce(10, licensed, w.another) }, "AuthsvcGuessing", "AuthsvcAddressSpared")
+	w.client = here
 }
 
 // restarts come so far apart that Prometheus sees each.

@@ -188,7 +188,6 @@ func (c *Cache) newBreaker(of string) *gobreaker.CircuitBreaker[Decision] {
 		IsSuccessful: func(err error) bool { return err == nil || errors.Is(err, context.Canceled) },
 		OnStateChange: func(name string, from, to gobreaker.State) {
 			c.logger.Warn("the breaker of the source of customers has changed", "breaker", name, "from", from.String(), "to", to.String())
-			c.metrics.breaker(name, to)
 		},
 	})
 }

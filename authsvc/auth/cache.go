@@ -74,8 +74,8 @@ func NewCache(o Options) *Cache {
 		refused:  newStore(o.Config.MaxRefusals, o.Config.RefusalTTL),
 		failed:   newStore(o.Config.MaxRefusals, outagePause),
 	}
-	c.metrics = newMetrics(o.Metrics, c)
 	c.customers, c.strangers = c.newBreaker("customers"), c.newBreaker("strangers")
+	c.metrics = newMetrics(o.Metrics, c)
 	return c
 }
 

@@ -8,41 +8,38 @@ import (
 type metrics struct {
 	noRoom     prometheus.Counter
 	distrusted prometheus.Counter
-	open       *prometheus.GaugeVec
 }
 
 func newMetrics(r prometheus.Registerer, c *Cache) *metrics {
 	m := &metrics{
 		noRoom: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "authsvc_cache_full_total",
-			Help: "Accepted credentials that were not kept, because customers who pulled within the hour fill cache.max_entries.",
+			Help: "Accepted credentials that were not kept, because customers who pulled within the last hour fill cache.max_entries.",
 		}),
 		distrusted: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "authsvc_source_refusals_distrusted_total",
-			Help: "Refusals of known customers that were taken for an outage, because the source refused more than half of them.",
+			Help: "Refusals of known customers that were treated as an outage, because the source refused more than half of them within a minute.",
 		}),
-		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "authsvc_source_breaker_open",
-			Help: "1 while the source is not asked because it failed too often (breaker customers for renewals, strangers for new credentials).",
-		}, []string{"breaker"}),
 	}
-	r.MustRegister(m.noRoom, m.distrusted, m.open)
+	r.MustRegister(m.noRoom, m.distrusted)
 	for of, s := range map[string]*store{"accepted": c.accepted, "refused": c.refused} {
 		labels := prometheus.Labels{"kind": of}
 		r.MustRegister(
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "authsvc_cache_entries", ConstLabels: labels,
-				Help: "Credentials that are remembered, by kind (accepted, refused)."}, func() float64 { return float64(s.len()) }),
+				Help: "Credentials in the cache, by kind (accepted, refused)."}, func() float64 { return float64(s.len()) }),
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "authsvc_cache_max_entries", ConstLabels: labels,
-				Help: "The bound of authsvc_cache_entries (cache.max_entries, cache.max_refusals)."}, func() float64 { return float64(s.size) }))
+				Help: "Bound of authsvc_cache_entries (cache.max_entries, cache.max_refusals)."}, func() float64 { return float64(s.size) }))
+	}
+	for _, breaker := range []*gobreaker.CircuitBreaker[Decision]{c.customers, c.strangers} {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "authsvc_source_breaker_open", ConstLabels: prometheus.Labels{"breaker": breaker.Name()},
+			Help: "1 while the source is not asked because it failed too often, else 0; by breaker (customers: renewals of known customers, strangers: new credentials).",
+		}, func() float64 {
+			if breaker.State() == gobreaker.StateOpen {
+				return 1
+			}
+			return 0
+		}))
 	}
 	return m
-}
-
-// breaker shows the state of a breaker.
-func (m *metrics) breaker(name string, state gobreaker.State) {
-	open := 0.0
-	if state == gobreaker.StateOpen {
-		open = 1
-	}
-	m.open.WithLabelValues(name).Set(open)
 }

@@ -100,6 +100,15 @@ func (o Outcome) Word() string {
 	return "allow"
 }
 
+// Words returns all that Word can be.
+func Words() []string {
+	words := []string{"allow", "canceled"}
+	for _, code := range registry.Codes() {
+		words = append(words, strings.ToLower(string(code)))
+	}
+	return words
+}
+
 // Outage is the Word of outcomes that are somebody's fault, but not the
 // customer's.
 var Outage = strings.ToLower(string(registry.Unavailable))

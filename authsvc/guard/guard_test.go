@@ -32,9 +32,9 @@ func TestDelaysGrowToABanThatEnds(t *testing.T) {
 		w.wants(from(home, "bob", "first"), "bob", "pass") // another user
 		w.wants(from(office, "ann", "right"), "ann", "pass")
 		w.wantNumber("bans_total", "pair", 1)
-		w.wantNumber("bans", "pair", 1)
+		w.wantNumber("active_bans", "pair", 1)
 		time.Sleep(15 * time.Minute)
-		w.wantNumber("bans", "pair", 0)
+		w.wantNumber("active_bans", "pair", 0)
 		w.wants(from(home, "ann", "right"), "ann", "pass")
 	})
 }
@@ -163,9 +163,9 @@ func TestAddressWithManyCustomersIsNeverBannedAsAWhole(t *testing.T) {
 		}
 		w.wants(from(office, "ann", "right"), "ann", "ban 15m0s")
 		w.wants(from(office, "bob", "right"), "bob", "pass")
-		w.wantNumber("bans", "address", 0)
-		w.wantNumber("bans", "pair", 1)
-		w.wantNumber("bans", "spared", 1)
+		w.wantNumber("active_bans", "address", 0)
+		w.wantNumber("active_bans", "pair", 1)
+		w.wantNumber("active_bans", "spared", 1)
 		if got := strings.Count(w.log.String(), "from an address with many customers"); got != 1 {
 			t.Errorf("%d lines, want 1:\n%s", got, &w.log)
 		}
@@ -222,16 +222,16 @@ func TestMetricsBeginAtZero(t *testing.T) {
 	w := newWorld(t, guard.Defaults())
 	for name, values := range map[string][]string{
 		"limits_total": {"delay", "ban", "busy"}, "lookups_total": {"accepted", "refused", "no_answer"},
-		"bans_total": {"address", "pair", "spared"}, "bans": {"address", "pair", "spared"},
+		"bans_total": {"address", "pair", "spared"}, "active_bans": {"address", "pair", "spared"},
 		"records": {"visitor", "offender", "host", "pair"}, "lookups_in_flight": {""}, "waiting": {""},
 	} {
 		for _, value := range values {
 			w.wantNumber(name, value, 0)
 		}
 	}
-	w.wantNumber("lookups_in_flight_max", "", 32)
-	w.wantNumber("waiting_max", "", 100)
-	w.wantNumber("records_max", "", 1<<15)
+	w.wantNumber("max_lookups_in_flight", "", 32)
+	w.wantNumber("max_waiting", "", 100)
+	w.wantNumber("max_records", "", 1<<15)
 }
 
 func TestValidate(t *testing.T) {

@@ -88,7 +88,7 @@ func TestFloodEvictsOnlyVisitors(t *testing.T) {
 			w.ask(from(at(i), "x", "x"), outage)
 		}
 		w.wantNumber("records", "visitor", 100)
-		w.wantNumber("bans", "address", 2)
+		w.wantNumber("active_bans", "address", 2)
 		w.wants(from(home, "ann", "right"), "ann", "ban 2h0m0s")
 		if got := w.ask(from(office, "eve", "right"), "eve"); !strings.HasPrefix(got, "ban ") {
 			t.Errorf("the office: %s", got)

@@ -10,11 +10,11 @@ type metrics struct {
 
 func newMetrics(r prometheus.Registerer, g *Guard) *metrics {
 	m := &metrics{
-		limits: counter("limits_total", "Callers who were told to wait (429), by reason: delay, ban, busy.", "reason",
+		limits: counter("limits_total", "Callers who were told to wait (429), by reason: delay and ban after wrong credentials; busy: no room for another look-up.", "reason",
 			string(Delay), string(Ban), string(Busy)),
-		lookUps: counter("lookups_total", "Look-ups of unknown credentials, by result: accepted, refused, no_answer. Callers who share one count each.", "result",
+		lookUps: counter("lookups_total", "Look-ups of unknown credentials, by outcome: accepted, refused, no_answer. Callers who share one count each.", "outcome",
 			"accepted", "refused", "no_answer"),
-		bans: counter("bans_total", "Bans by scope: address, pair (a user at an address); spared: an address with many customers was not banned as a whole.", "scope",
+		bans: counter("bans_total", "Bans by scope: address, pair (a user at an address); spared: an address with many customers, which is not banned as a whole.", "scope",
 			string(byAddress), string(byPair), string(spared)),
 	}
 	r.MustRegister(m.limits, m.lookUps, m.bans, &state{g})
@@ -32,13 +32,13 @@ func counter(name, help, label string, values ...string) *prometheus.CounterVec 
 // The gauges.
 var (
 	descInFlight    = describe("lookups_in_flight", "Look-ups of unknown credentials under way.")
-	descMaxInFlight = describe("lookups_in_flight_max", "Bound of lookups_in_flight. Addresses that have guessed can use half of it.")
-	descWaiting     = describe("waiting", "Callers who wait for room.")
-	descMaxWaiting  = describe("waiting_max", "Bound of waiting.")
-	descBans        = describe("bans", "Bans in force, by scope as in bans_total.", "scope")
-	descRecords     = describe("records", "What is remembered, by kind: addresses as visitor (no answer so far), offender (has failed), "+
+	descMaxInFlight = describe("max_lookups_in_flight", "Bound of authsvc_guard_lookups_in_flight (guard.look_ups). Addresses that have guessed can use half of it.")
+	descWaiting     = describe("waiting", "Callers who wait for room for a look-up.")
+	descMaxWaiting  = describe("max_waiting", "Bound of authsvc_guard_waiting.")
+	descBans        = describe("active_bans", "Bans in force, by scope as in authsvc_guard_bans_total.", "scope")
+	descRecords     = describe("records", "What the guard remembers, by kind: addresses as visitor (no answer so far), offender (has failed), "+
 		"host (of customers); pair (a user at an address).", "kind")
-	descMaxRecords = describe("records_max", "Bound of records, for each kind.")
+	descMaxRecords = describe("max_records", "Bound of authsvc_guard_records, for each kind.")
 )
 
 func describe(name, help string, labels ...string) *prometheus.Desc {

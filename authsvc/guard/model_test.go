@@ -195,7 +195,7 @@ func TestModel(t *testing.T) {
 				if step%20 > 0 {
 					continue
 				}
-				if got := w.number("bans", "address") + w.number("bans", "pair"); got != m.active() {
+				if got := w.number("active_bans", "address") + w.number("active_bans", "pair"); got != m.active() {
 					t.Fatalf("seed %d, step %d: %d bans, want %d", seed, step, got, m.active())
 				}
 			}

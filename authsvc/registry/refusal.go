@@ -24,6 +24,12 @@ const (
 	PaginationNumberInvalid Code = "PAGINATION_NUMBER_INVALID"
 )
 
+// Codes returns all of them.
+func Codes() []Code {
+	return []Code{Unauthorized, Denied, NameInvalid, NameUnknown, DigestInvalid, TagInvalid, ManifestUnknown, BlobUnknown,
+		Unsupported, TooManyRequests, Unavailable, PaginationNumberInvalid}
+}
+
 // A Refusal is an answer other than the one that was asked for. It is a value
 // and deliberately not an error: an error is an outage, and the compiler keeps
 // the two apart.

@@ -35,7 +35,7 @@ func (r *Releases) shared(ctx context.Context, key string, ask func(context.Cont
 func ask[T any](ctx context.Context, r *Releases, kind, repository, reference string, question func(context.Context, string, string) (T, error)) (T, error) {
 	start := time.Now()
 	answer, err := question(ctx, repository, reference)
-	r.observe(kind, err, start)
+	r.metrics.lookedUp(kind, err, start)
 	return answer, err
 }
 
@@ -67,7 +67,7 @@ func (r *Releases) askTags(ctx context.Context, p place, since time.Time) error 
 	return r.shared(ctx, "tags\x00"+p.key, func(ctx context.Context) error {
 		asked, start := r.now(), time.Now()
 		names, err := r.options.Source.Tags(ctx, p.repository)
-		r.observe("tags", err, start)
+		r.metrics.lookedUp("tags", err, start)
 		switch {
 		case errors.Is(err, ErrNotFound):
 			return r.store.Missing(p.key, asked)

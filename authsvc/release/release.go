@@ -30,6 +30,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/pullgate/pullgate/authsvc/release/graph"
 	"golang.org/x/sync/singleflight"
 )
@@ -57,11 +59,8 @@ type Options struct {
 	NoReferrers bool
 	// Logger gets what went wrong; nil for none.
 	Logger *slog.Logger
-	// Observe is told of every question to the Source (tags, resolve,
-	// manifest, referrers), its outcome (ok, unknown, error) and how long it
-	// took; of every search (kind search) and its outcome (known, found,
-	// unknown, error). It must not block. Nil for none.
-	Observe func(kind, outcome string, took time.Duration)
+	// Metrics gets the numbers; nil for none.
+	Metrics prometheus.Registerer
 	// Now is the clock; nil for the real one.
 	Now func() time.Time
 }
@@ -71,6 +70,7 @@ type Options struct {
 type Releases struct {
 	options Options
 	store   *graph.Store
+	metrics *metrics
 	now     func() time.Time
 	logger  *slog.Logger
 
@@ -109,12 +109,13 @@ func New(o Options) *Releases {
 		start := time.Now()
 		o.Now = func() time.Time { return start.Add(time.Since(start)) }
 	}
-	if o.Observe == nil {
-		o.Observe = func(string, string, time.Duration) {}
+	if o.Metrics == nil {
+		o.Metrics = prometheus.NewRegistry()
 	}
 	life, end := context.WithCancel(context.Background())
+	store := graph.New(o.MaxDigests)
 	return &Releases{
-		options: o, store: graph.New(o.MaxDigests), now: o.Now, logger: o.Logger,
+		options: o, store: store, metrics: newMetrics(o.Metrics, store, o.MaxDigests), now: o.Now, logger: o.Logger,
 		ahead: make(chan struct{}, maxAhead), strangers: make(chan struct{}, max(1, o.Parallel/4)),
 		views: map[viewKey]*view{}, learning: map[placedTag]int{}, life: life, end: end,
 	}
@@ -178,23 +179,23 @@ func (r *Releases) Find(ctx context.Context, repository, digest string, want Tag
 	if err != nil {
 		return "", err
 	}
+	start := time.Now()
 	tag, lapsed := r.known(p, d, want)
 	if tag != "" {
-		r.options.Observe("search", "known", 0)
+		r.metrics.searched(wasKnown, start)
 		return tag, nil
 	}
-	start := time.Now()
 	tag, err = r.search(ctx, p, d, want, lapsed)
-	outcome := "unknown"
 	switch {
 	case err != nil:
-		outcome = "error"
-		err = fmt.Errorf("looking for %s in %s: %w", digest, repository, err)
-	case tag != "":
-		outcome = "found"
+		r.metrics.searched(hasFailed, start)
+		return "", fmt.Errorf("looking for %s in %s: %w", digest, repository, err)
+	case tag == "":
+		r.metrics.searched(wasUnknown, start)
+		return "", nil
 	}
-	r.options.Observe("search", outcome, time.Since(start))
-	return tag, err
+	r.metrics.searched(wasFound, start)
+	return tag, nil
 }
 
 // known is Find without asking.

@@ -3,7 +3,6 @@ package release
 import (
 	"context"
 	"errors"
-	"time"
 )
 
 // A Source is the registry from which Releases learn. The remote package asks
@@ -43,15 +42,3 @@ var (
 	ErrTooBig      = errors.New("bigger than a manifest may be")
 	ErrUnsupported = errors.New("not supported by the registry")
 )
-
-// observe calls Options.Observe with the outcome of a question to the Source.
-func (r *Releases) observe(kind string, err error, start time.Time) {
-	outcome := "ok"
-	switch {
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrTooBig), errors.Is(err, ErrUnsupported):
-		outcome = "unknown"
-	case err != nil:
-		outcome = "error"
-	}
-	r.options.Observe(kind, outcome, time.Since(start))
-}

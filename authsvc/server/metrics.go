@@ -1,52 +1,81 @@
 package server
 
 import (
+	"math"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/decision"
 )
 
 // Metrics are the numbers of the decisions and of the vendor's API.
 type Metrics struct {
-	decisions *prometheus.CounterVec
-	duration  prometheus.Histogram
-	vendor    *prometheus.HistogramVec
-	release   *prometheus.HistogramVec
+	decisions             *prometheus.CounterVec
+	duration              prometheus.Histogram
+	vendor                *prometheus.HistogramVec
+	panics                prometheus.Counter
+	inFlight, maxInFlight prometheus.Gauge
 }
 
-// NewMetrics registers the metrics with r. The time until the upstream's
+// NewMetrics registers the metrics with r. The moment at which the upstream's
 // token expires is asked for when the metrics are read.
 func NewMetrics(r prometheus.Registerer, upstream decision.Upstream) *Metrics {
 	m := &Metrics{
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "authsvc_decisions_total",
-			Help: "Decisions by outcome (allow, or the error's code) and by state of the cache (miss, hit, stale; none if the credential was not looked at).",
+			Help: "Decisions by outcome (allow, canceled, or the error's code in lower case) and by what the cache knew of the credential (hit, miss, stale; none if it was not looked up).",
 		}, []string{"outcome", "cache"}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "authsvc_decision_duration_seconds",
-			Help:    "Time from the question to the answer.",
+			Help:    "Time from nginx's question to the answer.",
 			Buckets: []float64{.00001, .0001, .001, .01, .1, .5, 1, 2.5, 5, 10},
 		}),
 		vendor: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "authsvc_vendor_request_duration_seconds",
-			Help:    "Time of a request to the vendor's API, by outcome.",
+			Help:    "Time of one request to the vendor's API, by outcome: ok, refused, timeout, canceled, error, or another HTTP status.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"outcome"}),
-		release: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "authsvc_release_duration_seconds",
-			Help: "Time of a question to the registry (kind tags, resolve, manifest, referrers; outcome ok, unknown, error), " +
-				"and of a search for what reaches a digest (kind search; outcome known, found, unknown, error).",
-			Buckets: []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
-		}, []string{"kind", "outcome"}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "authsvc_panics_total",
+			Help: "Questions that ended in a panic. The customer got 503; the log has the stack.",
+		}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "authsvc_requests_in_flight",
+			Help: "Questions being answered.",
+		}),
+		maxInFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "authsvc_max_requests_in_flight",
+			Help: "Bound of authsvc_requests_in_flight (listen.max_requests). Further questions get 503.",
+		}),
 	}
-	r.MustRegister(m.decisions, m.duration, m.vendor, m.release,
+	// Begin at 0, so that the first of a kind is an increase.
+	for _, word := range decision.Words() {
+		for _, state := range []auth.CacheState{"none", auth.Hit, auth.Miss, auth.Stale} {
+			m.decisions.WithLabelValues(word, string(state))
+		}
+	}
+	for _, outcome := range []string{"ok", "refused", "timeout", "canceled", "error"} {
+		m.vendor.WithLabelValues(outcome)
+	}
+	r.MustRegister(m.decisions, m.duration, m.vendor, m.panics, m.inFlight, m.maxInFlight,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "authsvc_upstream_token_expires_seconds",
-			Help: "Seconds until the registry's token expires; 0 if there is none that can be used, +Inf if it never expires.",
-		}, func() float64 { return tokenSeconds(upstream) }))
+			Name: "authsvc_upstream_token_expiry_timestamp_seconds",
+			Help: "When the registry's token expires; +Inf for never, 0 if there is no usable token.",
+		}, func() float64 { return tokenExpiry(upstream) }))
 	return m
+}
+
+func tokenExpiry(u decision.Upstream) float64 {
+	token, err := u.Current()
+	switch {
+	case err != nil:
+		return 0
+	case token.ExpiresAt.IsZero():
+		return math.Inf(1)
+	}
+	return float64(token.ExpiresAt.UnixMilli()) / 1000
 }
 
 func (m *Metrics) observe(o decision.Outcome) {
@@ -61,10 +90,4 @@ func (m *Metrics) observe(o decision.Outcome) {
 // ObserveVendor records one request to the vendor's API.
 func (m *Metrics) ObserveVendor(outcome string, d time.Duration) {
 	m.vendor.WithLabelValues(outcome).Observe(d.Seconds())
-}
-
-// ObserveRelease records one question about releases. It is release.Options'
-// Observe.
-func (m *Metrics) ObserveRelease(kind, outcome string, d time.Duration) {
-	m.release.WithLabelValues(kind, outcome).Observe(d.Seconds())
 }

@@ -1,9 +1,7 @@
 package server
 
 import (
-	"math"
 	"net/http"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/pullgate/pullgate/authsvc/decision"
@@ -20,15 +18,4 @@ func NewPrivate(u decision.Upstream, g prometheus.Gatherer) http.Handler {
 		}
 		return "ok\n", true
 	})
-}
-
-func tokenSeconds(u decision.Upstream) float64 {
-	token, err := u.Current()
-	switch {
-	case err != nil:
-		return 0
-	case token.ExpiresAt.IsZero():
-		return math.Inf(1)
-	}
-	return time.Until(token.ExpiresAt).Seconds()
 }

@@ -49,6 +49,7 @@ func New(o Options) http.Handler {
 		logger:    o.Logger,
 		metrics:   o.Metrics,
 	}
+	o.Metrics.maxInFlight.Set(float64(o.MaxRequests))
 	e := echo.New()
 	e.Use(middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: s.logPanic}))
 	e.HTTPErrorHandler = s.handleError
@@ -68,7 +69,8 @@ func (s *Server) handle(decide decide, respond func(echo.Context, decision.Outco
 		var o decision.Outcome
 		select {
 		case s.places <- struct{}{}:
-			defer func() { <-s.places }()
+			s.metrics.inFlight.Inc()
+			defer func() { <-s.places; s.metrics.inFlight.Dec() }()
 			o = decide(c.Request().Context(), question(c.Request().Header), nil)
 		default:
 			o.Err = errOverloaded
@@ -104,6 +106,7 @@ func (s *Server) handleError(err error, c echo.Context) {
 }
 
 func (s *Server) logPanic(_ echo.Context, err error, stack []byte) error {
+	s.metrics.panics.Inc()
 	s.logger.Error("panic", "error", err, "stack", string(stack))
 	return err
 }

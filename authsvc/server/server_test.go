@@ -129,6 +129,22 @@ func newFixture(t testing.TB, change func(*server.Options)) fixture {
 	return f
 }
 
+// number is the value of a counter without labels.
+func (f fixture) number(t *testing.T, name string) float64 {
+	t.Helper()
+	families, err := f.numbers.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() == name {
+			return family.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	t.Errorf("no metric %s", name)
+	return 0
+}
+
 func basic(userPass string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(userPass))
 }
@@ -301,6 +317,9 @@ func TestOutage(t *testing.T) {
 			if test.name != "panic" && !strings.Contains(f.log.String(), internal.Error()) {
 				t.Errorf("the log does not tell the cause: %s", f.log)
 			}
+			if panics := f.number(t, "authsvc_panics_total"); (panics == 1) != (test.name == "panic") {
+				t.Errorf("%g panics are counted", panics)
+			}
 			if strings.Contains(f.log.String(), "t0ken") {
 				t.Errorf("the log has the secret: %s", f.log)
 			}
@@ -422,7 +441,10 @@ func TestPrivate(t *testing.T) {
 		{"/readyz", nil, 200, "ok\n"},
 		{"/readyz", down, 503, "not ready: expired\n"},
 		{"/metrics", nil, 200, `authsvc_decisions_total{cache="hit",outcome="allow"} 1`},
-		{"/metrics", nil, 200, "authsvc_upstream_token_expires_seconds +Inf"},
+		{"/metrics", nil, 200, `authsvc_decisions_total{cache="none",outcome="pagination_number_invalid"} 0`},
+		{"/metrics", nil, 200, "authsvc_requests_in_flight 0\n"},
+		{"/metrics", nil, 200, "authsvc_max_requests_in_flight 2\n"},
+		{"/metrics", nil, 200, "authsvc_upstream_token_expiry_timestamp_seconds +Inf"},
 		{"/metrics", nil, 200, "authsvc_decision_duration_seconds_count 1"},
 	}
 	for _, test := range tests {

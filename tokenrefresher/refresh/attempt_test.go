@@ -240,7 +240,7 @@ func TestMetricsOfTheToken(t *testing.T) {
 		w := newWorld(t)
 		w.made()
 		w.metric(`tokenrefresher_token_expiry_timestamp_seconds{registry="main"} 0`)
-		w.metric(`tokenrefresher_token_age_seconds{registry="main"} +Inf`)
+		w.metric(`tokenrefresher_token_fetched_timestamp_seconds{registry="main"} 0`)
 		w.metric(`tokenrefresher_token_usable{registry="main"} 0`)
 		w.metric(`tokenrefresher_refreshes_total{outcome="rejected",registry="main"} 0`)
 		if err := w.made().Once(t.Context(), 1); err != nil {
@@ -248,7 +248,7 @@ func TestMetricsOfTheToken(t *testing.T) {
 		}
 		w.pass(90 * time.Second)
 		w.metric(fmt.Sprintf(`tokenrefresher_token_expiry_timestamp_seconds{registry="main"} %g`, float64(start.Add(12*time.Hour).Unix())))
-		w.metric(`tokenrefresher_token_age_seconds{registry="main"} 90`)
+		w.metric(fmt.Sprintf(`tokenrefresher_token_fetched_timestamp_seconds{registry="main"} %g`, float64(start.Unix())))
 		w.metric(`tokenrefresher_token_usable{registry="main"} 1`)
 		w.pass(12 * time.Hour)
 		w.metric(`tokenrefresher_token_usable{registry="main"} 0`)

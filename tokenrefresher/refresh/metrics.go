@@ -22,20 +22,20 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		registerer: r,
 		refreshes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tokenrefresher_refreshes_total",
-			Help: "Attempts by outcome: refreshed; untried (stored, though the registry could not be asked); fetch_failed; rejected (by the registry); probe_failed (the registry could not be asked, the old token is kept); store_failed.",
+			Help: "Attempts to refresh the token, by outcome: refreshed; untried (stored, though the registry could not be asked); fetch_failed; rejected (by the registry); probe_failed (the registry could not be asked, the old token is kept); store_failed.",
 		}, []string{"registry", "outcome"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "tokenrefresher_refresh_duration_seconds",
-			Help:    "Time of an attempt: fetch, try and store.",
+			Help:    "Time of one attempt: fetch the token, try it at the registry, and write the file.",
 			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}, []string{"registry"}),
 		limitedForced: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tokenrefresher_limited_requests_total",
-			Help: "Refreshes that were asked for on the control socket and refused by the rate limit.",
+			Help: "Refreshes requested on the control socket and refused by the rate limit.",
 		}, []string{"registry"}),
 		storeFailures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tokenrefresher_store_failures_total",
-			Help: "Failed writes of the token file: of a new token, or of the good one that was gone from it.",
+			Help: "Failed writes of the token file: of a new token, or of the current one when it was missing from the file.",
 		}, []string{"registry"}),
 	}
 	r.MustRegister(m.refreshes, m.duration, m.limitedForced, m.storeFailures)
@@ -57,28 +57,29 @@ func (m *Metrics) watch(r *Registry) {
 		}, value))
 	}
 	gauge("tokenrefresher_token_expiry_timestamp_seconds", "When the token expires; +Inf for never, 0 if there is none.", func() float64 {
-		switch t := r.token(); {
-		case t.FetchedAt.IsZero():
-			return 0
-		case t.ExpiresAt.IsZero():
-			return math.Inf(1)
-		default:
-			return float64(t.ExpiresAt.UnixMilli()) / 1000
-		}
-	})
-	gauge("tokenrefresher_token_age_seconds", "Time since the token was fetched; +Inf if there is none.", func() float64 {
 		t := r.token()
-		if t.FetchedAt.IsZero() {
+		if !t.FetchedAt.IsZero() && t.ExpiresAt.IsZero() {
 			return math.Inf(1)
 		}
-		return time.Since(t.FetchedAt).Seconds()
+		return seconds(t.ExpiresAt)
 	})
-	gauge("tokenrefresher_token_usable", "1 if there is a token that has not expired, else 0.", func() float64 {
+	gauge("tokenrefresher_token_fetched_timestamp_seconds", "When the token was fetched; 0 if there is none.", func() float64 {
+		return seconds(r.token().FetchedAt)
+	})
+	gauge("tokenrefresher_token_usable", "1 if customers can be served with the token, else 0.", func() float64 {
 		if r.Status().Unusable != nil {
 			return 0
 		}
 		return 1
 	})
+}
+
+// seconds is a moment as Prometheus counts it; 0 for none.
+func seconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMilli()) / 1000
 }
 
 func (m *Metrics) observe(registry string, how outcome, took time.Duration) {

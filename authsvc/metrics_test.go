@@ -1,0 +1,39 @@
+package main
+
+import (
+	"log/slog"
+	"path/filepath"
+	"testing"
+
+	"github.com/spf13/pflag"
+
+	"github.com/pullgate/pullgate/authsvc/config"
+	"github.com/pullgate/pullgate/authsvc/server"
+	"github.com/pullgate/pullgate/authsvc/upstream"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/program"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/program/metricstest"
+	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
+)
+
+// TestMetrics: all of them are there before the first question.
+func TestMetrics(t *testing.T) {
+	c, err := config.Load("", []string{"AUTHSVC_KLOUDLESS_URL=https://api.example/"}, pflag.NewFlagSet("", pflag.ContinueOnError))
+	if err != nil {
+		t.Fatal(err)
+	}
+	logger, numbers := slog.New(slog.DiscardHandler), program.NewMetrics("authsvc")
+	watcher, err := tokenfile.Watch(t.Context(), filepath.Join(t.TempDir(), "main.json"), logger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry := upstream.New(watcher, c.Upstream)
+	if _, _, err := newCache(c, logger, numbers, server.NewMetrics(numbers, registry)); err != nil {
+		t.Fatal(err)
+	}
+	releases, err := newReleases(c, registry, logger, numbers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer releases.Close()
+	metricstest.Check(t, numbers, "authsvc", "README.md")
+}
