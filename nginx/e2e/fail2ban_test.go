@@ -134,7 +134,7 @@ func hostileTexts() []string {
 func hostileName(text string) string { return strings.NewReplacer(":", ";", "\t", " ").Replace(text) }
 
 // hostileToken is the token of a customer with that name.
-func hostileToken(i int) string { return "token " + strconv.Itoa(i) }
+func hostileToken(i int) string { return "token-" + strconv.Itoa(i) }
 
 // TestFail2banCountsWrongCredentials: the filter takes wrong credentials and
 // nothing else, of the address that they came from, in both logs.
