@@ -146,6 +146,11 @@ func TestFail2banBans(t *testing.T) {
 	}
 	const guesser, other, balancer = "198.51.100.9", "2001:db8::9", "10.0.3.4"
 	question, pull := request{uri: "/v2/", anonymous: true}, request{uri: manifest}
+	for _, address := range []string{guesser, other, balancer} { // a known customer is behind each
+		if got := statusFrom(address, pull); got != 200 {
+			t.Fatalf("a pull from %s: status %d, want 200", address, got)
+		}
+	}
 	guess(balancer, 3)
 	guess(other, 20)
 	guess(guesser, 299)
