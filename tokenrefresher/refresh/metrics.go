@@ -56,8 +56,8 @@ func (m *Metrics) watch(r *Registry) {
 			Name: name, Help: help, ConstLabels: prometheus.Labels{"registry": r.o.Name},
 		}, value))
 	}
-	gauge("tokenrefresher_token_expiry_timestamp_seconds", "When the token expires; +Inf for never, 0 if there is none.", func() float64 {
-		switch t := r.token(); {
+	gauge("tokenrefresher_token_expiry_timestamp_seconds", "When the token in the file expires; +Inf for never, 0 if there is none.", func() float64 {
+		switch t := r.Status().Token; {
 		case t.FetchedAt.IsZero():
 			return 0
 		case t.ExpiresAt.IsZero():
@@ -66,14 +66,14 @@ func (m *Metrics) watch(r *Registry) {
 			return float64(t.ExpiresAt.UnixMilli()) / 1000
 		}
 	})
-	gauge("tokenrefresher_token_age_seconds", "Time since the token was fetched; +Inf if there is none.", func() float64 {
-		t := r.token()
+	gauge("tokenrefresher_token_age_seconds", "Time since the token in the file was fetched; +Inf if there is none.", func() float64 {
+		t := r.Status().Token
 		if t.FetchedAt.IsZero() {
 			return math.Inf(1)
 		}
 		return time.Since(t.FetchedAt).Seconds()
 	})
-	gauge("tokenrefresher_token_usable", "1 if there is a token that has not expired, else 0.", func() float64 {
+	gauge("tokenrefresher_token_usable", "1 if there is a token in the file that has not expired, else 0.", func() float64 {
 		if r.Status().Unusable != nil {
 			return 0
 		}

@@ -20,5 +20,7 @@
 //
 // The file is replaced whole, by a rename, so a reader sees the old one or the
 // new one and never a part. Should a part be there all the same, written by
-// something else, it does not parse, and a Watcher keeps what it had.
+// something else, it does not parse, and a Watcher keeps what it had. A writer
+// that is killed leaves a temporary file beside it; the next start, or the next
+// write, removes it.
 package tokenfile
