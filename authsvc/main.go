@@ -14,6 +14,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -51,6 +52,10 @@ func limitMemory(c config.Config) {
 	}
 }
 
+// foldFaults leaves one line a minute of a fault that comes with each request.
+// Each decision keeps its own: an audit needs them.
+func foldFaults(next slog.Handler) *log.Folder { return log.Fold(next, time.Minute, "decision") }
+
 // run is the program. It returns when ctx ends and what was in flight is
 // answered, or when it cannot go on.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
@@ -78,7 +83,9 @@ Every key of the configuration can stand in the YAML file, in the environment
 		}
 		lines := log.NewWriter(stdout)
 		defer lines.Close()
-		logger := slog.New(slog.NewJSONHandler(lines, &slog.HandlerOptions{Level: c.LogLevel}))
+		handler := foldFaults(slog.NewJSONHandler(lines, &slog.HandlerOptions{Level: c.LogLevel}))
+		defer handler.Close()
+		logger := slog.New(handler)
 		return serve(cmd.Context(), c, logger)
 	}
 	root.AddCommand(load.CheckConfig(`Check the configuration, the jq expressions and the CA files in it included.

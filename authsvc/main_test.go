@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -98,6 +99,29 @@ func TestServe(t *testing.T) {
 		if !json.Valid([]byte(line)) {
 			t.Errorf("log line is not JSON: %s", line)
 		}
+	}
+}
+
+// TestFaultsAreFoldedAndDecisionsAreNot: a registry that refuses connections
+// made a warning for each request. An audit needs each decision, that of an
+// outage too.
+func TestFaultsAreFoldedAndDecisionsAreNot(t *testing.T) {
+	var out bytes.Buffer
+	handler := foldFaults(slog.NewJSONHandler(&out, nil))
+	logger := slog.New(handler)
+	for range 1000 {
+		logger.Warn("learning a release ahead", "repository", "acme/appliance", "error", "connection refused")
+		logger.Error("decision", "decision", "outage")
+	}
+	handler.Close()
+	if n := strings.Count(out.String(), `"msg":"learning a release ahead"`); n != 2 {
+		t.Errorf("%d lines for the fault, want the first and the count", n)
+	}
+	if !strings.Contains(out.String(), `"repeated":999`) {
+		t.Error("the count is missing")
+	}
+	if n := strings.Count(out.String(), `"msg":"decision"`); n != 1000 {
+		t.Errorf("%d decisions, want 1000", n)
 	}
 }
 

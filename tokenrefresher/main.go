@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pullgate/pullgate/tokenrefresher/config"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/log"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/program"
 	"github.com/pullgate/pullgate/tokenrefresher/status"
 )
@@ -61,7 +62,9 @@ token: for cron or a systemd timer.`,
 		if err != nil {
 			return err
 		}
-		logger := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: c.Log.Level}))
+		folder := log.Fold(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: c.Log.Level}), time.Minute)
+		defer folder.Close()
+		logger := slog.New(folder)
 		if just {
 			return once(cmd.Context(), c, logger)
 		}

@@ -35,10 +35,6 @@ func (w *world) otherSettings(ctx context.Context) (_ string, err error) {
 	if err := w.configureOtherwise(); err != nil {
 		return "", err
 	}
-	// nginx's workers are in the group from the next reload on.
-	if out, err := m.ssh(ctx, "groupadd --system asking; usermod --append --groups asking www-data"); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
 	if _, err := w.deploy(ctx, "--limit", m.name); err != nil {
 		return "", err
 	}
@@ -53,12 +49,14 @@ ask http://127.0.0.1:9999/readyz
 ask http://127.0.0.1:9998/readyz
 stat --format %G /run/authsvc/authsvc.sock
 systemctl show --property Environment --value tokenrefresher.service
+tr '\0' '\n' < /proc/$(systemctl show --property MainPID --value tokenrefresher.service)/environ | grep -E '^(AWS_MAX|NO_)'
+stat --format '%a %U' /etc/tokenrefresher/environment
 grep -c 'read_timeout 25s' /etc/nginx/registry/settings/authsvc-timeouts.conf
 ls /etc/nginx/modules-enabled | grep -c registry || true`)
 	if err != nil {
 		return "", err
 	}
-	if want := "200 200 200 asking AWS_MAX_ATTEMPTS=5 1 0"; strings.Join(strings.Fields(out), " ") != want {
+	if want := `200 200 200 asking AWS_MAX_ATTEMPTS=5 NO_PROXY=p"a\s%s$word 600 root 1 0`; strings.Join(strings.Fields(out), " ") != want {
 		return "", fmt.Errorf("expected %q, found %q", want, out)
 	}
 	if _, err := w.deploy(ctx, "--limit", m.name, "-e", "state=absent"); err != nil {
@@ -86,7 +84,7 @@ func (w *world) configureOtherwise() (err error) {
 		"nginx_health_url": "http://" + serverName + ":8080/v2/", "nginx_health_headers": []string{"X-Forwarded-Proto: https"},
 		"authsvc_socket_group": "asking", "authsvc_config.private": map[string]any{"address": "127.0.0.1:9999"},
 		"tokenrefresher_config.private": map[string]any{"address": "127.0.0.1:9998"},
-		"tokenrefresher_environment":    map[string]string{"AWS_MAX_ATTEMPTS": "5"},
+		"tokenrefresher_environment":    map[string]string{"AWS_MAX_ATTEMPTS": "5", "NO_PROXY": `p"a\s%s$word`},
 	} {
 		w.config.set(key, value)
 	}

@@ -39,7 +39,7 @@ func (r *Registry) refresh() (tokenfile.Token, error) {
 	r.failure = err
 	if err == nil {
 		r.failures = 0
-		r.due = r.o.Schedule.Next(t, r.o.Random())
+		r.due = r.next(t)
 	} else {
 		r.failures++
 		r.due = time.Now().Add(r.o.Schedule.Backoff(r.failures, r.o.Random()))

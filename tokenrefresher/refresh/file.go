@@ -29,6 +29,13 @@ func (r *Registry) write(t tokenfile.Token) error {
 	return err
 }
 
+// tidy removes what an earlier process left that was killed while it wrote.
+func (r *Registry) tidy() {
+	if err := tokenfile.RemoveLeftovers(r.o.File); err != nil {
+		r.o.Logger.Warn("temporary files with tokens may be left", "error", err.Error())
+	}
+}
+
 // takeOver begins with the token that is in the file, and tells whether there
 // is one. One that is not fresh any more, but usable, is what an attempt has
 // to better.
@@ -54,8 +61,8 @@ func (r *Registry) takeOver() bool {
 	r.mu.Lock()
 	r.current = t
 	// One that is said to be fetched in the future says nothing of its age.
-	if next := r.o.Schedule.Next(t, r.o.Random()); !t.FetchedAt.After(now) {
-		r.due = next
+	if !t.FetchedAt.After(now) {
+		r.due = r.next(t)
 	}
 	next := r.due
 	r.mu.Unlock()
@@ -63,50 +70,95 @@ func (r *Registry) takeOver() bool {
 	return true
 }
 
-// renew writes the token that was taken over once more: the file's group may
-// be configured otherwise meanwhile.
-func (r *Registry) renew() {
-	r.storing.Lock()
-	defer r.storing.Unlock()
-	if err := r.write(r.token()); err != nil {
-		r.o.Logger.Warn("the mode and group of the token file could not be renewed", "error", err.Error())
+// stored returns the token that is in the file, and an error if the file does
+// not have the current one, nor a later one that reconcile would take over:
+// what this process remembers serves nobody.
+func (r *Registry) stored() (tokenfile.Token, error) {
+	current := r.token() // before the file is read: a refresh changes it after
+	found, err := tokenfile.Read(r.o.File)
+	switch {
+	case errors.Is(err, os.ErrNotExist) && current.FetchedAt.IsZero():
+		return tokenfile.Token{}, errNoToken
+	case err != nil:
+		return tokenfile.Token{}, err
 	}
+	unusable := found.Usable(time.Now())
+	if unusable == nil && !found.Equal(current) && !r.better(found, current) {
+		unusable = errOther
+	}
+	return found, unusable
+}
+
+var (
+	errNoToken = errors.New("there is no token")
+	errOther   = errors.New("expected the latest token of this registry in the file, found another")
+)
+
+// better tells whether a token that was found in the file takes the place of
+// the current one: `tokenrefresher --once` has written it.
+func (r *Registry) better(found, current tokenfile.Token) bool {
+	return found.FetchedAt.After(current.FetchedAt) && found.Usable(time.Now()) == nil && r.o.Source.Owns(found)
 }
 
 // reconcile looks whether the file still is what it should be. If it is gone
 // or damaged (its folder was made anew, say), the good token is written again;
-// a later one, which `tokenrefresher --once` has written, is taken over.
+// so it is if the file's mode or owner is wrong. A later token is taken over.
 func (r *Registry) reconcile() {
 	r.storing.Lock()
 	defer r.storing.Unlock()
-	current, now := r.token(), time.Now()
 	found, err := tokenfile.Read(r.o.File)
-	if err == nil && found.Equal(current) {
-		r.problem = ""
-		return
-	}
-	if err == nil && found.FetchedAt.After(current.FetchedAt) && found.Usable(now) == nil && r.o.Source.Owns(found) {
+	switch current := r.token(); {
+	case err == nil && found.Equal(current):
+		r.protect(current)
+	case err == nil && r.better(found, current):
 		r.o.Logger.Info("a later token was found in the file and is taken over", "token", found)
 		r.mu.Lock()
 		r.current = found
-		r.due = r.o.Schedule.Next(found, r.o.Random())
+		r.due = r.next(found)
 		r.mu.Unlock()
+		r.protect(found)
+	case current.Usable(time.Now()) != nil:
+		// There is nothing to write; a refresh is due.
+	case err == nil:
+		r.restore(current, errOther)
+	default:
+		r.restore(current, err)
+	}
+}
+
+// protect writes the file again if who may read it is not as it should be. If
+// that does not help, it is left alone until it changes again: some file
+// systems have no modes.
+func (r *Registry) protect(current tokenfile.Token) {
+	group := tokenfile.Group(r.o.Group)
+	wrong := tokenfile.CheckPermissions(r.o.File, group)
+	if wrong == nil {
+		r.problem = ""
 		return
 	}
-	if current.Usable(now) != nil {
-		return // there is nothing to write; a refresh is due
+	if r.problem == wrong.Error() {
+		return
 	}
-	if err == nil {
-		err = errors.New("expected the token that was written last, found another")
+	if !r.restore(current, wrong) {
+		return
 	}
+	if still := tokenfile.CheckPermissions(r.o.File, group); still != nil {
+		r.problem = still.Error()
+	}
+}
+
+// restore writes the current token again, because of a problem with the file,
+// and tells whether it could.
+func (r *Registry) restore(current tokenfile.Token, because error) bool {
 	if failure := r.write(current); failure != nil {
-		err = errors.Join(err, failure)
-		if r.problem != err.Error() {
-			r.o.Logger.Error("the token file cannot be restored", "error", err.Error())
+		because = errors.Join(because, failure)
+		if r.problem != because.Error() {
+			r.o.Logger.Error("the token file cannot be restored", "error", because.Error())
 		}
-		r.problem = err.Error()
-		return
+		r.problem = because.Error()
+		return false
 	}
 	r.problem = ""
-	r.o.Logger.Warn("the token file was restored", "token", current, "error", err.Error())
+	r.o.Logger.Warn("the token file was restored", "token", current, "error", because.Error())
+	return true
 }

@@ -26,12 +26,18 @@ func (e *LimitedError) Error() string {
 // not there already, it refreshes as Refresh does.
 func (r *Registry) Newer(ctx context.Context, newerThan time.Time) (tokenfile.Token, error) {
 	r.reconcile()
-	if t := r.token(); t.FetchedAt.After(newerThan) && t.Usable(time.Now()) == nil {
+	if t, err := r.stored(); err == nil && t.FetchedAt.After(newerThan) {
 		return t, nil
 	}
 	t, err := r.Refresh(ctx)
 	if err == nil && !t.FetchedAt.After(newerThan) {
 		t, err = r.Refresh(ctx) // the first was one that began before, and ended
+	}
+	if err != nil {
+		// It may have been limited because of one that ended just now.
+		if t, err := r.stored(); err == nil && t.FetchedAt.After(newerThan) {
+			return t, nil
+		}
 	}
 	if err == nil && !t.FetchedAt.After(newerThan) {
 		err = fmt.Errorf("expected a token fetched after %s, found one of %s",

@@ -56,15 +56,15 @@ func (m *Metrics) watch(r *Registry) {
 			Name: name, Help: help, ConstLabels: prometheus.Labels{"registry": r.o.Name},
 		}, value))
 	}
-	gauge("tokenrefresher_token_expiry_timestamp_seconds", "When the token expires; +Inf for never, 0 if there is none.", func() float64 {
-		t := r.token()
+	gauge("tokenrefresher_token_expiry_timestamp_seconds", "When the token in the file expires; +Inf for never, 0 if there is none.", func() float64 {
+		t := r.Status().Token
 		if !t.FetchedAt.IsZero() && t.ExpiresAt.IsZero() {
 			return math.Inf(1)
 		}
 		return seconds(t.ExpiresAt)
 	})
-	gauge("tokenrefresher_token_fetched_timestamp_seconds", "When the token was fetched; 0 if there is none.", func() float64 {
-		return seconds(r.token().FetchedAt)
+	gauge("tokenrefresher_token_fetched_timestamp_seconds", "When the token in the file was fetched; 0 if there is none.", func() float64 {
+		return seconds(r.Status().Token.FetchedAt)
 	})
 	gauge("tokenrefresher_token_usable", "1 if customers can be served with the token, else 0.", func() float64 {
 		if r.Status().Unusable != nil {

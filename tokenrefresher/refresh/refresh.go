@@ -108,8 +108,9 @@ func (r *Registry) Name() string { return r.o.Name }
 // restarts do not add up to a storm.
 func (r *Registry) Run(ctx context.Context) {
 	defer context.AfterFunc(ctx, r.end)()
+	r.tidy()
 	if r.takeOver() {
-		r.renew()
+		r.reconcile()
 	}
 	for ctx.Err() == nil {
 		wait := time.Until(r.dueAt())
@@ -135,6 +136,7 @@ func (r *Registry) Run(ctx context.Context) {
 // error is the last attempt's.
 func (r *Registry) Once(ctx context.Context, attempts int) error {
 	defer context.AfterFunc(ctx, r.end)()
+	r.tidy()
 	r.takeOver()
 	for {
 		result := <-r.join()
@@ -163,27 +165,44 @@ func (r *Registry) settle() {
 
 // Status is the state of a registry's token.
 type Status struct {
-	Name  string
+	Name string
+	// Token is the one in the file, zero if there is none that can be read.
 	Token tokenfile.Token
-	// Unusable is why no customer can be served, nil if one can.
+	// Unusable is why no customer can be served from the file, nil if one can.
 	Unusable error
 	// Failure is the last attempt's, nil if it succeeded.
 	Failure error
 }
 
-// Status returns the state now.
+// Status reads the file, as authsvc does, and returns the state now.
 func (r *Registry) Status() Status {
+	t, err := r.stored()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return Status{
-		Name: r.o.Name, Token: r.current, Failure: r.failure,
-		Unusable: r.current.Usable(time.Now()),
-	}
+	return Status{Name: r.o.Name, Token: t, Unusable: err, Failure: r.failure}
 }
 
+// next is when the token that follows t is due.
+func (r *Registry) next(t tokenfile.Token) time.Time {
+	return r.bounded(r.o.Schedule.Next(t, r.o.Random()))
+}
+
+// bounded returns due, or the end of one interval from now if that is earlier:
+// no clock that was wrong when a token was fetched puts a refresh off further.
+func (r *Registry) bounded(due time.Time) time.Time {
+	s := r.o.Schedule
+	if latest := time.Now().Round(0).Add(max(s.Interval, s.BackoffInitial, s.BackoffMax)); due.After(latest) {
+		return latest
+	}
+	return due
+}
+
+// dueAt is when the next refresh is due. It is bounded again each time, since
+// the clock may have been set back.
 func (r *Registry) dueAt() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.due = r.bounded(r.due)
 	return r.due
 }
 

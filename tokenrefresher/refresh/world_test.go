@@ -116,6 +116,20 @@ func (w *world) token(n int) tokenfile.Token {
 	}
 }
 
+// unending is the nth one of a registry of kind basic: it never expires.
+func (w *world) unending(n int) tokenfile.Token {
+	t := w.token(n)
+	t.ExpiresAt = time.Time{}
+	return t
+}
+
+// restarted forgets the registry, as a restart does; the file stays.
+func (w *world) restarted() {
+	w.numbers = prometheus.NewRegistry()
+	w.options.Metrics = refresh.NewMetrics(w.numbers)
+	w.registry = nil
+}
+
 func (w *world) fetch(ctx context.Context) (tokenfile.Token, error) {
 	w.mu.Lock()
 	w.fetches++
@@ -184,6 +198,14 @@ func (w *world) write(t tokenfile.Token, age time.Duration) tokenfile.Token {
 		w.Fatal(err)
 	}
 	return t
+}
+
+// content puts something else into the file.
+func (w *world) content(text string) {
+	w.Helper()
+	if err := os.WriteFile(w.options.File, []byte(text), 0o600); err != nil {
+		w.Fatal(err)
+	}
 }
 
 // inFile checks which token is in the file.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"net/url"
 	"strconv"
 	"sync"
 	"time"
@@ -42,10 +43,11 @@ type answer struct {
 //
 // refreshes the registry's token and answers when it is in the file. With
 // newer_than (RFC 3339; optional) nothing is done if a token that was fetched
-// after it is there already. Without registry every one is refreshed.
+// after it is there already. Without registry every one is refreshed. A
+// parameter that is empty, given twice or unknown is refused.
 //
 //	200 {"fetchedAt":"…"}                        it is in the file
-//	400 {"error":"…"}                            newer_than is no time
+//	400 {"error":"…"}                            the query is malformed
 //	404 {"error":"…"}                            no such registry
 //	429 {"error":"…"}, Retry-After: SECONDS      asked for too soon after the last
 //	502 {"error":"…"}                            the refresh failed; the old token is kept
@@ -56,13 +58,12 @@ type answer struct {
 func NewControl(registries []Registry, timeout time.Duration) http.Handler {
 	e := echo.New()
 	e.POST("/refresh", func(c echo.Context) error {
-		ask, err := question(c)
+		name, ask, err := question(c.Request().URL.RawQuery)
 		if err != nil {
 			return c.JSON(http.StatusBadRequest, answer{Error: err.Error()})
 		}
 		ctx, cancel := context.WithTimeout(c.Request().Context(), timeout)
 		defer cancel()
-		name := c.QueryParam("registry")
 		if name == "" {
 			return refreshAll(ctx, c, registries, ask)
 		}
@@ -79,16 +80,32 @@ func NewControl(registries []Registry, timeout time.Duration) http.Handler {
 
 type ask func(context.Context, Registry) (tokenfile.Token, error)
 
-func question(c echo.Context) (ask, error) {
-	text := c.QueryParam("newer_than")
+// question parses the query: which registry, empty for all, and what to ask it.
+func question(query string) (registry string, _ ask, err error) {
+	// Strictly: url.URL.Query drops what it does not understand, and then
+	// "?registry=%zz" would mean all.
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return "", nil, errors.New("expected a query such as registry=NAME&newer_than=TIME, found one that is malformed")
+	}
+	for key, value := range values {
+		if key != "registry" && key != "newer_than" {
+			return "", nil, fmt.Errorf("expected the parameters registry and newer_than, found %.64q", key)
+		}
+		if len(value) != 1 || value[0] == "" {
+			return "", nil, fmt.Errorf("%s: expected one value, or leave the parameter out", key)
+		}
+	}
+	registry = values.Get("registry")
+	text := values.Get("newer_than")
 	if text == "" {
-		return func(ctx context.Context, r Registry) (tokenfile.Token, error) { return r.Refresh(ctx) }, nil
+		return registry, func(ctx context.Context, r Registry) (tokenfile.Token, error) { return r.Refresh(ctx) }, nil
 	}
 	newerThan, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
-		return nil, fmt.Errorf("newer_than: expected a time by RFC 3339, found %.64q", text)
+		return "", nil, fmt.Errorf("newer_than: expected a time by RFC 3339, found %.64q", text)
 	}
-	return func(ctx context.Context, r Registry) (tokenfile.Token, error) { return r.Newer(ctx, newerThan) }, nil
+	return registry, func(ctx context.Context, r Registry) (tokenfile.Token, error) { return r.Newer(ctx, newerThan) }, nil
 }
 
 func refreshAll(ctx context.Context, c echo.Context, registries []Registry, ask ask) error {

@@ -20,5 +20,6 @@
 //
 // The file is replaced as a whole, by a rename, so a reader sees the old one or the
 // new one, never a part. If another program leaves a part there, it does not parse,
-// and a Watcher keeps what it had.
+// and a Watcher keeps what it had. A writer that is killed leaves a temporary
+// file beside it, which the next start or the next write removes.
 package tokenfile

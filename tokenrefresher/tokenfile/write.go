@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -62,6 +63,13 @@ func (w writing) replace(path string, data []byte) (err error) {
 			return err
 		}
 	}
+	writers, err := lock(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, writers.release()) }()
+	_ = writers.removeLeftovers(path) // what cannot be removed is no reason not to write
+	writers.try(syscall.LOCK_SH)
 	// In the same folder, so that the rename is one; 0600 until the group is
 	// right, so that no other group ever reads it.
 	pending, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithPermissions(0o600))

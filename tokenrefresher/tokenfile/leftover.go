@@ -1,0 +1,68 @@
+package tokenfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// RemoveLeftovers removes the temporary files that writers of the file at path
+// left when they were killed, each with a whole token in it. It removes none
+// while somebody writes in the same folder.
+func RemoveLeftovers(path string) error {
+	l, err := lock(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // there is no folder, so nothing is left in it
+	}
+	if err == nil {
+		err = errors.Join(l.removeLeftovers(path), l.release())
+	}
+	if err != nil {
+		return fmt.Errorf("removing what is left of writing token file %s: %w", path, step(err))
+	}
+	return nil
+}
+
+// A folderLock is flock(2)'s on the folder of token files. Writers share it,
+// and whoever removes leftovers has it alone; the kernel releases that of a
+// killed process. Nobody ever waits for it: whoever can read the folder could
+// hold it for good.
+type folderLock struct{ folder *os.File }
+
+func lock(path string) (folderLock, error) {
+	folder, err := os.Open(filepath.Dir(path))
+	return folderLock{folder}, err
+}
+
+func (l folderLock) try(how int) bool {
+	return syscall.Flock(int(l.folder.Fd()), how|syscall.LOCK_NB) == nil
+}
+
+func (l folderLock) release() error { return l.folder.Close() }
+
+// removeLeftovers removes the temporary files for path if nobody writes: then
+// they are a dead writer's.
+func (l folderLock) removeLeftovers(path string) error {
+	if !l.try(syscall.LOCK_EX) {
+		return nil
+	}
+	entries, err := os.ReadDir(filepath.Dir(path))
+	failures := []error{err}
+	for _, entry := range entries {
+		if isLeftover(entry, filepath.Base(path)) {
+			failures = append(failures, os.Remove(filepath.Join(filepath.Dir(path), entry.Name())))
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// isLeftover recognizes the names that renameio gives temporary files: a dot,
+// the file's own name, and a number.
+func isLeftover(entry fs.DirEntry, name string) bool {
+	number, ok := strings.CutPrefix(entry.Name(), "."+name)
+	return ok && number != "" && strings.Trim(number, "0123456789") == "" && entry.Type().IsRegular()
+}
