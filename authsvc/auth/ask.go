@@ -41,7 +41,7 @@ func (c *Cache) known(ctx context.Context, hash credential.Hash, e entry, caller
 		return e.as(Hit), nil
 	}
 	stale := now.Before(e.asked.Add(c.config.TTL + c.config.StaleTTL))
-	if stale && (now.Before(e.retry) || c.customers.State() == gobreaker.StateOpen) {
+	if stale && (now.Before(e.retry) || c.sourceDown()) {
 		return e.as(Stale), nil
 	}
 	var enough <-chan time.Time
@@ -61,6 +61,19 @@ func (c *Cache) known(ctx context.Context, hash credential.Hash, e entry, caller
 		}
 		return decided(result)
 	}
+}
+
+// sourceDown says that waiting for the source is not worth it: it has
+// failed too often, and the one question that shows whether that is over has
+// been asked.
+func (c *Cache) sourceDown() bool {
+	switch c.customers.State() {
+	case gobreaker.StateOpen:
+		return true
+	case gobreaker.StateHalfOpen:
+		return c.customers.Counts().Requests > 0
+	}
+	return false
 }
 
 // unknown asks about somebody who is not known, if the guard lets it.

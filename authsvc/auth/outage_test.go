@@ -243,3 +243,52 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// TestHangingSource: when the breaker has opened, known customers do not wait
+// for a source that hangs, but for the one by whom it is tried again.
+func TestHangingSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := accounts()
+		cache := newCache(t, v, settings())
+		ask := func(i int, want auth.CacheState) {
+			t.Helper()
+			v.ask(t, cache, fmt.Sprint("licensed", i, "@acme.example"), fmt.Sprint("licensed", i), want)
+		}
+		for i := range 50 {
+			ask(i, auth.Miss)
+		}
+		up := v.answer
+		v.answer = func(context.Context, credential.Credential) (auth.Decision, error) {
+			time.Sleep(5 * time.Second)
+			return auth.Decision{}, errDown
+		}
+		time.Sleep(time.Minute)
+		for i := range 10 { // the breaker opens when these have failed
+			ask(i, auth.Stale)
+		}
+		time.Sleep(5 * time.Second)
+		asked := v.asked.Load()
+		for range 60 { // seconds
+			start := time.Now()
+			for i := range 50 {
+				ask(i, auth.Stale)
+			}
+			if took := time.Since(start); took > 250*time.Millisecond {
+				t.Fatalf("50 known customers waited %v", took)
+			}
+			time.Sleep(time.Second)
+		}
+		if n := v.asked.Load() - asked; n < 4 || n > 7 {
+			t.Errorf("the source was tried %d times a minute, want once in 10 s", n)
+		}
+		v.answer = up
+		time.Sleep(10 * time.Second) // the breaker opened again less than 10 s ago
+		for range 2 {                // the second finds the answer to the first
+			if got, err := cache.Authenticate(t.Context(), presented("licensed0@acme.example", "licensed0")); err != nil || got.Refusal != "" {
+				t.Errorf("%+v, %v", got, err)
+			}
+			time.Sleep(time.Second)
+		}
+		ask(0, auth.Hit)
+	})
+}
