@@ -41,8 +41,11 @@ func (c *Cache) known(ctx context.Context, hash credential.Hash, e entry, caller
 		return e.as(Hit), nil
 	}
 	stale := now.Before(e.asked.Add(c.config.TTL + c.config.StaleTTL))
-	if stale && (now.Before(e.retry) || c.customers.State() == gobreaker.StateOpen) {
+	switch paused := now.Before(e.retry); {
+	case stale && (paused || c.customers.State() == gobreaker.StateOpen):
 		return e.as(Stale), nil
+	case paused:
+		return Decision{}, e.err
 	}
 	var enough <-chan time.Time
 	if stale {
@@ -147,7 +150,7 @@ func (c *Cache) try(ctx context.Context, breaker *gobreaker.CircuitBreaker[Decis
 // note remembers an answer of the source, asked for at a moment.
 func (c *Cache) note(hash credential.Hash, asked time.Time, decision Decision, presented credential.Credential) (Decision, error) {
 	_, known := c.accepted.get(hash, asked)
-	if known && c.wave.renewed(decision.Refusal != "", time.Now()) {
+	if known && c.wave.renewed(hash, decision.Refusal != "", time.Now()) {
 		c.metrics.distrusted.Inc()
 		c.noteOutage(hash, errWave)
 		return Decision{}, errWave
@@ -170,7 +173,7 @@ func (c *Cache) note(hash credential.Hash, asked time.Time, decision Decision, p
 // noteOutage sees to it that a credential is not asked about again at once.
 func (c *Cache) noteOutage(hash credential.Hash, err error) {
 	now := time.Now()
-	if !c.accepted.update(hash, func(e *entry) { e.retry = now.Add(outagePause) }) {
+	if !c.accepted.update(hash, func(e *entry) { e.retry, e.err = now.Add(outagePause), err }) {
 		c.failed.put(hash, entry{err: err})
 	}
 }

@@ -89,11 +89,17 @@ func (c *Cache) Authenticate(ctx context.Context, caller Caller) (Decision, erro
 	hash := c.hash(caller.Credential)
 	now := time.Now()
 	if e, ok := c.accepted.get(hash, now); ok {
+		// Before anything is asked: neither what passes nor how long it takes
+		// must tell a banned guesser that a credential is right.
+		if limit := c.guard.Banned(guardCaller(hash, caller)); limit != nil {
+			return tooManyGuesses(limit), nil
+		}
 		decision, err := c.known(ctx, hash, e, caller)
 		if err != nil || decision.Refusal != "" {
 			return decision, err
 		}
-		return c.pass(hash, caller, decision), nil
+		c.guard.Passed(guardCaller(hash, caller), decision.Subject)
+		return c.confirm(caller, decision), nil
 	}
 	if e, ok := c.refusal(hash, now); ok {
 		if limit := c.guard.Banned(guardCaller(hash, caller)); limit != nil {
@@ -126,15 +132,6 @@ func (c *Cache) hash(presented credential.Credential) credential.Hash {
 	return c.hashes.Hash("password", presented.User, presented.Secret.Reveal())
 }
 
-// pass lets a known customer pass, unless the address is banned: what passes
-// there must not tell a guesser that a credential is right.
-func (c *Cache) pass(hash credential.Hash, caller Caller, decision Decision) Decision {
-	if limit := c.guard.Admit(guardCaller(hash, caller), decision.Subject); limit != nil {
-		return tooManyGuesses(limit)
-	}
-	return c.confirm(caller, decision)
-}
-
 // confirm compares the typed user with the one that the source confirms.
 func (c *Cache) confirm(caller Caller, decision Decision) Decision {
 	if decision.User != "" && !strings.EqualFold(strings.TrimSpace(decision.User), strings.TrimSpace(caller.User)) {
@@ -156,7 +153,8 @@ func tooManyGuesses(limit *guard.Limit) Decision {
 type entry struct {
 	decision Decision
 	asked    time.Time
-	// retry is when a source that could not be asked is asked again.
+	// retry is when a source that could not be asked is asked again; err is
+	// why it could not.
 	retry time.Time
 	err   error
 }

@@ -164,6 +164,7 @@ func TestOutage(t *testing.T) {
 			t.Errorf("after the bound: %+v, %v", decision, err)
 		}
 		v.answer = up
+		time.Sleep(5 * time.Second) // the outage is remembered for a moment
 		wants(t, cache, ann, "", auth.Miss)
 		wants(t, cache, ann, "", auth.Hit)
 	})
