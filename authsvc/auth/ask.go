@@ -32,7 +32,10 @@ const (
 	breakerWindow   = 10 * time.Second
 )
 
-var errBreaker = errors.New("the source of customers has failed too often, and is not asked for a moment")
+var (
+	errBreaker = errors.New("the source of customers has failed too often, and is not asked for a moment")
+	errCrowd   = errors.New("too many requests wait for answers about unknown credentials: half of listen.max_requests")
+)
 
 // known answers for a customer who was accepted before.
 func (c *Cache) known(ctx context.Context, hash credential.Hash, e entry, caller Caller) (Decision, error) {
@@ -70,6 +73,10 @@ func (c *Cache) known(ctx context.Context, hash credential.Hash, e entry, caller
 func (c *Cache) unknown(ctx context.Context, hash credential.Hash, caller Caller) (Decision, error) {
 	if c.strangers.State() == gobreaker.StateOpen {
 		return Decision{}, errBreaker
+	}
+	defer c.waiting.Add(-1)
+	if n := c.waiting.Add(1); c.config.MaxStrangers > 0 && n > int64(c.config.MaxStrangers) {
+		return Decision{}, errCrowd
 	}
 	pass, limit := c.guard.Enter(ctx, guardCaller(hash, caller))
 	switch {
@@ -179,7 +186,7 @@ func (c *Cache) noteOutage(hash credential.Hash, err error) {
 }
 
 // newBreaker makes a breaker that is told of outages alone: a refusal is an
-// answer.
+// answer, and so is one about an account that cannot be understood.
 func (c *Cache) newBreaker(of string) *gobreaker.CircuitBreaker[Decision] {
 	return gobreaker.NewCircuitBreaker[Decision](gobreaker.Settings{
 		Name:     of,
@@ -188,7 +195,9 @@ func (c *Cache) newBreaker(of string) *gobreaker.CircuitBreaker[Decision] {
 		ReadyToTrip: func(n gobreaker.Counts) bool {
 			return n.TotalFailures >= breakerFailures && n.TotalFailures > n.TotalSuccesses
 		},
-		IsSuccessful: func(err error) bool { return err == nil || errors.Is(err, context.Canceled) },
+		IsSuccessful: func(err error) bool {
+			return err == nil || errors.Is(err, context.Canceled) || errors.Is(err, ErrUnreadable)
+		},
 		OnStateChange: func(name string, from, to gobreaker.State) {
 			c.logger.Warn("the breaker of the source of customers has changed", "breaker", name, "from", from.String(), "to", to.String())
 			c.metrics.breaker(name, to)

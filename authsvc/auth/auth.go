@@ -9,6 +9,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 
@@ -27,6 +28,11 @@ type Source interface {
 	// token does and a password does not.
 	Bearer() bool
 }
+
+// ErrUnreadable is in the error of a Source that has answered about an account,
+// and what it says of that one cannot be understood. To whoever presents the
+// credential it is an outage; of others it says nothing.
+var ErrUnreadable = errors.New("what the source says of this account cannot be understood")
 
 // A Caller is who presents a credential, and from where.
 type Caller struct {

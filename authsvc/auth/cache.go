@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,6 +26,10 @@ type CacheConfig struct {
 	// MaxEntries and MaxRefusals bound the numbers kept. They are counted
 	// apart, so that guessed passwords cannot push customers out.
 	MaxEntries, MaxRefusals int
+	// MaxStrangers is how many requests may wait at once for an answer about a
+	// credential that is not known; the rest are an outage at once. They leave
+	// room for those of known customers. Zero for no bound.
+	MaxStrangers int
 }
 
 // Options are what a Cache is made of. All must be set.
@@ -60,6 +65,7 @@ type Cache struct {
 	// never keeps a known customer from being asked about.
 	customers, strangers *gobreaker.CircuitBreaker[Decision]
 	metrics              *metrics
+	waiting              atomic.Int64 // strangers
 }
 
 // knownFor is how long a customer is known who was accepted once. A known

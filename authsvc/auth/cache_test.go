@@ -46,7 +46,7 @@ func knows(user string) *vendor {
 var errDown = errors.New("the vendor is down")
 
 func settings() auth.CacheConfig {
-	return auth.CacheConfig{TTL: time.Minute, RefusalTTL: 10 * time.Second, StaleTTL: 15 * time.Minute, MaxEntries: 100, MaxRefusals: 10}
+	return auth.CacheConfig{TTL: time.Minute, RefusalTTL: 10 * time.Second, StaleTTL: 15 * time.Minute, MaxEntries: 100, MaxRefusals: 10, MaxStrangers: 1000}
 }
 
 // newCache is a cache whose guard lets everybody in, so that what the cache

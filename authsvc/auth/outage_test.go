@@ -100,6 +100,47 @@ func TestStrangersOpenNoBreakerOfCustomers(t *testing.T) {
 	})
 }
 
+// TestStrangersLeaveRoomForCustomers: however many wait for the answer about one
+// unknown credential, all of which share one look-up, they are bounded; else they
+// would take all questions that authsvc answers at once.
+func TestStrangersLeaveRoomForCustomers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := accounts()
+		config := settings()
+		config.MaxStrangers = 5
+		cache := newCache(t, v, config)
+		v.ask(t, cache, "licensed@acme.example", "licensed", auth.Miss)
+		up := v.answer
+		v.answer = func(ctx context.Context, c credential.Credential) (auth.Decision, error) {
+			time.Sleep(3 * time.Second)
+			return up(ctx, c)
+		}
+		start, waited := time.Now(), make(chan bool, 20)
+		for range 20 {
+			go func() {
+				_, err := cache.Authenticate(t.Context(), presented("stranger@acme.example", "stranger"))
+				waited <- err == nil
+			}()
+		}
+		for range 15 {
+			if <-waited {
+				t.Error("one more was let wait")
+			}
+		}
+		v.ask(t, cache, "licensed@acme.example", "licensed", auth.Hit)
+		if time.Since(start) != 0 {
+			t.Errorf("they were told after %v", time.Since(start))
+		}
+		for range 5 {
+			if !<-waited {
+				t.Error("one who waited got no answer")
+			}
+		}
+		v.answer = up
+		v.ask(t, cache, "new@acme.example", "new", auth.Miss) // there is room again
+	})
+}
+
 // TestSlowSource: a known customer waits 250 ms for a renewal, whose answer
 // counts when it comes; one who is not known waits for it.
 func TestSlowSource(t *testing.T) {
@@ -310,6 +351,35 @@ func TestOneCustomersFaultIsNobodyElses(t *testing.T) {
 			t.Errorf("the source was asked %d times about one customer within a moment", n)
 		}
 		v.ask(t, cache, "licensed@acme.example", "licensed", auth.Miss)
+	})
+}
+
+// TestUnreadableAnswersOpenNoBreaker: licenses that cannot be read are the
+// vendor's mistake about some customers, and the others are asked about as ever.
+func TestUnreadableAnswersOpenNoBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := accounts()
+		cache := newCache(t, v, settings())
+		for i := range 10 {
+			v.ask(t, cache, fmt.Sprint("known", i, "@acme.example"), fmt.Sprint("known", i), auth.Miss)
+		}
+		v.ask(t, cache, "licensed@acme.example", "licensed", auth.Miss)
+		up := v.answer
+		v.answer = func(ctx context.Context, c credential.Credential) (auth.Decision, error) {
+			if !strings.HasPrefix(c.Secret.Reveal(), "licensed") {
+				return auth.Decision{}, fmt.Errorf("license 1 of the list: %w", auth.ErrUnreadable)
+			}
+			return up(ctx, c)
+		}
+		time.Sleep(time.Minute)
+		for i := range 10 {
+			v.ask(t, cache, fmt.Sprint("known", i, "@acme.example"), fmt.Sprint("known", i), auth.Stale)
+			if got, err := cache.Authenticate(t.Context(), presented("new", fmt.Sprint("new", i))); !errors.Is(err, auth.ErrUnreadable) {
+				t.Errorf("new customer %d: %+v, %v", i, got, err)
+			}
+		}
+		v.ask(t, cache, "licensed@acme.example", "licensed", auth.Miss)
+		v.ask(t, cache, "licensed2@acme.example", "licensed2", auth.Miss)
 	})
 }
 
