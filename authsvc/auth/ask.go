@@ -100,6 +100,8 @@ func (c *Cache) unknown(ctx context.Context, hash credential.Hash, caller Caller
 func settle(pass *guard.Pass, result singleflight.Result) (Decision, error) {
 	decision, err := decided(result)
 	switch {
+	case errors.Is(err, ErrUnreadable):
+		pass.Unclear()
 	case err != nil:
 		pass.NoAnswer()
 	case decision.Refusal != "":

@@ -383,6 +383,33 @@ func TestUnreadableAnswersOpenNoBreaker(t *testing.T) {
 	})
 }
 
+// TestUnreadableAnswersCostTheGuesser: tokens to which the source says neither
+// yes nor no are no way to ask it without end.
+func TestUnreadableAnswersCostTheGuesser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := accounts()
+		cache := authtest.NewCache(v, settings())
+		up := v.answer
+		v.answer = func(ctx context.Context, c credential.Credential) (auth.Decision, error) {
+			if strings.HasPrefix(c.Secret.Reveal(), "odd") {
+				return auth.Decision{}, fmt.Errorf("status 400: %w", auth.ErrUnreadable)
+			}
+			return up(ctx, c)
+		}
+		start := time.Now()
+		for i := range 500 {
+			guess := presented("guesser", fmt.Sprint("odd", i))
+			guess.Address = netip.MustParseAddr("198.51.100.7")
+			_, _ = cache.Authenticate(t.Context(), guess)
+		}
+		limit := guard.Defaults()
+		if n, most := v.asked.Load(), int64(limit.AddressBurst)+int64(1+time.Since(start)/time.Second)*int64(limit.AddressPerSecond); n > most {
+			t.Errorf("the source was asked %d times, want %d at most", n, most)
+		}
+		v.ask(t, cache, "new@acme.example", "new", auth.Miss)
+	})
+}
+
 // TestBanTellsNothingOfARenewal: a banned address is told so at once, also for
 // the right credential of somebody whose entry is due; the time and the question
 // to the source would tell that it is right.
