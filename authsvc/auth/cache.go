@@ -93,13 +93,13 @@ func (c *Cache) Len() int { return c.accepted.len() + c.refused.len() }
 // alone.
 func (c *Cache) Authenticate(ctx context.Context, caller Caller) (Decision, error) {
 	hash := c.hash(caller.Credential)
+	// Before anything is looked at: neither what passes nor how long it takes
+	// must tell a banned guesser that a credential is right.
+	if limit := c.guard.Banned(guardCaller(hash, caller)); limit != nil {
+		return tooManyGuesses(limit), nil
+	}
 	now := time.Now()
 	if e, ok := c.accepted.get(hash, now); ok {
-		// Before anything is asked: neither what passes nor how long it takes
-		// must tell a banned guesser that a credential is right.
-		if limit := c.guard.Banned(guardCaller(hash, caller)); limit != nil {
-			return tooManyGuesses(limit), nil
-		}
 		decision, err := c.known(ctx, hash, e, caller)
 		if err != nil || decision.Refusal != "" {
 			return decision, err
@@ -108,9 +108,6 @@ func (c *Cache) Authenticate(ctx context.Context, caller Caller) (Decision, erro
 		return c.confirm(caller, decision), nil
 	}
 	if e, ok := c.refusal(hash, now); ok {
-		if limit := c.guard.Banned(guardCaller(hash, caller)); limit != nil {
-			return tooManyGuesses(limit), nil
-		}
 		return e.as(Hit), nil
 	}
 	if e, ok := c.failed.get(hash, now); ok {

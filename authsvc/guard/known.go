@@ -1,9 +1,8 @@
 package guard
 
 // Banned returns the Limit of a caller who is banned; nil for all others, among
-// them who has used this very credential at this address within a day. Callers
-// whom the cache knows ask it before anything else, and then tell Passed: what
-// passes, and how fast, must tell a guesser nothing.
+// them who has used this very credential at this address within a day. Ask it
+// before the cache: what passes there, and how fast, must tell a guesser nothing.
 func (g *Guard) Banned(c Caller) *Limit {
 	g.mu.Lock()
 	limit := g.judge(g.visit(c))
