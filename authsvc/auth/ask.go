@@ -32,7 +32,10 @@ const (
 	breakerWindow   = 10 * time.Second
 )
 
-var errBreaker = errors.New("the source of customers has failed too often, and is not asked for a moment")
+var (
+	errBreaker = errors.New("the source of customers has failed too often, and is not asked for a moment")
+	errCrowd   = errors.New("too many requests wait for answers about unknown credentials: half of listen.max_requests")
+)
 
 // known answers for a customer who was accepted before.
 func (c *Cache) known(ctx context.Context, hash credential.Hash, e entry, caller Caller) (Decision, error) {
@@ -41,8 +44,11 @@ func (c *Cache) known(ctx context.Context, hash credential.Hash, e entry, caller
 		return e.as(Hit), nil
 	}
 	stale := now.Before(e.asked.Add(c.config.TTL + c.config.StaleTTL))
-	if stale && (now.Before(e.retry) || c.sourceDown()) {
+	switch paused := now.Before(e.retry); {
+	case stale && (paused || c.sourceDown()):
 		return e.as(Stale), nil
+	case paused:
+		return Decision{}, e.err
 	}
 	var enough <-chan time.Time
 	if stale {
@@ -81,6 +87,10 @@ func (c *Cache) unknown(ctx context.Context, hash credential.Hash, caller Caller
 	if c.strangers.State() == gobreaker.StateOpen {
 		return Decision{}, errBreaker
 	}
+	defer c.waiting.Add(-1)
+	if n := c.waiting.Add(1); c.config.MaxStrangers > 0 && n > int64(c.config.MaxStrangers) {
+		return Decision{}, errCrowd
+	}
 	pass, limit := c.guard.Enter(ctx, guardCaller(hash, caller))
 	switch {
 	case ctx.Err() != nil && pass == nil:
@@ -103,6 +113,8 @@ func (c *Cache) unknown(ctx context.Context, hash credential.Hash, caller Caller
 func settle(pass *guard.Pass, result singleflight.Result) (Decision, error) {
 	decision, err := decided(result)
 	switch {
+	case errors.Is(err, ErrUnreadable):
+		pass.Unclear()
 	case err != nil:
 		pass.NoAnswer()
 	case decision.Refusal != "":
@@ -160,7 +172,7 @@ func (c *Cache) try(ctx context.Context, breaker *gobreaker.CircuitBreaker[Decis
 // note remembers an answer of the source, asked for at a moment.
 func (c *Cache) note(hash credential.Hash, asked time.Time, decision Decision, presented credential.Credential) (Decision, error) {
 	_, known := c.accepted.get(hash, asked)
-	if known && c.wave.renewed(decision.Refusal != "", time.Now()) {
+	if known && c.wave.renewed(hash, decision.Refusal != "", time.Now()) {
 		c.metrics.distrusted.Inc()
 		c.noteOutage(hash, errWave)
 		return Decision{}, errWave
@@ -183,13 +195,13 @@ func (c *Cache) note(hash credential.Hash, asked time.Time, decision Decision, p
 // noteOutage sees to it that a credential is not asked about again at once.
 func (c *Cache) noteOutage(hash credential.Hash, err error) {
 	now := time.Now()
-	if !c.accepted.update(hash, func(e *entry) { e.retry = now.Add(outagePause) }) {
+	if !c.accepted.update(hash, func(e *entry) { e.retry, e.err = now.Add(outagePause), err }) {
 		c.failed.put(hash, entry{err: err})
 	}
 }
 
 // newBreaker makes a breaker that is told of outages alone: a refusal is an
-// answer.
+// answer, and so is one about an account that cannot be understood.
 func (c *Cache) newBreaker(of string) *gobreaker.CircuitBreaker[Decision] {
 	return gobreaker.NewCircuitBreaker[Decision](gobreaker.Settings{
 		Name:     of,
@@ -198,7 +210,9 @@ func (c *Cache) newBreaker(of string) *gobreaker.CircuitBreaker[Decision] {
 		ReadyToTrip: func(n gobreaker.Counts) bool {
 			return n.TotalFailures >= breakerFailures && n.TotalFailures > n.TotalSuccesses
 		},
-		IsSuccessful: func(err error) bool { return err == nil || errors.Is(err, context.Canceled) },
+		IsSuccessful: func(err error) bool {
+			return err == nil || errors.Is(err, context.Canceled) || errors.Is(err, ErrUnreadable)
+		},
 		OnStateChange: func(name string, from, to gobreaker.State) {
 			c.logger.Warn("the breaker of the source of customers has changed", "breaker", name, "from", from.String(), "to", to.String())
 		},

@@ -12,6 +12,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 
@@ -30,6 +31,12 @@ type Source interface {
 	// token does and a password does not.
 	Bearer() bool
 }
+
+// ErrUnreadable is in the error of a Source that has answered about one
+// credential, neither yes nor no: it cannot read the credential, or what it says
+// of the account cannot be understood. To whoever presents the credential it is
+// an outage; of others it says nothing.
+var ErrUnreadable = errors.New("the source's answer about this credential is neither yes nor no")
 
 // A Caller is who presents a credential, and from where.
 type Caller struct {

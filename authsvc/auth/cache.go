@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,6 +26,10 @@ type CacheConfig struct {
 	// MaxEntries and MaxRefusals bound the numbers kept. They are counted
 	// apart, so that guessed passwords cannot push customers out.
 	MaxEntries, MaxRefusals int
+	// MaxStrangers is how many requests may wait at once for an answer about a
+	// credential that is not known; the rest are an outage at once. They leave
+	// room for those of known customers. Zero for no bound.
+	MaxStrangers int
 }
 
 // Options are what a Cache is made of. All must be set.
@@ -60,6 +65,7 @@ type Cache struct {
 	// never keeps a known customer from being asked about.
 	customers, strangers *gobreaker.CircuitBreaker[Decision]
 	metrics              *metrics
+	waiting              atomic.Int64 // strangers
 }
 
 // knownFor is how long a customer is known who was accepted once. A known
@@ -87,18 +93,21 @@ func (c *Cache) Len() int { return c.accepted.len() + c.refused.len() }
 // alone.
 func (c *Cache) Authenticate(ctx context.Context, caller Caller) (Decision, error) {
 	hash := c.hash(caller.Credential)
+	// Before anything is looked at: neither what passes nor how long it takes
+	// must tell a banned guesser that a credential is right.
+	if limit := c.guard.Banned(guardCaller(hash, caller)); limit != nil {
+		return tooManyGuesses(limit), nil
+	}
 	now := time.Now()
 	if e, ok := c.accepted.get(hash, now); ok {
 		decision, err := c.known(ctx, hash, e, caller)
 		if err != nil || decision.Refusal != "" {
 			return decision, err
 		}
-		return c.pass(hash, caller, decision), nil
+		c.guard.Passed(guardCaller(hash, caller), decision.Subject)
+		return c.confirm(caller, decision), nil
 	}
 	if e, ok := c.refusal(hash, now); ok {
-		if limit := c.guard.Banned(guardCaller(hash, caller)); limit != nil {
-			return tooManyGuesses(limit), nil
-		}
 		return e.as(Hit), nil
 	}
 	if e, ok := c.failed.get(hash, now); ok {
@@ -126,15 +135,6 @@ func (c *Cache) hash(presented credential.Credential) credential.Hash {
 	return c.hashes.Hash("password", presented.User, presented.Secret.Reveal())
 }
 
-// pass lets a known customer pass, unless the address is banned: what passes
-// there must not tell a guesser that a credential is right.
-func (c *Cache) pass(hash credential.Hash, caller Caller, decision Decision) Decision {
-	if limit := c.guard.Admit(guardCaller(hash, caller), decision.Subject); limit != nil {
-		return tooManyGuesses(limit)
-	}
-	return c.confirm(caller, decision)
-}
-
 // confirm compares the typed user with the one that the source confirms.
 func (c *Cache) confirm(caller Caller, decision Decision) Decision {
 	if decision.User != "" && !strings.EqualFold(strings.TrimSpace(decision.User), strings.TrimSpace(caller.User)) {
@@ -156,7 +156,8 @@ func tooManyGuesses(limit *guard.Limit) Decision {
 type entry struct {
 	decision Decision
 	asked    time.Time
-	// retry is when a source that could not be asked is asked again.
+	// retry is when a source that could not be asked is asked again; err is
+	// why it could not.
 	retry time.Time
 	err   error
 }

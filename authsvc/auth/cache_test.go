@@ -46,7 +46,7 @@ func knows(user string) *vendor {
 var errDown = errors.New("the vendor is down")
 
 func settings() auth.CacheConfig {
-	return auth.CacheConfig{TTL: time.Minute, RefusalTTL: 10 * time.Second, StaleTTL: 15 * time.Minute, MaxEntries: 100, MaxRefusals: 10}
+	return auth.CacheConfig{TTL: time.Minute, RefusalTTL: 10 * time.Second, StaleTTL: 15 * time.Minute, MaxEntries: 100, MaxRefusals: 10, MaxStrangers: 1000}
 }
 
 // newCache is a cache whose guard lets everybody in, so that what the cache
@@ -164,6 +164,7 @@ func TestOutage(t *testing.T) {
 			t.Errorf("after the bound: %+v, %v", decision, err)
 		}
 		v.answer = up
+		time.Sleep(5 * time.Second) // the outage is remembered for a moment
 		wants(t, cache, ann, "", auth.Miss)
 		wants(t, cache, ann, "", auth.Hit)
 	})

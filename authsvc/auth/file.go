@@ -51,7 +51,7 @@ func (c *Cache) Save(path, source string) error {
 	for _, k := range c.accepted.all() {
 		e := savedEntry{Hash: hex.EncodeToString(k.hash[:]), Asked: k.asked, Subject: k.decision.Subject, User: k.decision.User}
 		for g := range k.decision.Grants.All() {
-			e.Grants = append(e.Grants, savedGrant{g.Repository.String(), g.Tag.String(), g.Expires, g.Withdrawn, g.License})
+			e.Grants = append(e.Grants, savedGrant{g.Repository.String(), g.Tag.String(), sooner(g.Expires), g.Withdrawn, g.License})
 		}
 		content.Entries = append(content.Entries, e)
 	}
@@ -63,6 +63,18 @@ func (c *Cache) Save(path, source string) error {
 		return fmt.Errorf("saving accepted credentials: %w", err)
 	}
 	return nil
+}
+
+// lastTime is the last second that RFC 3339, and so JSON, can write.
+var lastTime = time.Date(9999, time.December, 31, 23, 59, 59, 0, time.UTC)
+
+// sooner returns a time that JSON can write: a license until 9999-12-31 ends in
+// the year 10000.
+func sooner(t time.Time) time.Time {
+	if t.After(lastTime) {
+		return lastTime
+	}
+	return t
 }
 
 // Load takes over a file that Save has written under the same key for the same
@@ -110,10 +122,13 @@ func (c *Cache) parse(content []byte, source string, now time.Time) (map[credent
 		if _, err := hex.Decode(hash[:], []byte(e.Hash)); err != nil {
 			return nil, fmt.Errorf("entry %d: expected a hash", i)
 		}
-		if e.Asked.After(now) || now.Sub(e.Asked) >= knownFor {
+		age := now.Sub(e.Asked)
+		if age < 0 || age >= knownFor {
 			continue // a clock was wrong, or it is too old
 		}
-		made := entry{asked: e.Asked, decision: Decision{Subject: e.Subject, User: e.User}}
+		// From now on by the monotonic clock: one that is put back must not make
+		// an acceptance younger.
+		made := entry{asked: now.Add(-age), decision: Decision{Subject: e.Subject, User: e.User}}
 		var grants []Grant
 		for _, g := range e.Grants {
 			repository, errR := NewPattern(g.Repository)

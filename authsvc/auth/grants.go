@@ -42,11 +42,16 @@ type index struct {
 
 	mu      sync.Mutex
 	shelves map[string]*Shelf
+	shelved int // grants on shelves
 }
 
 // maxShelves bounds the repositories of which one customer's grants are kept
-// ready.
-const maxShelves = 64
+// ready, and shelvedShare how often each of many grants may lie there: a pattern
+// puts them on the shelf of each repository that the customer invents.
+const (
+	maxShelves   = 64
+	shelvedShare = 4
+)
 
 // NewGrants makes Grants of a list.
 func NewGrants(list ...Grant) Grants {
@@ -95,11 +100,13 @@ func (g Grants) In(repository string) *Shelf {
 	defer x.mu.Unlock()
 	s := x.shelves[repository]
 	if s == nil {
-		if len(x.shelves) >= maxShelves {
-			clear(x.shelves)
-		}
 		s = x.shelf(repository)
+		if len(x.shelves) >= maxShelves || x.shelved+len(s.grants) > max(maxShelves, shelvedShare*len(x.list)) {
+			clear(x.shelves)
+			x.shelved = 0
+		}
 		x.shelves[repository] = s
+		x.shelved += len(s.grants)
 	}
 	return s
 }

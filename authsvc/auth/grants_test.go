@@ -3,6 +3,7 @@ package auth_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -94,4 +95,28 @@ func BenchmarkManyGrants(b *testing.B) {
 			}
 		})
 	}
+}
+
+// TestGrantsStaySmall: a customer with many patterns who invents repositories
+// takes no more memory than a few times what the grants themselves take.
+func TestGrantsStaySmall(t *testing.T) {
+	list := make([]auth.Grant, 10_000)
+	for i := range list {
+		list[i] = auth.Grant{Repository: pattern(t, "acme/*"), Tag: pattern(t, fmt.Sprint(i, ".*")), License: "lic_1"}
+	}
+	grants := auth.NewGrants(list...)
+	inUse := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := inUse()
+	for i := range 60 {
+		grants.In(fmt.Sprint("acme/", i))
+	}
+	if took := int64(inUse()) - int64(before); took > 20<<20 {
+		t.Errorf("60 repositories of a customer with 10,000 grants took %d MB", took>>20)
+	}
+	runtime.KeepAlive(grants)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/auth/authtest"
 	"github.com/pullgate/pullgate/authsvc/credential"
+	"github.com/pullgate/pullgate/authsvc/guard"
 )
 
 // TestBlanketRefusalIsAnOutage: a source that refuses more than half of at
@@ -96,6 +97,47 @@ func TestStrangersOpenNoBreakerOfCustomers(t *testing.T) {
 		v.answer = up
 		time.Sleep(6 * time.Second)
 		v.ask(t, cache, "new@acme.example", "new", auth.Miss)
+	})
+}
+
+// TestStrangersLeaveRoomForCustomers: however many wait for the answer about one
+// unknown credential, all of which share one look-up, they are bounded; else they
+// would take all questions that authsvc answers at once.
+func TestStrangersLeaveRoomForCustomers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := accounts()
+		config := settings()
+		config.MaxStrangers = 5
+		cache := newCache(t, v, config)
+		v.ask(t, cache, "licensed@acme.example", "licensed", auth.Miss)
+		up := v.answer
+		v.answer = func(ctx context.Context, c credential.Credential) (auth.Decision, error) {
+			time.Sleep(3 * time.Second)
+			return up(ctx, c)
+		}
+		start, waited := time.Now(), make(chan bool, 20)
+		for range 20 {
+			go func() {
+				_, err := cache.Authenticate(t.Context(), presented("stranger@acme.example", "stranger"))
+				waited <- err == nil
+			}()
+		}
+		for range 15 {
+			if <-waited {
+				t.Error("one more was let wait")
+			}
+		}
+		v.ask(t, cache, "licensed@acme.example", "licensed", auth.Hit)
+		if time.Since(start) != 0 {
+			t.Errorf("they were told after %v", time.Since(start))
+		}
+		for range 5 {
+			if !<-waited {
+				t.Error("one who waited got no answer")
+			}
+		}
+		v.answer = up
+		v.ask(t, cache, "new@acme.example", "new", auth.Miss) // there is room again
 	})
 }
 
@@ -228,6 +270,42 @@ func TestRestart(t *testing.T) {
 	})
 }
 
+// TestRestartWithADistantEnd: a license that ends on 9999-12-31, which is how
+// many say never, ends in the year 10000, for which JSON has no time. It must
+// not keep everybody from being saved.
+func TestRestartWithADistantEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := accounts()
+		anything, err := auth.NewPattern("*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.answer = func(context.Context, credential.Credential) (auth.Decision, error) {
+			end := time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC).AddDate(0, 0, 1)
+			return auth.Decision{Subject: "acme", Grants: auth.NewGrants(auth.Grant{Repository: anything, Tag: anything, Expires: end})}, nil
+		}
+		before := newCache(t, v, settings())
+		v.ask(t, before, "acme", "licensed", auth.Miss)
+		file := filepath.Join(t.TempDir(), "customers")
+		if err := before.Save(file, "source"); err != nil {
+			t.Fatal(err)
+		}
+		after := newCache(t, v, settings())
+		if err := after.Load(file, "source"); err != nil {
+			t.Fatal(err)
+		}
+		got, err := after.Authenticate(t.Context(), presented("acme", "licensed"))
+		if err != nil || got.Cache != auth.Hit || got.Grants.Len() != 1 {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		for g := range got.Grants.All() {
+			if !g.ValidAt(time.Now()) || g.Expires.Year() != 9999 {
+				t.Errorf("the grant ends at %v", g.Expires)
+			}
+		}
+	})
+}
+
 // FuzzLoad: no file that this key has not signed is taken over.
 func FuzzLoad(f *testing.F) {
 	f.Add([]byte("00\n{}"))
@@ -290,5 +368,177 @@ func TestHangingSource(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		ask(0, auth.Hit)
+	})
+}
+
+// TestOneCustomersFaultIsNobodyElses: a customer about whom the source cannot
+// answer, such as one with a license that cannot be read, is not asked about at
+// each request when the last answer is too old to serve; that would open the
+// breaker for all.
+func TestOneCustomersFaultIsNobodyElses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := accounts()
+		cache := newCache(t, v, settings())
+		v.ask(t, cache, "broken@acme.example", "broken", auth.Miss)
+		v.ask(t, cache, "licensed@acme.example", "licensed", auth.Miss)
+		up := v.answer
+		v.answer = func(ctx context.Context, c credential.Credential) (auth.Decision, error) {
+			if c.Secret.Reveal() == "broken" {
+				return auth.Decision{}, errDown
+			}
+			return up(ctx, c)
+		}
+		time.Sleep(20 * time.Minute)
+		before := v.asked.Load()
+		for i := range 50 {
+			got, err := cache.Authenticate(t.Context(), presented("broken@acme.example", "broken"))
+			if !errors.Is(err, errDown) {
+				t.Fatalf("request %d: %+v, %v, want the outage", i, got, err)
+			}
+		}
+		if n := v.asked.Load() - before; n != 1 {
+			t.Errorf("the source was asked %d times about one customer within a moment", n)
+		}
+		v.ask(t, cache, "licensed@acme.example", "licensed", auth.Miss)
+	})
+}
+
+// TestUnreadableAnswersOpenNoBreaker: licenses that cannot be read are the
+// vendor's mistake about some customers, and the others are asked about as ever.
+func TestUnreadableAnswersOpenNoBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := accounts()
+		cache := newCache(t, v, settings())
+		for i := range 10 {
+			v.ask(t, cache, fmt.Sprint("known", i, "@acme.example"), fmt.Sprint("known", i), auth.Miss)
+		}
+		v.ask(t, cache, "licensed@acme.example", "licensed", auth.Miss)
+		up := v.answer
+		v.answer = func(ctx context.Context, c credential.Credential) (auth.Decision, error) {
+			if !strings.HasPrefix(c.Secret.Reveal(), "licensed") {
+				return auth.Decision{}, fmt.Errorf("license 1 of the list: %w", auth.ErrUnreadable)
+			}
+			return up(ctx, c)
+		}
+		time.Sleep(time.Minute)
+		for i := range 10 {
+			v.ask(t, cache, fmt.Sprint("known", i, "@acme.example"), fmt.Sprint("known", i), auth.Stale)
+			if got, err := cache.Authenticate(t.Context(), presented("new", fmt.Sprint("new", i))); !errors.Is(err, auth.ErrUnreadable) {
+				t.Errorf("new customer %d: %+v, %v", i, got, err)
+			}
+		}
+		v.ask(t, cache, "licensed@acme.example", "licensed", auth.Miss)
+		v.ask(t, cache, "licensed2@acme.example", "licensed2", auth.Miss)
+	})
+}
+
+// TestUnreadableAnswersCostTheGuesser: tokens to which the source says neither
+// yes nor no are no way to ask it without end.
+func TestUnreadableAnswersCostTheGuesser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := accounts()
+		cache := authtest.NewCache(v, settings())
+		up := v.answer
+		v.answer = func(ctx context.Context, c credential.Credential) (auth.Decision, error) {
+			if strings.HasPrefix(c.Secret.Reveal(), "odd") {
+				return auth.Decision{}, fmt.Errorf("status 400: %w", auth.ErrUnreadable)
+			}
+			return up(ctx, c)
+		}
+		start := time.Now()
+		for i := range 500 {
+			guess := presented("guesser", fmt.Sprint("odd", i))
+			guess.Address = netip.MustParseAddr("198.51.100.7")
+			_, _ = cache.Authenticate(t.Context(), guess)
+		}
+		limit := guard.Defaults()
+		if n, most := v.asked.Load(), int64(limit.AddressBurst)+int64(1+time.Since(start)/time.Second)*int64(limit.AddressPerSecond); n > most {
+			t.Errorf("the source was asked %d times, want %d at most", n, most)
+		}
+		v.ask(t, cache, "new@acme.example", "new", auth.Miss)
+	})
+}
+
+// TestBanTellsNothingOfARenewal: a banned address is told so at once, also for
+// the right credential of somebody whose entry is due; the time and the question
+// to the source would tell that it is right.
+func TestBanTellsNothingOfARenewal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := accounts()
+		cache := authtest.NewCache(v, settings())
+		v.ask(t, cache, "licensed@acme.example", "licensed", auth.Miss)
+		elsewhere := func(password string) auth.Caller {
+			c := presented("licensed@acme.example", password)
+			c.Address = netip.MustParseAddr("198.51.100.7")
+			return c
+		}
+		up := v.answer
+		v.answer = func(ctx context.Context, c credential.Credential) (auth.Decision, error) {
+			if c.Secret.Reveal() != "licensed" {
+				return auth.Decision{Refusal: auth.WrongCredential}, nil
+			}
+			return up(ctx, c)
+		}
+		ban := guard.Defaults().Pair.Ban
+		for i := range 2 * ban {
+			_, _ = cache.Authenticate(t.Context(), elsewhere(fmt.Sprint("guess", i)))
+			time.Sleep(40 * time.Second)
+		}
+		time.Sleep(time.Minute)
+		before, start := v.asked.Load(), time.Now()
+		v.answer = func(context.Context, credential.Credential) (auth.Decision, error) {
+			time.Sleep(time.Second)
+			return auth.Decision{}, errDown
+		}
+		for _, password := range []string{"licensed", "another guess"} {
+			got, err := cache.Authenticate(t.Context(), elsewhere(password))
+			if err != nil || got.Refusal != auth.TooManyGuesses {
+				t.Errorf("%s: %+v, %v", password, got, err)
+			}
+		}
+		if n := v.asked.Load() - before; n != 0 || time.Since(start) != 0 {
+			t.Errorf("the source was asked %d times, in %v", n, time.Since(start))
+		}
+	})
+}
+
+// TestWaveCountsACustomerOnce: those who were refused in a wave are asked about
+// again every few seconds; they must not keep it up by themselves.
+func TestWaveCountsACustomerOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := accounts()
+		cache := newCache(t, v, settings())
+		for i := range 30 {
+			v.ask(t, cache, fmt.Sprint(i, "@acme.example"), fmt.Sprint(i), auth.Miss)
+		}
+		up, refuses := v.answer, func(i string) bool { return len(i) == 2 && i < "25" } // 10 to 24
+		v.answer = func(ctx context.Context, c credential.Credential) (auth.Decision, error) {
+			if refuses(c.Secret.Reveal()) {
+				return auth.Decision{Refusal: auth.WrongCredential}, nil
+			}
+			return up(ctx, c)
+		}
+		ask := func(i int) (auth.Decision, error) {
+			return cache.Authenticate(t.Context(), presented(fmt.Sprint(i, "@acme.example"), fmt.Sprint(i)))
+		}
+		time.Sleep(time.Minute)
+		for i := 10; i < 25; i++ { // fifteen licenses end at a time
+			if _, err := ask(i); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 30 { // for 3 minutes, in which fifteen others are renewed
+			for i := range 30 {
+				if _, err := ask(i); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(6 * time.Second)
+		}
+		for i := 10; i < 25; i++ {
+			if got, err := ask(i); err != nil || got.Refusal == "" {
+				t.Errorf("customer %d is still let through: %+v, %v", i, got, err)
+			}
+		}
 	})
 }

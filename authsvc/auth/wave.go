@@ -4,6 +4,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/pullgate/pullgate/authsvc/credential"
 )
 
 // errWave is that the source refuses so many known customers at a time that it
@@ -18,32 +20,47 @@ const (
 	waveWindow  = time.Minute
 )
 
-// A wave counts what the source says of customers that it accepted before. A
-// firewall of the vendor's that refuses everybody must not end every customer.
+// A wave counts what the source says of customers that it accepted before, the
+// last word on each. A firewall of the vendor's that refuses everybody must not
+// end every customer.
 type wave struct {
-	mu     sync.Mutex
-	recent []renewal // of the last minute
+	mu       sync.Mutex
+	recent   []renewal // of the last minute, the oldest first
+	last     map[credential.Hash]renewal
+	refusals int // among last
 }
 
 type renewal struct {
+	hash    credential.Hash
 	at      time.Time
 	refused bool
 }
 
 // renewed notes a renewal, and says whether it is a refusal in a wave of them.
-func (w *wave) renewed(refused bool, now time.Time) bool {
+func (w *wave) renewed(hash credential.Hash, refused bool, now time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	first := 0
-	for first < len(w.recent) && now.Sub(w.recent[first].at) >= waveWindow {
-		first++
-	}
-	w.recent = append(w.recent[first:], renewal{now, refused})
-	refusals := 0
-	for _, r := range w.recent {
-		if r.refused {
-			refusals++
+	for len(w.recent) > 0 && now.Sub(w.recent[0].at) >= waveWindow {
+		if old := w.recent[0]; w.last[old.hash] == old {
+			w.forget(old.hash)
 		}
+		w.recent = w.recent[1:]
 	}
-	return refused && len(w.recent) >= minRenewals && 2*refusals > len(w.recent)
+	w.forget(hash)
+	r := renewal{hash, now, refused}
+	w.recent = append(w.recent, r)
+	if w.last == nil {
+		w.last = map[credential.Hash]renewal{}
+	}
+	if w.last[hash] = r; refused {
+		w.refusals++
+	}
+	return refused && len(w.last) >= minRenewals && 2*w.refusals > len(w.last)
+}
+
+func (w *wave) forget(hash credential.Hash) {
+	if w.last[hash].refused {
+		w.refusals--
+	}
+	delete(w.last, hash)
 }

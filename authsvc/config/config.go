@@ -100,6 +100,8 @@ func read(r *settings.Reader) Config {
 			StaleTTL:    r.Duration("cache.stale_ttl", 0, 24*time.Hour),
 			MaxEntries:  r.Number("cache.max_entries", 1, 10_000_000),
 			MaxRefusals: r.Number("cache.max_refusals", 1, 10_000_000),
+			// The other half is for known customers, whatever strangers do.
+			MaxStrangers: r.Number("listen.max_requests", 16, 100_000) / 2,
 		},
 		CacheFile:    r.Optional("cache.file", r.Path),
 		CacheKeyFile: r.Optional("cache.key_file", r.Path),

@@ -171,6 +171,16 @@ func (p *Pass) NoAnswer() {
 	})
 }
 
+// Unclear settles a look-up to which the source said neither yes nor no of this
+// credential alone. It costs what a refusal costs, since there may be many such
+// credentials, but it is no failure.
+func (p *Pass) Unclear() {
+	p.settle("no_answer", func(g *Guard) []sentence {
+		g.release(p.place, false)
+		return nil
+	})
+}
+
 func (p *Pass) settle(result string, count func(*Guard) []sentence) {
 	g := p.guard
 	g.mu.Lock()

@@ -135,11 +135,13 @@ func parseExpires(value any) (time.Time, error) {
 	if !ok {
 		return time.Time{}, fmt.Errorf("expected a time, seconds since 1970, or null for never, found %s", gojq.TypeOf(value))
 	}
-	if day, err := time.Parse(time.DateOnly, text); err == nil {
-		return day.AddDate(0, 0, 1), nil
+	t, err := time.Parse(time.DateOnly, text)
+	if err == nil {
+		t = t.AddDate(0, 0, 1)
+	} else {
+		t, err = time.Parse(time.RFC3339, text)
 	}
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil || t.IsZero() {
+	if err != nil || t.IsZero() { // which would be never
 		return time.Time{}, errors.New("expected an RFC 3339 time or a day (2027-01-31), found other text")
 	}
 	return t, nil

@@ -99,6 +99,7 @@ func TestGrants(t *testing.T) {
 		{grant + ` | .withdrawn = false`, "a:* never 1", ""},
 		{grant + ` | .expires = "2027-01-31"`, "a:* 2027-02-01T00:00:00Z 1", ""},
 		{grant + ` | .expires = "2027-01-31T01:00:00+02:00"`, "a:* 2027-01-30T23:00:00Z 1", ""},
+		{grant + ` | .expires = "0000-12-31"`, "", "expires: expected an RFC 3339 time"},
 		{grant + ` | .expires = 946684800`, "a:* 2000-01-01T00:00:00Z 1", ""},
 		{grant + ` | .expires = 7258118399.9`, "a:* 2199-12-31T23:59:59Z 1", ""},
 		{grant + ` | .expires = 946684799`, "", "expires: expected seconds since 1970"},

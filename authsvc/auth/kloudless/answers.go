@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 
+	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/auth/jq"
 	"github.com/pullgate/pullgate/authsvc/auth/web"
 )
@@ -48,7 +49,12 @@ func unexpected(answer web.Answer) error {
 	if isDenial(answer.Status) {
 		return fmt.Errorf("expected status %d with the API's own error, %s, found something else: a firewall or proxy in front of the API?", answer.Status, errorForm)
 	}
-	return fmt.Errorf("expected status 200, found %d", answer.Status)
+	err := fmt.Errorf("expected status 200, found %d", answer.Status)
+	switch answer.Status {
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity, http.StatusRequestHeaderFieldsTooLarge:
+		return fmt.Errorf("%w: %w", auth.ErrUnreadable, err) // it is the token that the API cannot read
+	}
+	return err
 }
 
 func (c *Client) pageURL(page string) *url.URL {

@@ -205,17 +205,17 @@ func (c *Client) grants(ctx context.Context, authorization string) (grants []aut
 			return nil, unexpected(answer)
 		}
 		list, err := decodeList(answer.Body, page, c.pageSize)
-		if err == nil {
-			grants, err = c.grantsOf.AppendGrants(ctx, grants, list.objects)
-		}
 		if err != nil {
 			return nil, fmt.Errorf("page %d: %w", page, err)
+		}
+		if grants, err = c.grantsOf.AppendGrants(ctx, grants, list.objects); err != nil {
+			return nil, fmt.Errorf("page %d: %w: %w", page, auth.ErrUnreadable, err)
 		}
 		if next = list.next; next == "" {
 			return grants, nil
 		}
 	}
-	return nil, fmt.Errorf("more than %d pages; see kloudless.max_pages", c.maxPages)
+	return nil, fmt.Errorf("%w: more than %d pages; see kloudless.max_pages", auth.ErrUnreadable, c.maxPages)
 }
 
 // get asks for a URL with the customer's token.

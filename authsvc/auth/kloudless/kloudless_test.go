@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -673,4 +674,19 @@ func FuzzRefusal(f *testing.F) {
 			t.Errorf("%+v for %q: %q", decision, kind, text)
 		}
 	})
+}
+
+// TestUnreadableLicenseIsOneAccountsFault: a license that cannot be read says
+// nothing of other accounts; a page that is not the API's says that it is down.
+func TestUnreadableLicenseIsOneAccountsFault(t *testing.T) {
+	for body, want := range map[string]bool{
+		`{"objects": [{"id": "lic_1"}]}`: true,
+		`<html>please wait</html>`:       false,
+		`{"error": "busy"}`:              false,
+	} {
+		c := client(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }, nil)
+		if _, err := c.Authenticate(t.Context(), ann); err == nil || errors.Is(err, auth.ErrUnreadable) != want {
+			t.Errorf("%s: %v, want the account's fault: %t", body, err, want)
+		}
+	}
 }
