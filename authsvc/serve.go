@@ -100,10 +100,7 @@ func newCache(c config.Config, logger *slog.Logger, numbers prometheus.Registere
 	if err != nil {
 		return nil, nil, err
 	}
-	hashes, err := newKey(c.CacheKeyFile)
-	if err != nil {
-		return nil, nil, fmt.Errorf("cache.key_file: %w", err)
-	}
+	hashes := newKey(c.CacheKeyFile, logger)
 	return auth.NewCache(auth.Options{
 		Source: vendor, Config: c.Cache, Hashes: hashes, Guard: guard, Logger: logger, Metrics: numbers,
 	}), hashes, nil

@@ -52,25 +52,28 @@ func keep(what, file string, every time.Duration, load, save func(string) error,
 // keyBytes is how long a key is that is made here, and at least.
 const keyBytes = 32
 
-// newKey reads the key of hashes, and makes one if there is none: without it,
-// nothing saved is believed, and names in the log change.
-func newKey(file string) (*credential.Key, error) {
+// newKey reads the key of hashes. If there is none that can be used, it makes
+// one: then nothing that was saved is believed, and hashes in the log change.
+func newKey(file string, logger *slog.Logger) *credential.Key {
 	if file == "" {
-		return credential.NewKey(nil), nil
+		return credential.NewKey(nil)
 	}
 	secret, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		secret = make([]byte, keyBytes)
-		_, _ = rand.Read(secret) // it never fails
-		err = renameio.WriteFile(file, secret, 0o600)
+	if err == nil && len(secret) >= keyBytes {
+		return credential.NewKey(secret)
 	}
-	switch {
-	case err != nil:
-		return nil, err
-	case len(secret) < keyBytes:
-		return nil, fmt.Errorf("%s: expected at least %d bytes, found %d; remove the file to have a new key made", file, keyBytes, len(secret))
+	if err == nil {
+		err = fmt.Errorf("expected at least %d bytes, found %d", keyBytes, len(secret))
 	}
-	return credential.NewKey(secret), nil
+	if !errors.Is(err, fs.ErrNotExist) {
+		logger.Warn("making a new key for hashes: that in cache.key_file cannot be used", "file", file, "error", err)
+	}
+	secret = make([]byte, keyBytes)
+	_, _ = rand.Read(secret) // it never fails
+	if err := renameio.WriteFile(file, secret, 0o600); err != nil {
+		logger.Warn("the key for hashes could not be saved, so customers are not known after a restart", "file", file, "error", err)
+	}
+	return credential.NewKey(secret)
 }
 
 // fingerprint names the settings by which a source decides: what was accepted

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -34,6 +35,7 @@ const (
 
 var (
 	errBreaker = errors.New("the source of customers has failed too often, and is not asked for a moment")
+	errPanic   = errors.New("asking the source of customers failed unexpectedly; the log has the place")
 	errCrowd   = errors.New("too many requests wait for answers about unknown credentials: half of listen.max_requests")
 )
 
@@ -96,7 +98,7 @@ func (c *Cache) unknown(ctx context.Context, hash credential.Hash, caller Caller
 	case ctx.Err() != nil && pass == nil:
 		return Decision{}, ctx.Err()
 	case limit != nil:
-		return tooManyGuesses(limit), nil
+		return limited(limit), nil
 	}
 	result := c.share(hash, c.strangers, caller.Credential)
 	select {
@@ -159,6 +161,12 @@ func (c *Cache) share(hash credential.Hash, breaker *gobreaker.CircuitBreaker[De
 // try asks the source through a breaker. While that lets a single question
 // through, to see whether an outage is over, the others wait for its answer.
 func (c *Cache) try(ctx context.Context, breaker *gobreaker.CircuitBreaker[Decision], presented credential.Credential) (decision Decision, err error) {
+	defer func() { // it would end the program: singleflight passes a panic on
+		if r := recover(); r != nil {
+			c.logger.Error("panic", "error", r, "stack", string(debug.Stack()))
+			err = errPanic
+		}
+	}()
 	for range outagePause / trialPoll {
 		decision, err = breaker.Execute(func() (Decision, error) { return c.source.Authenticate(ctx, presented) })
 		if !errors.Is(err, gobreaker.ErrTooManyRequests) {
@@ -201,14 +209,15 @@ func (c *Cache) noteOutage(hash credential.Hash, err error) {
 }
 
 // newBreaker makes a breaker that is told of outages alone: a refusal is an
-// answer, and so is one about an account that cannot be understood.
-func (c *Cache) newBreaker(of string) *gobreaker.CircuitBreaker[Decision] {
+// answer, and so is one about an account that cannot be understood. It opens
+// only if trips agrees.
+func (c *Cache) newBreaker(of string, trips func() bool) *gobreaker.CircuitBreaker[Decision] {
 	return gobreaker.NewCircuitBreaker[Decision](gobreaker.Settings{
 		Name:     of,
 		Interval: breakerWindow,
 		Timeout:  outagePause,
 		ReadyToTrip: func(n gobreaker.Counts) bool {
-			return n.TotalFailures >= breakerFailures && n.TotalFailures > n.TotalSuccesses
+			return n.TotalFailures >= breakerFailures && n.TotalFailures > n.TotalSuccesses && trips()
 		},
 		IsSuccessful: func(err error) bool {
 			return err == nil || errors.Is(err, context.Canceled) || errors.Is(err, ErrUnreadable)

@@ -50,8 +50,8 @@ type Caller struct {
 type Decision struct {
 	// Refusal is why the credential is not accepted; empty if it is.
 	Refusal Refusal
-	// RetryAfter is when to come back, in whole seconds; of TooManyGuesses
-	// alone.
+	// RetryAfter is when to come back, in whole seconds; of TooManyGuesses and
+	// TooBusy alone.
 	RetryAfter time.Duration
 	// Subject is the source's own name of the account: an account id, or the
 	// e-mail that it confirms. Empty if the source names none; a Cache then
@@ -80,6 +80,9 @@ const (
 	// TooManyGuesses: the credential was not looked at, because too many
 	// others were wrong.
 	TooManyGuesses Refusal = "guesses"
+	// TooBusy: the credential was not looked at, because too many others that
+	// nobody knows are. It says nothing of the caller.
+	TooBusy Refusal = "busy"
 )
 
 // A CacheState tells how a Decision was come by.

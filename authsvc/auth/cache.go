@@ -80,7 +80,10 @@ func NewCache(o Options) *Cache {
 		refused:  newStore(o.Config.MaxRefusals, o.Config.RefusalTTL),
 		failed:   newStore(o.Config.MaxRefusals, outagePause),
 	}
-	c.customers, c.strangers = c.newBreaker("customers"), c.newBreaker("strangers")
+	c.customers = c.newBreaker("customers", func() bool { return true })
+	// Somebody who has found a credential at which the source fails must not
+	// shut out all who log in for the first time while it answers others.
+	c.strangers = c.newBreaker("strangers", func() bool { return c.customers.Counts().TotalSuccesses == 0 })
 	c.metrics = newMetrics(o.Metrics, c)
 	return c
 }
@@ -96,7 +99,7 @@ func (c *Cache) Authenticate(ctx context.Context, caller Caller) (Decision, erro
 	// Before anything is looked at: neither what passes nor how long it takes
 	// must tell a banned guesser that a credential is right.
 	if limit := c.guard.Banned(guardCaller(hash, caller)); limit != nil {
-		return tooManyGuesses(limit), nil
+		return limited(limit), nil
 	}
 	now := time.Now()
 	if e, ok := c.accepted.get(hash, now); ok {
@@ -104,8 +107,10 @@ func (c *Cache) Authenticate(ctx context.Context, caller Caller) (Decision, erro
 		if err != nil || decision.Refusal != "" {
 			return decision, err
 		}
-		c.guard.Passed(guardCaller(hash, caller), decision.Subject)
-		return c.confirm(caller, decision), nil
+		if decision = c.confirm(caller, decision); decision.Refusal == "" {
+			c.guard.Passed(guardCaller(hash, caller), decision.Subject)
+		}
+		return decision, nil
 	}
 	if e, ok := c.refusal(hash, now); ok {
 		return e.as(Hit), nil
@@ -147,8 +152,13 @@ func guardCaller(hash credential.Hash, caller Caller) guard.Caller {
 	return guard.Caller{Address: caller.Address, User: caller.User, Credential: hash}
 }
 
-func tooManyGuesses(limit *guard.Limit) Decision {
-	return Decision{Refusal: TooManyGuesses, RetryAfter: limit.RetryAfter}
+// limited is what a caller is told who must wait.
+func limited(limit *guard.Limit) Decision {
+	refusal := TooManyGuesses
+	if limit.Reason == guard.Busy {
+		refusal = TooBusy
+	}
+	return Decision{Refusal: refusal, RetryAfter: limit.RetryAfter}
 }
 
 // An entry is a decision and the moment at which it was asked for, or an

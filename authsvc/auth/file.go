@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -89,8 +90,8 @@ func (c *Cache) Load(path, source string) error {
 	if err != nil {
 		return fmt.Errorf("loading accepted credentials from %s: %w", path, err)
 	}
-	for hash, e := range entries {
-		c.accepted.put(hash, e)
+	for _, k := range slices.Backward(entries) { // those that were used last come last
+		c.accepted.put(k.hash, k.entry)
 	}
 	return nil
 }
@@ -101,7 +102,7 @@ func (c *Cache) mac(body []byte) []byte {
 	return []byte(hex.EncodeToString(sum[:]) + "\n")
 }
 
-func (c *Cache) parse(content []byte, source string, now time.Time) (map[credential.Hash]entry, error) {
+func (c *Cache) parse(content []byte, source string, now time.Time) ([]kept, error) {
 	mac, body, _ := bytes.Cut(content, []byte("\n"))
 	if !hmac.Equal(append(mac, '\n'), c.mac(body)) {
 		return nil, errors.New("expected a file that was saved under the key in force, found another or a damaged one")
@@ -113,7 +114,7 @@ func (c *Cache) parse(content []byte, source string, now time.Time) (map[credent
 	if read.Version != savedVersion || read.Source != source {
 		return nil, errors.New("it was saved by another version, or with other settings of the source")
 	}
-	entries := make(map[credential.Hash]entry, len(read.Entries))
+	entries := make([]kept, 0, len(read.Entries))
 	for i, e := range read.Entries {
 		var hash credential.Hash
 		if len(e.Hash) != hex.EncodedLen(len(hash)) {
@@ -139,7 +140,7 @@ func (c *Cache) parse(content []byte, source string, now time.Time) (map[credent
 			grants = append(grants, Grant{repository, tag, g.Expires, g.Withdrawn, g.License})
 		}
 		made.decision.Grants = NewGrants(grants...)
-		entries[hash] = made
+		entries = append(entries, kept{entry: made, hash: hash})
 	}
 	return entries, nil
 }

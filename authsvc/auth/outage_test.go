@@ -542,3 +542,37 @@ func TestWaveCountsACustomerOnce(t *testing.T) {
 		}
 	})
 }
+
+// TestPanickingSource: a source that panics is an outage, and not the end of
+// the program.
+func TestPanickingSource(t *testing.T) {
+	v := &vendor{bearer: true, answer: func(context.Context, credential.Credential) (auth.Decision, error) { panic("source") }}
+	if got, err := newCache(t, v, settings()).Authenticate(t.Context(), presented("ann", "right")); err == nil {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestBadCredentialsShutOutNobody: credentials at which the source fails do not
+// keep others from logging in, as long as it answers known customers.
+func TestBadCredentialsShutOutNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := accounts()
+		up := v.answer
+		v.answer = func(ctx context.Context, c credential.Credential) (auth.Decision, error) {
+			if strings.HasPrefix(c.Secret.Reveal(), "odd") {
+				return auth.Decision{}, errDown
+			}
+			return up(ctx, c)
+		}
+		cache := newCache(t, v, settings())
+		v.ask(t, cache, "licensed@acme.example", "licensed", auth.Miss)
+		time.Sleep(time.Minute)
+		v.ask(t, cache, "licensed@acme.example", "licensed", auth.Miss)
+		for i := range 20 {
+			if _, err := cache.Authenticate(t.Context(), presented("guesser", fmt.Sprint("odd", i))); !errors.Is(err, errDown) {
+				t.Fatalf("token %d: %v", i, err)
+			}
+		}
+		v.ask(t, cache, "new@acme.example", "new", auth.Miss)
+	})
+}

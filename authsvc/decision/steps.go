@@ -95,12 +95,17 @@ func flawMessage(flaw credential.Flaw) string {
 func refused(decision auth.Decision) *registry.Refusal {
 	switch decision.Refusal {
 	case auth.TooManyGuesses:
-		refusal := registry.Refuse(registry.TooManyRequests,
-			"too many failed logins from your network; wait, check your e-mail and API token, then log in again")
-		refusal.RetryAfter = int(decision.RetryAfter.Seconds())
-		return refusal
+		return later(decision, "too many failed logins from your network; wait, check your e-mail and API token, then log in again")
+	case auth.TooBusy:
+		return later(decision, "too many logins at the moment; try again in a few seconds")
 	case auth.WrongAccount:
 		return unauthorized("the API token belongs to an account with another e-mail")
 	}
 	return unauthorized("the e-mail or the API token is wrong")
+}
+
+func later(decision auth.Decision, message string) *registry.Refusal {
+	refusal := registry.Refuse(registry.TooManyRequests, message)
+	refusal.RetryAfter = int(decision.RetryAfter.Seconds())
+	return refusal
 }
