@@ -15,6 +15,20 @@
 //	learn_seconds          200 tags of 3 platforms of 10 layers, learned from a
 //	                       registry that takes 20 ms for each answer
 //	list_5000_tags_ms      the list of 5,000 tags, once they are known, in ms
+//
+// and of guessing, the worse of 1 and of 1,000 addresses:
+//
+//	guess_vendor_calls_per_guess  calls to the vendor's API for each guess
+//	guess_good_p99_ratio          known customers' p99, attacked to quiet
+//	guess_good_p99_ms             the same, attacked, in ms
+//	guess_good_refused            requests of known customers that were refused
+//	guess_new_good_refused        customers who could not log in for the first
+//	                              time: at once while one address guesses, within
+//	                              2 s while 1,000 do
+//	names_evicted                 known customers asked about again after one
+//	                              token came under 20,000 names
+//	outage_stale_p99_ratio        known customers' p99, the vendor's API hanging to
+//	                              healthy
 package main
 
 import (
@@ -38,6 +52,7 @@ type figures map[string]float64
 
 // parts are what can be measured alone, by name.
 var parts = map[string]func(context.Context, io.Writer) (figures, error){
+	"guessing": measureGuessing,
 	"requests": measureRequests,
 	"rights":   measureRights,
 }
