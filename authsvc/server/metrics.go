@@ -14,6 +14,7 @@ type Metrics struct {
 	duration  prometheus.Histogram
 	vendor    *prometheus.HistogramVec
 	release   *prometheus.HistogramVec
+	failures  *prometheus.CounterVec
 }
 
 // NewMetrics registers the metrics with r. The time until the upstream's
@@ -40,8 +41,16 @@ func NewMetrics(r prometheus.Registerer, upstream decision.Upstream) *Metrics {
 				"and of a search for what reaches a digest (kind search; outcome known, found, unknown, error).",
 			Buckets: []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"kind", "outcome"}),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "authsvc_nginx_registry_failures_total",
+			Help: "Requests that were allowed, and that nginx could not forward to the registry, by status: " +
+				"502 (no connection, an unknown name, a certificate that is not trusted), 504 (silence), other (a server error of the registry's).",
+		}, []string{"status"}),
 	}
-	r.MustRegister(m.decisions, m.duration, m.vendor, m.release,
+	for _, status := range []string{"502", "504", otherStatus} {
+		m.failures.WithLabelValues(status)
+	}
+	r.MustRegister(m.decisions, m.duration, m.vendor, m.release, m.failures,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "authsvc_upstream_token_expires_seconds",
 			Help: "Seconds until the registry's token expires; 0 if there is none that can be used, +Inf if it never expires.",
