@@ -43,8 +43,8 @@ func NewMetrics(r prometheus.Registerer, upstream decision.Upstream) *Metrics {
 		}, []string{"kind", "outcome"}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "authsvc_nginx_registry_failures_total",
-			Help: "Requests that were allowed, and that nginx could not forward to the registry, by status: " +
-				"502 (no connection, an unknown name, a certificate that is not trusted), 504 (silence), other (a server error of the registry's).",
+			Help: "Allowed requests that nginx could not forward to the registry, by status: 502 (no connection, no address, " +
+				"a certificate that is not trusted), 504 (no answer in time), other (the registry answered with a server error).",
 		}, []string{"status"}),
 	}
 	for _, status := range []string{"502", "504", otherStatus} {

@@ -12,9 +12,9 @@ import (
 // otherStatus is the label of a status that is neither 502 nor 504.
 const otherStatus = "other"
 
-// newReport counts what nginx reports: a request was allowed, and the registry
-// could not be reached. authsvc is told because nginx has no metrics. An outage
-// brings a report for each request, so one a minute is logged.
+// newReport counts nginx's reports: a request was allowed, but the registry
+// could not be reached. nginx has no metrics of its own. Each request of an
+// outage brings a report, so at most one a minute is logged.
 func newReport(logger *slog.Logger, metrics *Metrics) echo.HandlerFunc {
 	perMinute := rate.Sometimes{Interval: time.Minute}
 	return func(c echo.Context) error {
