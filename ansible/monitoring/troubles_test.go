@@ -33,6 +33,7 @@ var troubles = []trouble{
 	{"there are more releases than fit", digestsNearBound},
 	{"the vendor's API is slow", vendorSlow},
 	{"the registry cannot be asked", registryDown},
+	{"nginx cannot reach the registry", registryUnreachable},
 	{"AWS refuses, and the token nears its end", awsRefuses},
 	{"the registry rejects each new token", rejectsEach},
 	{"the token file cannot be written", cannotStore},
@@ -73,6 +74,14 @@ func registryDown(w *world) {
 	w.stack.ECR.Endpoint.Inject(standin.Fault{Reset: true})
 	w.until(func() { w.ask(blobs+w.digest(), secret) }, "RegistryLookupsFail", "AuthsvcUnavailable")
 	w.stack.ECR.Endpoint.ClearFaults()
+	w.recover()
+}
+
+// registryUnreachable: authsvc can ask the registry, and nginx cannot.
+func registryUnreachable(w *world) {
+	w.stack.ECR.Front.Inject(standin.Fault{Reset: true})
+	w.until(func() { w.want(licensed, secret, 503) }, "RegistryUnreachable")
+	w.stack.ECR.Front.ClearFaults()
 	w.recover()
 }
 

@@ -9,6 +9,7 @@ const (
 	headerRequestID        = "X-Request-Id"
 	headerUpstreamRejected = "X-Upstream-Rejected"
 	headerRejectedToken    = "X-Upstream-Rejected-Token"
+	headerUpstreamStatus   = "X-Upstream-Status"
 
 	headerEcrAuthorization = "X-Ecr-Authorization"
 	headerEcrRegistry      = "X-Ecr-Registry"

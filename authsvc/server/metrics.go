@@ -16,6 +16,7 @@ type Metrics struct {
 	duration              prometheus.Histogram
 	vendor                *prometheus.HistogramVec
 	panics                prometheus.Counter
+	failures              *prometheus.CounterVec
 	inFlight, maxInFlight prometheus.Gauge
 }
 
@@ -37,6 +38,11 @@ func NewMetrics(r prometheus.Registerer, upstream decision.Upstream) *Metrics {
 			Help:    "Time of one request to the vendor's API, by outcome: ok, refused, timeout, canceled, error, or another HTTP status.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"outcome"}),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "authsvc_nginx_registry_failures_total",
+			Help: "Allowed requests that nginx could not forward to the registry, by status: 502 (no connection, no address, " +
+				"a certificate that is not trusted), 504 (no answer in time), other (the registry answered with a server error).",
+		}, []string{"status"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "authsvc_panics_total",
 			Help: "Questions that ended in a panic. The customer got 503; the log has the stack.",
@@ -59,7 +65,10 @@ func NewMetrics(r prometheus.Registerer, upstream decision.Upstream) *Metrics {
 	for _, outcome := range []string{"ok", "refused", "timeout", "canceled", "error"} {
 		m.vendor.WithLabelValues(outcome)
 	}
-	r.MustRegister(m.decisions, m.duration, m.vendor, m.panics, m.inFlight, m.maxInFlight,
+	for _, status := range []string{"502", "504", otherStatus} {
+		m.failures.WithLabelValues(status)
+	}
+	r.MustRegister(m.decisions, m.duration, m.vendor, m.panics, m.failures, m.inFlight, m.maxInFlight,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "authsvc_upstream_token_expiry_timestamp_seconds",
 			Help: "When the registry's token expires; +Inf for never, 0 if there is no usable token.",

@@ -41,6 +41,7 @@ type Server struct {
 //
 //	GET /authorize  may this request be forwarded? For auth_request.
 //	GET /list       the tags of a repository, or the repositories.
+//	GET /report     nginx could not reach the registry. Decides nothing.
 func New(o Options) http.Handler {
 	s := &Server{
 		decider:   o.Decider,
@@ -55,6 +56,7 @@ func New(o Options) http.Handler {
 	e.HTTPErrorHandler = s.handleError
 	e.GET("/authorize", s.handle(o.Decider.Forward, s.respond))
 	e.GET("/list", s.handle(o.Decider.List, s.respondList))
+	e.GET("/report", newReport(o.Logger, o.Metrics))
 	return e
 }
 

@@ -334,6 +334,39 @@ func TestUnknownPathIsNoAllowance(t *testing.T) {
 	}
 }
 
+// TestReport: nginx's reports are counted, and decide nothing. An outage brings
+// one for each request, and its log must stay readable.
+func TestReport(t *testing.T) {
+	f := newFixture(t, nil)
+	metrics := func() string {
+		w := httptest.NewRecorder()
+		f.private.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+		return w.Body.String()
+	}
+	wantCounts := func(counts map[string]int) {
+		t.Helper()
+		for status, n := range counts {
+			if want := fmt.Sprintf("authsvc_nginx_registry_failures_total{status=%q} %d\n", status, n); !strings.Contains(metrics(), want) {
+				t.Errorf("expected %s in the metrics:\n%s", want, metrics())
+			}
+		}
+	}
+	wantCounts(map[string]int{"502": 0, "504": 0, "other": 0})
+	for _, status := range []string{"502", "504", "502", "500", "", "502\n", "t0ken"} {
+		got := f.ask("/report", "GET", "/v2/", basic("ann@example.com:t0ken"), "X-Upstream-Status", status)
+		if got.StatusCode != 204 || len(got.Header) != 0 {
+			t.Errorf("status %q: %d %v, want 204 and no header", status, got.StatusCode, got.Header)
+		}
+	}
+	wantCounts(map[string]int{"502": 2, "504": 1, "other": 4})
+	if log := f.log.String(); strings.Count(log, "\n") != 1 || !strings.Contains(log, `"msg":"nginx cannot reach the registry","status":"502"`) {
+		t.Errorf("expected the first of the reports alone in the log, found %s", log)
+	}
+	if !strings.Contains(metrics(), "authsvc_decision_duration_seconds_count 0\n") || strings.Contains(metrics()+f.log.String(), "t0ken") {
+		t.Errorf("a report is a decision, or shows what it was sent:\n%s\n%s", metrics(), f.log)
+	}
+}
+
 func TestDecisionIsLogged(t *testing.T) {
 	f := newFixture(t, nil)
 	f.ask("/authorize", "GET", "/v2/acme/appliance/manifests/1.4", basic("ann@example.com:t0ken"))

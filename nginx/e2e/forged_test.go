@@ -11,7 +11,7 @@ import (
 
 // contract are the headers between nginx and authsvc, in both directions.
 var contract = []string{
-	"X-Original-Method", "X-Original-URI", "X-Real-IP", "X-Request-ID", "X-Upstream-Rejected", "X-Upstream-Rejected-Token",
+	"X-Original-Method", "X-Original-URI", "X-Real-IP", "X-Request-ID", "X-Upstream-Rejected", "X-Upstream-Rejected-Token", "X-Upstream-Status",
 	"X-Ecr-Authorization", "X-Ecr-Registry", "X-Ecr-Token-Id", "X-Auth-Subject", "X-Auth-License",
 	"X-Registry-Status", "X-Registry-Error-Code", "X-Registry-Error-Message",
 }
@@ -123,7 +123,7 @@ func TestTwoAuthorizations(t *testing.T) {
 func TestInternalLocations(t *testing.T) {
 	s := start(t, stack.Options{Interpose: true, Server: "include registry/dedicated.conf;"})
 	for _, uri := range []string{
-		"/_registry/authorize", "/_registry/authorize-again", "/_registry/authorize/", "/_registry/", "/_registry/authorize?x", "//_registry/authorize",
+		"/_registry/authorize", "/_registry/authorize-again", "/_registry/report", "/_registry/authorize/", "/_registry/", "/_registry/authorize?x", "//_registry/authorize",
 		"/_registry%2fauthorize", "/x/../_registry/authorize", "/v2/../_registry/authorize", "/v2/%2e%2e/_registry/authorize", "/@registry_again",
 	} {
 		for _, proto := range protocols[:2] { // HTTP/2's library does not send such
