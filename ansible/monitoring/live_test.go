@@ -17,7 +17,7 @@ import (
 // The customer: one license in force, and one that has ended.
 const (
 	email  = "ann@acme.example"
-	secret = "ann's-token"
+	secret = "anns-token"
 )
 
 // What she asks for. She gets the first.
