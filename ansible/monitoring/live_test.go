@@ -54,8 +54,9 @@ type world struct {
 	stack  *stack.Stack
 	prom   *prometheus
 	client *http.Client
-	guess  int // the last password that was guessed
-	others int // customers beside ann
+	guess  int      // the last password that was guessed
+	others int      // customers beside ann
+	known  []string // the passwords of those who are in the cache
 	seen   map[string]bool
 }
 

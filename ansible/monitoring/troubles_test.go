@@ -157,20 +157,31 @@ func digestsNearBound(w *world) {
 	w.until(func() { w.want("/v2/acme/appliance/manifests/1.900", secret, 200) }, "AuthsvcDigestsNearBound")
 }
 
-// cacheFull: new customers come, and those before them have just pulled.
+// cacheFull: new customers come, and those before them have just pulled. At
+// first the breaker may still be open.
 func cacheFull(w *world) {
+	waitFor(w.t, func() string {
+		for len(w.known) < maxEntries/2 {
+			password := w.customer()
+			if status := w.ask(licensed, password); status != http.StatusOK {
+				return fmt.Sprintf("new customers to be served, not %d", status)
+			}
+			w.known = append(w.known, password)
+		}
+		return ""
+	})
 	w.until(func() { w.atOnce(20, licensed, w.customer) }, "AuthsvcCacheFull")
 }
 
-// vendorRefuses those customers who came first, in the API's own words.
+// vendorRefuses: it refuses those who are known, in the API's own words.
 func vendorRefuses(w *world) {
 	w.stack.Vendor.TLS.Inject(standin.Fault{
 		Status: http.StatusUnauthorized, Header: http.Header{"Content-Type": {"application/json"}},
 		Body: `{"status_code":401,"error_code":"unauthorized","message":"no","id":"1"}`,
 	})
 	w.until(func() {
-		n := 0
-		w.atOnce(maxEntries, licensed, func() string { n++; return fmt.Sprintf("customer-%d", n) })
+		n := -1
+		w.atOnce(len(w.known), licensed, func() string { n++; return w.known[n] })
 	}, "VendorRefusesMost")
 	w.stack.Vendor.TLS.ClearFaults()
 	w.recover()
