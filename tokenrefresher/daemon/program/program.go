@@ -42,7 +42,7 @@ func Commands() []*cobra.Command {
 	return []*cobra.Command{
 		{
 			Use:   "version",
-			Short: "Print version, commit, date, and the Go that built it",
+			Short: "Print version, commit, date, and Go version",
 			Args:  cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
 				_, err := fmt.Fprintln(cmd.OutOrStdout(), Describe(cmd.Root().Name()))
