@@ -66,7 +66,7 @@ func manual(root *cobra.Command, dir string) error {
 	if date != "" {
 		day, err := time.Parse(time.RFC3339, date)
 		if err != nil {
-			return fmt.Errorf("the date of the build: %w", err)
+			return fmt.Errorf("the build date: %w", err)
 		}
 		header.Date = &day
 	}
