@@ -31,8 +31,8 @@ func main() {
 // tune fits Go's runtime to the work, unless the environment says otherwise.
 // A decision takes microseconds, so waking another processor for it costs more
 // than it helps: one serves tens of thousands a second, and leaves the others
-// to nginx. What lives is the cache, which is small, and what dies are the
-// requests, which are many: fewer collections for a few megabytes.
+// to nginx. The live heap (the cache) is small and requests are many, so a few
+// more megabytes save many garbage collections.
 func tune() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(1)
@@ -42,9 +42,9 @@ func tune() {
 	}
 }
 
-// limitMemory keeps the collector from leaving four times of what full
-// memories take, unless the environment says otherwise. The figures are bytes,
-// and a little more than what was measured.
+// limitMemory keeps the heap from growing to four times the size of full
+// caches, unless the environment says otherwise. The figures are bytes, a little
+// above what was measured.
 func limitMemory(c config.Config) {
 	const others, perDigest, perEntry = 192 << 20, 250, 8 << 10
 	if os.Getenv("GOMEMLIMIT") == "" {
@@ -52,23 +52,24 @@ func limitMemory(c config.Config) {
 	}
 }
 
-// foldFaults leaves one line a minute of a fault that comes with each request.
-// Each decision keeps its own: an audit needs them.
+// foldFaults reduces a fault that repeats with every request to one line a
+// minute. Decisions are never folded: an audit needs each of them.
 func foldFaults(next slog.Handler) *log.Folder { return log.Fold(next, time.Minute, "decision") }
 
-// run is the program. It returns when ctx ends and what was in flight is
-// answered, or when it cannot go on.
+// run is the program. It returns when ctx ends and the requests in flight are
+// answered, or on a fatal error.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 	root := &cobra.Command{
 		Use:   "authsvc",
 		Short: "Decide for nginx which customer may pull which image",
 		Long: `authsvc answers nginx's auth_request for a private registry. It validates a
-customer's e-mail and API token with the vendor's API, looks whether the
-customer's licenses open what is asked for, and hands nginx the upstream
+customer's e-mail and API token with the vendor's API, checks that the
+customer's licenses cover the requested image, and hands nginx the upstream
 registry's current Authorization.
 
-Every key of the configuration can stand in the YAML file, in the environment
-(cache.ttl is AUTHSVC_CACHE_TTL), or as a flag (--cache.ttl); the later win.`,
+Set any key in the YAML file, in the environment (cache.ttl is
+AUTHSVC_CACHE_TTL), or with a flag (--cache.ttl). Flags take precedence over
+the environment, and both over the file.`,
 		Example: `  authsvc
   authsvc check-config --config authsvc.yaml
   authsvc --config "" --listen.address tcp:127.0.0.1:8080 --upstream.token_file /tmp/main.json`,
@@ -88,7 +89,7 @@ Every key of the configuration can stand in the YAML file, in the environment
 		logger := slog.New(handler)
 		return serve(cmd.Context(), c, logger)
 	}
-	root.AddCommand(load.CheckConfig(`Check the configuration, the jq expressions and the CA files in it included.
-Nobody is asked.`, check))
+	root.AddCommand(load.CheckConfig(`Check the configuration, including its jq expressions and CA files. Makes no
+network requests.`, check))
 	return program.Execute(ctx, root, args, stdout, stderr)
 }

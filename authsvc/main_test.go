@@ -110,11 +110,11 @@ func TestFaultsAreFoldedAndDecisionsAreNot(t *testing.T) {
 	handler := foldFaults(slog.NewJSONHandler(&out, nil))
 	logger := slog.New(handler)
 	for range 1000 {
-		logger.Warn("learning a release ahead", "repository", "acme/appliance", "error", "connection refused")
+		logger.Warn("prefetching a release failed", "repository", "acme/appliance", "error", "connection refused")
 		logger.Error("decision", "decision", "outage")
 	}
 	handler.Close()
-	if n := strings.Count(out.String(), `"msg":"learning a release ahead"`); n != 2 {
+	if n := strings.Count(out.String(), `"msg":"prefetching a release failed"`); n != 2 {
 		t.Errorf("%d lines for the fault, want the first and the count", n)
 	}
 	if !strings.Contains(out.String(), `"repeated":999`) {

@@ -23,11 +23,11 @@ import (
 // not saved.
 func keep(what, file string, every time.Duration, load, save func(string) error, logger *slog.Logger) (stop func()) {
 	if err := load(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		logger.Warn("starting without what was saved", "what", what, "error", err)
+		logger.Warn("starting without the saved state", "what", what, "error", err)
 	}
 	store := func() {
 		if err := save(file); err != nil {
-			logger.Error("saving", "what", what, "error", err)
+			logger.Error("saving state failed", "what", what, "error", err)
 		}
 	}
 	stopped, done := make(chan struct{}), make(chan struct{})
@@ -66,12 +66,12 @@ func newKey(file string, logger *slog.Logger) *credential.Key {
 		err = fmt.Errorf("expected at least %d bytes, found %d", keyBytes, len(secret))
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		logger.Warn("making a new key for hashes: that in cache.key_file cannot be used", "file", file, "error", err)
+		logger.Warn("making a new hash key: the one in cache.key_file cannot be used", "file", file, "error", err)
 	}
 	secret = make([]byte, keyBytes)
 	_, _ = rand.Read(secret) // it never fails
 	if err := renameio.WriteFile(file, secret, 0o600); err != nil {
-		logger.Warn("the key for hashes could not be saved, so customers are not known after a restart", "file", file, "error", err)
+		logger.Warn("the hash key could not be saved, so known customers are forgotten at the next restart", "file", file, "error", err)
 	}
 	return credential.NewKey(secret)
 }

@@ -1,10 +1,10 @@
 // Command tokenrefresher keeps the tokens of registries fresh. It fetches each from
-// AWS ECR (or reads user and password from files), tries it at the registry, and
-// writes it to a file that authsvc reads. README.md has the settings, the file's
-// format, and the control socket.
+// AWS ECR (or reads user and password from files), tests it against the registry,
+// and writes it to a file that authsvc reads. README.md has the settings, the
+// file's format, and the control socket.
 //
-// Where to read on: build.go makes the parts of the configuration; package refresh
-// has the loop.
+// Where to read on: build.go builds the parts from the configuration; package
+// refresh has the loop.
 package main
 
 import (
@@ -24,30 +24,31 @@ import (
 
 func main() { program.Main("tokenrefresher", run) }
 
-// run is the program. It returns when ctx ends and what was in flight is
-// answered, or when it cannot go on. Logs go to stderr, what was asked for to
-// stdout. The AWS SDK reads the process's environment, and not environ.
+// run is the program. It returns when ctx ends and the requests in flight are
+// answered, or on a fatal error. Logs go to stderr, a command's output to stdout.
+// The AWS SDK reads the process's environment, not environ.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 	var just bool
 	root := &cobra.Command{
 		Use:   "tokenrefresher",
 		Short: "Keep the tokens of registries fresh",
 		Long: `tokenrefresher keeps the token of each configured registry fresh. It fetches
-one from AWS ECR by the credential that the AWS SDK finds (instance role,
-environment, profile, web identity), tries it at the registry, and replaces
-the file that authsvc reads. A failure leaves the last good token where it is
-until it really expires.
+a token from AWS ECR with the credential that the AWS SDK finds (instance role,
+environment, profile, web identity), tests it against the registry, and
+replaces the file that authsvc reads. If a refresh fails, the last good token
+stays in the file until it expires.
 
-The registries stand in the YAML file, as the list registries, each with:
+List the registries in the YAML file under registries, each with:
 
 ` + config.RegistryHelp() + `
-Every other key can also come from the environment (backoff.max is
-TOKENREFRESHER_BACKOFF_MAX) or from a flag (--backoff.max); the later win.
-Logs are JSON lines on stderr.
+Set any other key in the file, in the environment (backoff.max is
+TOKENREFRESHER_BACKOFF_MAX), or with a flag (--backoff.max). Flags take
+precedence over the environment, and both over the file. Logs are JSON lines
+on stderr.
 
-Without a command it runs until SIGTERM. With --once it refreshes every
-registry once, in ` + fmt.Sprint(onceAttempts) + ` attempts at most, and exits with 1 if one has got no new
-token: for cron or a systemd timer.`,
+Without a command it runs until SIGTERM. With --once, for cron or a systemd
+timer, it refreshes every registry once, in at most ` + fmt.Sprint(onceAttempts) + ` attempts, and exits with 1
+if any registry got no new token.`,
 		Example: `  tokenrefresher --config /etc/tokenrefresher/tokenrefresher.yaml
   tokenrefresher --config /etc/tokenrefresher/tokenrefresher.yaml --once
   tokenrefresher status
@@ -70,8 +71,8 @@ token: for cron or a systemd timer.`,
 		}
 		return serve(cmd.Context(), c, logger)
 	}
-	root.AddCommand(statusCommand(load), load.CheckConfig(`Check the configuration, the CA files and groups in it included. Neither AWS
-nor a registry is asked.`, check))
+	root.AddCommand(statusCommand(load), load.CheckConfig(`Check the configuration, including its CA files and groups. Makes no network
+requests.`, check))
 	return program.Execute(ctx, root, args, stdout, stderr)
 }
 
@@ -79,10 +80,10 @@ func statusCommand(load program.Loader[config.Config]) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Tell age and expiry of every registry's token",
-		Long: `Read the token file of every configured registry, as authsvc does, and tell
+		Short: "Show the age and expiry of every registry's token",
+		Long: `Read the token file of every configured registry, as authsvc does, and show
 which registry it is for, how old it is, and when it expires. Exits with 1 if
-one is missing, damaged or expired. No daemon is asked; none need run.`,
+any token is missing, damaged or expired. Works without a running daemon.`,
 		Example: `  tokenrefresher status
   tokenrefresher status --json --config tokenrefresher.yaml | jq '.[] | select(.usable | not)'`,
 		Args: cobra.NoArgs,

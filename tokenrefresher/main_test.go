@@ -225,7 +225,7 @@ func (w *world) restart(t *testing.T, left tokenfile.Token) {
 	stopped := make(chan error, 1)
 	var stderr out
 	go func() { stopped <- run(ctx, []string{"--config", w.config}, nil, io.Discard, &stderr) }()
-	w.until(t, "taking over", func() bool { return strings.Contains(stderr.String(), "token taken over from the file") })
+	w.until(t, "taking over", func() bool { return strings.Contains(stderr.String(), "using the token from the file") })
 	stop()
 	if err := <-stopped; err != nil {
 		t.Errorf("stopped with %v", err)
@@ -244,8 +244,8 @@ func TestOnce(t *testing.T) {
 	w := newWorld(t)
 	var stderr out
 	err := run(t.Context(), []string{"--config", w.config, "--once"}, nil, io.Discard, &stderr)
-	want := "registry refused has got no new token: the registry rejects the token: expected status 200, found 401\n" +
-		"registry aws has got no new token: asking ECR for a token: AccessDeniedException (status 400)"
+	want := "registry refused got no new token: the registry rejects the token: expected status 200, found 401\n" +
+		"registry aws got no new token: asking ECR for a token: AccessDeniedException (status 400)"
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}

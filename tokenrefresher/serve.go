@@ -38,7 +38,7 @@ func once(ctx context.Context, c config.Config, logger *slog.Logger) error {
 	for i, r := range registries {
 		wait.Go(func() {
 			if err := r.Once(ctx, onceAttempts); err != nil {
-				failures[i] = fmt.Errorf("registry %s has got no new token: %w", r.Name(), err)
+				failures[i] = fmt.Errorf("registry %s got no new token: %w", r.Name(), err)
 			}
 		})
 	}

@@ -34,9 +34,9 @@ const (
 )
 
 var (
-	errBreaker = errors.New("the source of customers has failed too often, and is not asked for a moment")
-	errPanic   = errors.New("asking the source of customers failed unexpectedly; the log has the place")
-	errCrowd   = errors.New("too many requests wait for answers about unknown credentials: half of listen.max_requests")
+	errBreaker = errors.New("the vendor's API failed too often; pausing requests to it briefly")
+	errPanic   = errors.New("asking the vendor's API panicked; the log has the stack")
+	errCrowd   = errors.New("too many requests are waiting for answers about unknown credentials (limit: half of listen.max_requests)")
 )
 
 // known answers for a customer who was accepted before.
@@ -223,7 +223,7 @@ func (c *Cache) newBreaker(of string, trips func() bool) *gobreaker.CircuitBreak
 			return err == nil || errors.Is(err, context.Canceled) || errors.Is(err, ErrUnreadable)
 		},
 		OnStateChange: func(name string, from, to gobreaker.State) {
-			c.logger.Warn("the breaker of the source of customers has changed", "breaker", name, "from", from.String(), "to", to.String())
+			c.logger.Warn("the circuit breaker for the vendor's API changed state", "breaker", name, "from", from.String(), "to", to.String())
 		},
 	})
 }

@@ -105,14 +105,14 @@ func (c *Cache) mac(body []byte) []byte {
 func (c *Cache) parse(content []byte, source string, now time.Time) ([]kept, error) {
 	mac, body, _ := bytes.Cut(content, []byte("\n"))
 	if !hmac.Equal(append(mac, '\n'), c.mac(body)) {
-		return nil, errors.New("expected a file that was saved under the key in force, found another or a damaged one")
+		return nil, errors.New("expected a file saved with the current key, found another or a damaged one")
 	}
 	var read saved
 	if err := json.Unmarshal(body, &read); err != nil {
 		return nil, err
 	}
 	if read.Version != savedVersion || read.Source != source {
-		return nil, errors.New("it was saved by another version, or with other settings of the source")
+		return nil, errors.New("it was saved by another version or with other settings for the vendor's API")
 	}
 	entries := make([]kept, 0, len(read.Entries))
 	for i, e := range read.Entries {

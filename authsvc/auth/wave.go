@@ -10,8 +10,8 @@ import (
 
 // errWave is that the source refuses so many known customers at a time that it
 // is more likely to be broken than right.
-var errWave = errors.New("the source refuses more than half of the customers that it accepted before: " +
-	"taken for an outage, and last answers serve")
+var errWave = errors.New("the vendor's API refuses more than half of the customers it accepted before; " +
+	"treating this as an outage and serving the last answers")
 
 // minRenewals is how many renewals it takes within waveWindow to judge the
 // source by them.

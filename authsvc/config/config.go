@@ -27,27 +27,27 @@ type Config struct {
 	// Private is where health and metrics are served: HOST:PORT or unix:PATH.
 	Private string
 	Realm   string
-	// Renew follows the words that a license expired or was withdrawn.
+	// Renew is appended to the message that a license expired or was withdrawn.
 	Renew     string
 	TokenFile string
 	Upstream  upstream.Config
 	Remote    remote.Options
 	Release   release.Options
-	// ReleaseFile keeps what is known of releases over a restart; empty for
-	// none.
+	// ReleaseFile preserves what is known of releases across restarts; empty
+	// for none.
 	ReleaseFile string
-	// Repositories are those that the catalog looks through.
+	// Repositories are what the catalog may list for licenses with a pattern.
 	Repositories []string
 	Kloudless    kloudless.Config
 	Cache        auth.CacheConfig
-	// CacheFile keeps acceptances over a restart, CacheKeyFile the key of
-	// their hashes; empty for none.
+	// CacheFile preserves accepted credentials across restarts, and
+	// CacheKeyFile the key for their hashes; empty for none.
 	CacheFile, CacheKeyFile string
 	Guard                   guard.Config
 	LogLevel                slog.Level
 }
 
-// Listen is where nginx asks.
+// Listen is where nginx's requests arrive.
 type Listen struct {
 	// Address is unix:PATH, tcp:HOST:PORT, or systemd:NAME.
 	Address string
@@ -55,11 +55,11 @@ type Listen struct {
 	// process's own.
 	Mode  os.FileMode
 	Group string
-	// MaxRequests is how many questions are answered at once.
+	// MaxRequests bounds the concurrent requests from nginx.
 	MaxRequests int
 }
 
-// read makes the Config out of the keys' values. Each line states the bounds.
+// read builds the Config from the keys' values. Each line states the bounds.
 func read(r *settings.Reader) Config {
 	return Config{
 		Listen: Listen{
@@ -100,7 +100,7 @@ func read(r *settings.Reader) Config {
 			StaleTTL:    r.Duration("cache.stale_ttl", 0, 24*time.Hour),
 			MaxEntries:  r.Number("cache.max_entries", 1, 10_000_000),
 			MaxRefusals: r.Number("cache.max_refusals", 1, 10_000_000),
-			// The other half is for known customers, whatever strangers do.
+			// The other half is reserved for known customers.
 			MaxStrangers: r.Number("listen.max_requests", 16, 100_000) / 2,
 		},
 		CacheFile:    r.Optional("cache.file", r.Path),

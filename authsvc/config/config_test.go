@@ -79,8 +79,8 @@ func TestList(t *testing.T) {
 // TestRefuses has a bad file for each rule, with the exact message.
 func TestRefuses(t *testing.T) {
 	tests := []struct{ name, yaml, want string }{
-		{"unknown key", "cache: {tll: 3s}", "unknown key cache.tll; authsvc --help lists the known ones"},
-		{"unknown section", "caches: {ttl: 3s}", "unknown key caches.ttl; authsvc --help lists the known ones"},
+		{"unknown key", "cache: {tll: 3s}", "unknown key cache.tll; authsvc --help lists the known keys"},
+		{"unknown section", "caches: {ttl: 3s}", "unknown key caches.ttl; authsvc --help lists the known keys"},
 		{"section is a value", "cache: 3s", `cache: expected the keys of a section, found "3s"`},
 		{"value is a section", "realm: {a: b}", `realm: expected text of 1 to 128 bytes, found a section`},
 		{"bare duration", "cache: {ttl: 60}", `cache.ttl: expected a duration with its unit such as 30s, from 1s to 1h0m0s, found 60`},
@@ -99,7 +99,7 @@ func TestRefuses(t *testing.T) {
 		{"no scheme", "listen: {address: 127.0.0.1:1}", `listen.address: expected unix:/PATH or tcp:HOST:PORT or systemd:NAME, found "127.0.0.1:1"`},
 		{"port", "private: {address: 127.0.0.1:http}", `private.address: expected unix:/PATH or HOST:PORT, found "127.0.0.1:http"`},
 		{"quote in the realm", `realm: a"b`, "realm: expected printable ASCII without \" and \\, found \"a\\\"b\""},
-		{"key without a value", "cache: {ttl: }\nx: 1", "unknown key x; authsvc --help lists the known ones"},
+		{"key without a value", "cache: {ttl: }\nx: 1", "unknown key x; authsvc --help lists the known keys"},
 		{"registry's address", "upstream: {address: tcp:a:1}", `upstream.address: expected HOST:PORT, found "tcp:a:1"`},
 		{"name of a repository", "catalog: {repositories: [acme/a, Acme/b]}", `catalog.repositories: expected a list of at most 100000 names of repositories, found a list of 2`},
 		{"repositories as a number", "catalog: {repositories: 3}", `catalog.repositories: expected a list of at most 100000 names of repositories, found 3`},

@@ -15,7 +15,7 @@ func Table() settings.Table { return table }
 // Load reads the configuration: defaults, then the YAML file (none if empty),
 // then environ (as os.Environ gives it), then the flags that were set.
 //
-// Its error names each key that is unknown or impossible, with what was
+// Its error names each unknown key and each invalid value, with what was
 // expected and what was found.
 func Load(file string, environ []string, flags *pflag.FlagSet) (Config, error) {
 	r, err := table.Load(settings.Source{Program: "authsvc", File: file, Environ: environ, Flags: flags})

@@ -49,7 +49,7 @@ func (r *Releases) list(ctx context.Context, p place, since time.Time) (names []
 			return nil, false, err
 		}
 	}
-	return nil, false, errors.New("the list of tags was forgotten before it could be used")
+	return nil, false, errors.New("the list of tags was evicted before it could be used")
 }
 
 func (r *Releases) askTags(ctx context.Context, p place, since time.Time) error {
@@ -127,7 +127,7 @@ func (r *Releases) resolve(ctx context.Context, p place, tag string) error {
 func (r *Releases) bind(p place, tag, digest string, asked time.Time) error {
 	d, ok := graph.ParseDigest(digest)
 	if !ok {
-		return fmt.Errorf("expected the registry to give a digest, found %.200q", digest)
+		return fmt.Errorf("expected a digest from the registry, found %.200q", digest)
 	}
 	return r.store.Bind(p.key, tag, d, asked)
 }
@@ -166,12 +166,12 @@ func (r *Releases) fetch(ctx context.Context, p place, d graph.Digest) error {
 	case errors.Is(err, ErrNotFound):
 		return r.store.Absent(p.key, d, asked)
 	case errors.Is(err, ErrTooBig):
-		r.logger.Warn("a manifest is too big to look into; it opens nothing but itself", "repository", p.repository, "digest", d.String())
+		r.logger.Warn("a manifest is too large to read; the content it lists cannot be pulled through it", "repository", p.repository, "digest", d.String())
 		return r.store.Learn(p.key, d, graph.Content{})
 	case err != nil:
 		return fmt.Errorf("manifest %s: %w", d, err)
 	case m.Digest != d.String():
-		return fmt.Errorf("manifest %s: the registry gave %.200q instead", d, m.Digest)
+		return fmt.Errorf("manifest %s: the registry returned %.200q instead", d, m.Digest)
 	}
 	return r.store.Learn(p.key, d, parseManifest(m.Body))
 }

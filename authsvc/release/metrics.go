@@ -29,7 +29,7 @@ func newMetrics(r prometheus.Registerer, store *graph.Store, maxDigests int) *me
 	m := &metrics{searches: map[outcome]prometheus.Observer{}}
 	m.lookUps = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "authsvc_registry_lookup_duration_seconds",
-		Help: "Time of authsvc's own questions to the registry, by kind (tags, resolve, manifest, referrers) and outcome " +
+		Help: "Time of authsvc's own requests to the registry, by kind (tags, resolve, manifest, referrers) and outcome " +
 			"(ok; unknown: the registry does not have it; error: it could not be asked).",
 		Buckets: []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 	}, []string{"kind", "outcome"})
@@ -40,7 +40,7 @@ func newMetrics(r prometheus.Registerer, store *graph.Store, maxDigests int) *me
 	}
 	searches := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "authsvc_release_search_duration_seconds",
-		Help: "Time to find out which licensed tag leads to a digest, by outcome (known: nobody was asked; " +
+		Help: "Time to find out which licensed tag leads to a digest, by outcome (known: from memory; " +
 			"found: by asking the registry; unknown: no tag does; error: the registry could not be asked).",
 		Buckets: []float64{.00001, .0001, .001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 	}, []string{"outcome"})
@@ -54,7 +54,7 @@ func newMetrics(r prometheus.Registerer, store *graph.Store, maxDigests int) *me
 		}, func() float64 { return float64(store.Size()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "authsvc_release_max_digests",
-			Help: "Bound of authsvc_release_digests (release.max_digests). At the bound, what was used least is forgotten.",
+			Help: "Bound of authsvc_release_digests (release.max_digests). At the bound, the least recently used are forgotten.",
 		}, func() float64 { return float64(maxDigests) }))
 	return m
 }

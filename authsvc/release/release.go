@@ -159,7 +159,7 @@ type placedTag struct {
 func (r *Releases) place(repository string) (place, error) {
 	host, err := r.options.Source.Host()
 	if err != nil {
-		return place{}, fmt.Errorf("looking at the releases of %s: %w", repository, err)
+		return place{}, fmt.Errorf("reading the releases of %s: %w", repository, err)
 	}
 	return place{host + "/" + repository, repository}, nil
 }
@@ -260,7 +260,7 @@ func (r *Releases) Asked(repository, tag string) {
 		defer done()
 		if err := r.learnTag(r.life, p, tag, now); err != nil {
 			r.store.NoteMissed(p.key, now)
-			r.logger.Warn("learning a release ahead", "repository", repository, "tag", tag, "error", err)
+			r.logger.Warn("prefetching a release failed", "repository", repository, "tag", tag, "error", err)
 		}
 	})
 	if !started {

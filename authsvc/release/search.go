@@ -64,7 +64,7 @@ type look struct {
 
 // errSuperseded is the result of a look that ended because all who waited for
 // it had found what they wanted.
-var errSuperseded = errors.New("the look has ended early")
+var errSuperseded = errors.New("the search ended early")
 
 // search finds what is not known: by the tags that may have changed, lapsed
 // among them, then by a look through all.
@@ -251,11 +251,11 @@ func (r *Releases) run(ctx context.Context, l *look, p place, want Tags, asOf ti
 		l.err = errSuperseded
 	case err != nil:
 		v.failed, v.failAt = err, ended
-		r.logger.Warn("looking through releases", "repository", p.repository, "questions", questions, "duration_ms", took.Milliseconds(), "error", err)
+		r.logger.Warn("searching releases failed", "repository", p.repository, "questions", questions, "duration_ms", took.Milliseconds(), "error", err)
 	default:
 		v.failed, v.generation, v.asOf, v.questions = nil, generation, asOf, questions
 		v.until = ended.Add(r.rest(questions) / 2)
-		r.logger.Debug("looked through releases", "repository", p.repository, "questions", questions, "duration_ms", took.Milliseconds())
+		r.logger.Debug("searched releases", "repository", p.repository, "questions", questions, "duration_ms", took.Milliseconds())
 	}
 }
 

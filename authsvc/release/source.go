@@ -22,7 +22,7 @@ type Source interface {
 	Resolve(ctx context.Context, repository, tag string) (digest string, err error)
 	// Manifest fetches a manifest by its tag or its digest, and has checked
 	// that the bytes have that digest; ErrNotFound if there is none, ErrTooBig
-	// if it is bigger than a manifest may be.
+	// if it is larger than a manifest may be.
 	Manifest(ctx context.Context, repository, reference string) (Manifest, error)
 	// Referrers lists the digests of the manifests that have one as their
 	// subject, all pages; ErrUnsupported if the registry does not know the
@@ -39,6 +39,6 @@ type Manifest struct {
 // What a Source may have found out instead of what was asked.
 var (
 	ErrNotFound    = errors.New("not in the registry")
-	ErrTooBig      = errors.New("bigger than a manifest may be")
+	ErrTooBig      = errors.New("larger than a manifest may be")
 	ErrUnsupported = errors.New("not supported by the registry")
 )

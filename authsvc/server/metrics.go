@@ -30,7 +30,7 @@ func NewMetrics(r prometheus.Registerer, upstream decision.Upstream) *Metrics {
 		}, []string{"outcome", "cache"}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "authsvc_decision_duration_seconds",
-			Help:    "Time from nginx's question to the answer.",
+			Help:    "Time to answer a request from nginx.",
 			Buckets: []float64{.00001, .0001, .001, .01, .1, .5, 1, 2.5, 5, 10},
 		}),
 		vendor: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -45,15 +45,15 @@ func NewMetrics(r prometheus.Registerer, upstream decision.Upstream) *Metrics {
 		}, []string{"status"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "authsvc_panics_total",
-			Help: "Questions that ended in a panic. The customer got 503; the log has the stack.",
+			Help: "Requests that ended in a panic. The customer got 503; the log has the stack.",
 		}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "authsvc_requests_in_flight",
-			Help: "Questions being answered.",
+			Help: "Requests being answered.",
 		}),
 		maxInFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "authsvc_max_requests_in_flight",
-			Help: "Bound of authsvc_requests_in_flight (listen.max_requests). Further questions get 503.",
+			Help: "Bound of authsvc_requests_in_flight (listen.max_requests). Any more get 503.",
 		}),
 	}
 	// Begin at 0, so that the first of a kind is an increase.

@@ -63,7 +63,7 @@ func New(o Options) http.Handler {
 // decide is one of a Decider's two ways to decide.
 type decide func(context.Context, decision.Question, decision.Trace) decision.Outcome
 
-var errOverloaded = errors.New("more questions at once than listen.max_requests")
+var errOverloaded = errors.New("more concurrent requests than listen.max_requests")
 
 // handle answers by a decision.
 func (s *Server) handle(decide decide, respond func(echo.Context, decision.Outcome) error) echo.HandlerFunc {
@@ -103,7 +103,7 @@ func (s *Server) handleError(err error, c echo.Context) {
 		return
 	}
 	if err := s.respond(c, decision.Outcome{Err: err}); err != nil {
-		s.logger.Error("answering", "error", err)
+		s.logger.Error("answering nginx failed", "error", err)
 	}
 }
 

@@ -39,8 +39,8 @@ type Config struct {
 
 // ErrTokenIsGood is that the registry rejects a request, and accepts the token:
 // another would not help.
-var ErrTokenIsGood = errors.New("the registry accepts its token, and refuses this request nevertheless; " +
-	"does the policy of the role name the repository?")
+var ErrTokenIsGood = errors.New("the registry accepts the token but refuses this request; " +
+	"does the role's policy allow this repository?")
 
 // An Upstream is the registry behind nginx.
 type Upstream struct {
@@ -101,7 +101,7 @@ func (u *Upstream) Renew(ctx context.Context, rejected string) (tokenfile.Token,
 		return current, nil
 	}
 	if u.refresh == "" {
-		return tokenfile.Token{}, fmt.Errorf("the registry rejects its token, and upstream.refresh_socket is not set")
+		return tokenfile.Token{}, fmt.Errorf("the registry rejects the token, and upstream.refresh_socket is not set")
 	}
 	result := u.flight.DoChan(rejected, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), u.timeout)

@@ -35,7 +35,7 @@ const (
 	Basic Kind = "basic" // user and password from files
 )
 
-// A Registry is one whose token is kept fresh.
+// A Registry is a registry whose token is kept fresh.
 type Registry struct {
 	// Name is the registry's in logs, metrics and requests.
 	Name string
@@ -43,14 +43,14 @@ type Registry struct {
 	// Region, RegistryID, RoleARN and Endpoint are kind ECR's, and may be
 	// empty; see ecr.Config.
 	Region, RegistryID, RoleARN, Endpoint string
-	// Host is the registry's host; for ECR empty for the one that AWS tells.
+	// Host is the registry's host; for ECR, empty for the one that AWS returns.
 	Host string
-	// Probe says whether a new token is tried; ProbeURL where, empty for
+	// Probe says whether a new token is tested, and ProbeURL where; empty for
 	// https://HOST/v2/.
 	Probe    bool
 	ProbeURL string
-	// CAFile has the authorities that sign the registry's certificate, for the
-	// probe; empty for the system's.
+	// CAFile has the CAs to trust for the registry's certificate in the probe;
+	// empty for the system's.
 	CAFile string
 	// UsernameFile and PasswordFile are kind Basic's; they can begin with
 	// CredentialsDirectory.
@@ -63,15 +63,15 @@ type Registry struct {
 // Backoff is the wait after failures.
 type Backoff struct{ Initial, Max time.Duration }
 
-// Control is the socket on which a refresh can be asked for.
+// Control is the socket for refresh requests.
 type Control struct {
 	// Address is unix:PATH; empty for no socket.
 	Address string
 	// Mode and Group are the socket's; an empty group leaves the process's.
 	Mode  os.FileMode
 	Group string
-	// MinInterval is the least time between two refreshes of one registry
-	// that were asked for.
+	// MinInterval is the minimum time between two requested refreshes of a
+	// registry.
 	MinInterval time.Duration
 }
 
@@ -84,42 +84,42 @@ type Private struct {
 // Log is what is logged.
 type Log struct{ Level slog.Level }
 
-// table lists every key but those of registries, with its default and what
-// it is: the one place for defaults, and the flags' help.
+// table lists every key but those of registries, with its default and its help
+// text. Defaults are set nowhere else.
 var table = settings.Table{
-	{Key: "interval", Default: "8h", Usage: "time from one refresh to the next"},
-	{Key: "margin", Default: "30m", Usage: "refresh so long before the token expires, if that is earlier"},
-	{Key: "jitter", Default: "10m", Usage: "a refresh is earlier by up to this at random"},
-	{Key: "timeout", Default: "30s", Usage: "time for one refresh: fetch, try and store"},
+	{Key: "interval", Default: "8h", Usage: "time between refreshes"},
+	{Key: "margin", Default: "30m", Usage: "refresh at least this long before the token expires"},
+	{Key: "jitter", Default: "10m", Usage: "maximum random time by which a refresh is made earlier"},
+	{Key: "timeout", Default: "30s", Usage: "timeout of one refresh: fetch, test and store"},
 	{Key: "backoff.initial", Default: "1s", Usage: "wait after a failed refresh, doubled with each further failure"},
 	{Key: "backoff.max", Default: "5m", Usage: "the longest wait after a failed refresh"},
-	{Key: "control.address", Default: "unix:/run/tokenrefresher/control.sock", Usage: "where a refresh can be asked for, unix:PATH; empty for nowhere"},
+	{Key: "control.address", Default: "unix:/run/tokenrefresher/control.sock", Usage: "socket for refresh requests, unix:PATH; empty to disable"},
 	{Key: "control.mode", Default: "0660", Usage: "mode of the control socket, octal, in quotes"},
-	{Key: "control.group", Default: "", Usage: "group of the control socket: the one that authsvc is in"},
-	{Key: "control.min_interval", Default: "10s", Usage: "least time between two refreshes of one registry that were asked for"},
-	{Key: "private.address", Default: "127.0.0.1:9102", Usage: "where /healthz, /readyz and /metrics are served: HOST:PORT or unix:PATH"},
+	{Key: "control.group", Default: "", Usage: "group of the control socket; authsvc must be in it"},
+	{Key: "control.min_interval", Default: "10s", Usage: "minimum time between two requested refreshes of a registry"},
+	{Key: "private.address", Default: "127.0.0.1:9102", Usage: "address for /healthz, /readyz and /metrics: HOST:PORT or unix:PATH"},
 	{Key: "log.level", Default: "info", Usage: "debug, info, warn or error"},
 }
 
-// registryTable lists the keys of each of registries. They can stand in the
-// file alone. An empty text is the same as none.
+// registryTable lists the keys of one registry. They are set in the file only.
+// An empty string means not set.
 var registryTable = settings.Table{
 	{Key: "name", Default: "", Usage: "name in logs, metrics and requests"},
-	{Key: "kind", Default: "ecr", Usage: "ecr, or basic for user and password from files"},
-	{Key: "region", Default: "", Usage: "ecr: region; empty for that of the SDK's default chain (environment, profile, instance metadata)"},
-	{Key: "registry_id", Default: "", Usage: "ecr: account that owns the registry, 12 digits in quotes; empty for the credential's own"},
+	{Key: "kind", Default: "ecr", Usage: "ecr, or basic for a user and password from files"},
+	{Key: "region", Default: "", Usage: "ecr: region; empty for the one from the SDK's default chain (environment, profile, instance metadata)"},
+	{Key: "registry_id", Default: "", Usage: "ecr: account that owns the registry, 12 digits in quotes; empty for the credential's own account"},
 	{Key: "role_arn", Default: "", Usage: "ecr: role to assume"},
-	{Key: "endpoint", Default: "", Usage: "ecr: URL of the API in place of AWS's own, such as a VPC endpoint"},
-	{Key: "host", Default: "", Usage: "host of the registry; needed for basic, empty for ecr for the one that AWS tells"},
-	{Key: "probe_url", Default: "", Usage: "where a new token is tried; empty for https://HOST/v2/, off for not at all"},
-	{Key: "ca_file", Default: "", Usage: "PEM file of the authorities that sign the registry's certificate, for the try; empty for the system's"},
-	{Key: "username_file", Default: "", Usage: "basic: file with the user; $CREDENTIALS_DIRECTORY/NAME for one that systemd hands over"},
+	{Key: "endpoint", Default: "", Usage: "ecr: URL of the ECR API, such as a VPC endpoint; empty for AWS's own"},
+	{Key: "host", Default: "", Usage: "host of the registry; required for basic; for ecr, empty for the one that AWS returns"},
+	{Key: "probe_url", Default: "", Usage: "URL for testing a new token; empty for https://HOST/v2/, off to skip the test"},
+	{Key: "ca_file", Default: "", Usage: "PEM file of CAs to trust for the registry's certificate in that test; empty for the system's"},
+	{Key: "username_file", Default: "", Usage: "basic: file with the user; $CREDENTIALS_DIRECTORY/NAME for a systemd credential"},
 	{Key: "password_file", Default: "", Usage: "basic: file with the password, likewise"},
-	{Key: "file", Default: "", Usage: "where the token is written, mode 0640"},
-	{Key: "group", Default: "", Usage: "group of that file: the one that authsvc is in"},
+	{Key: "file", Default: "", Usage: "file to write the token to, mode 0640"},
+	{Key: "group", Default: "", Usage: "group of that file; authsvc must be in it"},
 }
 
-// read makes the Config out of the keys' values. Each line states the bounds.
+// read builds the Config from the keys' values. Each line states the bounds.
 func read(r *settings.Reader) Config {
 	c := Config{
 		Interval: r.Duration("interval", time.Second, 7*24*time.Hour),

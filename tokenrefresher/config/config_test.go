@@ -149,8 +149,8 @@ const (
 // TestRefuses has a bad file for each rule, with the exact message.
 func TestRefuses(t *testing.T) {
 	tests := []struct{ name, yaml, want string }{
-		{"unknown key", one + "intervall: 8h", "unknown key intervall; tokenrefresher --help lists the known ones"},
-		{"unknown key of a section", one + "backoff: {min: 8h}", "unknown key backoff.min; tokenrefresher --help lists the known ones"},
+		{"unknown key", one + "intervall: 8h", "unknown key intervall; tokenrefresher --help lists the known keys"},
+		{"unknown key of a section", one + "backoff: {min: 8h}", "unknown key backoff.min; tokenrefresher --help lists the known keys"},
 		{"value as section", one + "backoff: 3s", `backoff: expected the keys of a section, found "3s"`},
 		{"section as value", one + "interval: {a: b}", "interval: " + unit + "1s to 168h0m0s, found a section"},
 		{"bare duration", one + "margin: 60", "margin: " + unit + "0s to 24h0m0s, found 60"},
@@ -171,13 +171,13 @@ func TestRefuses(t *testing.T) {
 		{"empty registries", "registries: []", "registries: expected a list of at least one registry, found a list of 0"},
 		{"registries as section", "registries: {main: {file: /a}}", "registries: expected a list of at least one registry, found a section"},
 		{"registry as text", "registries: [main]", `registries[0]: expected the keys of a registry, found "main"`},
-		{"unknown key of a registry", "registries: [{name: a, file: /a, password: x}]", "unknown key registries[0].password; the known ones are " + registryKeys},
+		{"unknown key of a registry", "registries: [{name: a, file: /a, password: x}]", "unknown key registries[0].password; known keys are " + registryKeys},
 		{"no name", "registries: [{file: /a}]", `registries[0].name: expected 1 to 64 of a-z, 0-9, _, . and -, with a letter or digit first, found ""`},
 		{"name", "registries: [{name: A B, file: /a}]", `registries[0].name: expected 1 to 64 of a-z, 0-9, _, . and -, with a letter or digit first, found "A B"`},
 		{"no file", "registries: [{name: a}]", `registries[0].file: expected an absolute path, found ""`},
 		{"relative file", "registries: [{name: a, file: a.json}]", `registries[0].file: expected an absolute path, found "a.json"`},
-		{"same name", "registries: [{name: a, file: /a}, {name: a, file: /b}]", `registries[1].name: expected another than registries[0].name, found "a"`},
-		{"same file", "registries: [{name: a, file: /a}, {name: b, file: /x/../a}]", `registries[1].file: expected another than registries[0].file, found "/x/../a"`},
+		{"same name", "registries: [{name: a, file: /a}, {name: a, file: /b}]", `registries[1].name: expected a name other than that of registries[0], found "a"`},
+		{"same file", "registries: [{name: a, file: /a}, {name: b, file: /x/../a}]", `registries[1].file: expected a file other than that of registries[0], found "/x/../a"`},
 		{"kind", "registries: [{name: a, file: /a, kind: gcr}]", `registries[0].kind: expected ecr or basic, found "gcr"`},
 		{"region", "registries: [{name: a, file: /a, region: Ireland}]", `registries[0].region: expected a region such as eu-west-1, found "Ireland"`},
 		{"account without quotes", "registries: [{name: a, file: /a, registry_id: 123456789012}]", `registries[0].registry_id: expected 12 digits in quotes, found 123456789012 without quotes; write "123456789012"`},
@@ -190,15 +190,15 @@ func TestRefuses(t *testing.T) {
 		{"probe off as YAML reads it", "registries: [{name: a, file: /a, probe_url: false}]", `registries[0].probe_url: ` + tls + `false`},
 		{"host", "registries: [{name: a, file: /a, host: 'https://a'}]", `registries[0].host: expected a host name in lower case, with a port only if that is not 443, found "https://a"`},
 		{"CA", "registries: [{name: a, file: /a, ca_file: a.pem}]", `registries[0].ca_file: expected an absolute path, found "a.pem"`},
-		{"user for ECR", "registries: [{name: a, file: /a, username_file: /u}]", `registries[0].username_file: expected nothing, for it is for kind basic, found "/u"`},
+		{"user for ECR", "registries: [{name: a, file: /a, username_file: /u}]", `registries[0].username_file: expected nothing; the key is for kind basic, found "/u"`},
 		{"region for basic", "registries: [{name: a, file: /a, kind: basic, host: b, username_file: /u, password_file: /p, region: eu-west-1}]",
-			`registries[0].region: expected nothing, for it is for kind ecr, found "eu-west-1"`},
+			`registries[0].region: expected nothing; the key is for kind ecr, found "eu-west-1"`},
 		{"credential in another folder", "registries: [{name: a, file: /a, kind: basic, host: b, username_file: $CREDENTIALS_DIRECTORY/../u, password_file: /p}]",
 			`registries[0].username_file: expected the name of a credential after $CREDENTIALS_DIRECTORY/, found "$CREDENTIALS_DIRECTORY/../u"`},
 		{"basic without host", "registries: [{name: a, file: /a, kind: basic, username_file: /u, password_file: /p}]",
-			`registries[0].host: expected a value, for kind basic needs it, found ""`},
+			`registries[0].host: expected a value; kind basic requires it, found ""`},
 		{"basic without password", "registries: [{name: a, file: /a, kind: basic, host: b, username_file: /u}]",
-			`registries[0].password_file: expected a value, for kind basic needs it, found ""`},
+			`registries[0].password_file: expected a value; kind basic requires it, found ""`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -229,8 +229,8 @@ func TestRefusesAllAtOnce(t *testing.T) {
 func TestFileErrors(t *testing.T) {
 	for file, want := range map[string]string{
 		"": "expected --config FILE, found none", "/does/not/exist.yaml": "/does/not/exist.yaml", write(t, "a: ["): "yaml",
-		write(t, one+"---\ninterval: 1h\n"): "expected one YAML document, found another behind it",
-		write(t, one+"---\n"):               "expected one YAML document, found another behind it",
+		write(t, one+"---\ninterval: 1h\n"): "expected one YAML document, found another after it",
+		write(t, one+"---\n"):               "expected one YAML document, found another after it",
 	} {
 		if _, err := config.Load(file, nil, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %s", file, err, want)

@@ -80,7 +80,7 @@ func readRegistry(r *settings.Reader) Registry {
 func onlyFor(r *settings.Reader, kind Kind, keys ...string) {
 	for _, key := range keys {
 		if r.Get(key) != "" {
-			r.Wrong(key, "nothing, for it is for kind "+string(kind))
+			r.Wrong(key, "nothing; the key is for kind "+string(kind))
 		}
 	}
 }
@@ -88,7 +88,7 @@ func onlyFor(r *settings.Reader, kind Kind, keys ...string) {
 func needed(r *settings.Reader, keys ...string) {
 	for _, key := range keys {
 		if r.Get(key) == "" {
-			r.Wrong(key, "a value, for kind basic needs it")
+			r.Wrong(key, "a value; kind basic requires it")
 		}
 	}
 }
@@ -98,10 +98,10 @@ func needed(r *settings.Reader, keys ...string) {
 func unique(r *settings.Reader, before []Registry, registry Registry) {
 	for i, other := range before {
 		if registry.Name != "" && registry.Name == other.Name {
-			r.Wrong("name", fmt.Sprintf("another than registries[%d].name", i))
+			r.Wrong("name", fmt.Sprintf("a name other than that of registries[%d]", i))
 		}
 		if registry.File != "" && registry.File == other.File {
-			r.Wrong("file", fmt.Sprintf("another than registries[%d].file", i))
+			r.Wrong("file", fmt.Sprintf("a file other than that of registries[%d]", i))
 		}
 	}
 }

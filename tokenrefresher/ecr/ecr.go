@@ -80,7 +80,7 @@ func (s *Source) Fetch(ctx context.Context) (tokenfile.Token, error) {
 		return tokenfile.Token{}, clean("asking ECR for a token", err)
 	}
 	if output == nil || len(output.AuthorizationData) != 1 {
-		return tokenfile.Token{}, errors.New("asking ECR for a token: expected the data of one registry, found another number")
+		return tokenfile.Token{}, errors.New("asking ECR for a token: expected authorization data for one registry, found none or several")
 	}
 	t, err := s.token(output.AuthorizationData[0])
 	if err != nil {

@@ -82,7 +82,7 @@ func (p *Prober) Try(ctx context.Context, t tokenfile.Token) error {
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
-		return fmt.Errorf("trying the token: %w", err)
+		return fmt.Errorf("testing the token: %w", err)
 	}
 	request.Header.Set("Authorization", t.Authorization())
 	request.Header.Set("User-Agent", "tokenrefresher")
@@ -96,7 +96,7 @@ func (p *Prober) Try(ctx context.Context, t tokenfile.Token) error {
 	}
 	body, _ := io.ReadAll(io.LimitReader(response.Body, maxDetail)) // what of it there is
 	e := &Error{
-		text:   fmt.Sprintf("trying the token at the registry: expected status 200, found %d", response.StatusCode),
+		text:   fmt.Sprintf("testing the token at the registry: expected status 200, found %d", response.StatusCode),
 		detail: printable(t.Redact(string(body))),
 	}
 	if response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden {
@@ -115,7 +115,7 @@ func unanswered(t tokenfile.Token, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		what = "no answer in time"
 	}
-	return &Error{text: "trying the token at the registry: " + what, detail: printable(t.Redact(err.Error())), cause: err}
+	return &Error{text: "testing the token at the registry: " + what, detail: printable(t.Redact(err.Error())), cause: err}
 }
 
 func printable(text string) string {

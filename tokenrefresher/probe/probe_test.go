@@ -65,16 +65,16 @@ func TestTry(t *testing.T) {
 		{"good", say(200, "{}"), "", "", false},
 		{"expired", say(403, expired), "the registry rejects the token: expected status 200, found 403", "Your Authorization Token has expired. " + arn + " sent *** of ***", true},
 		{"malformed", say(401, ""), "the registry rejects the token: expected status 200, found 401", "", true},
-		{"down", say(503, "<html>"), "trying the token at the registry: expected status 200, found 503", "<html>", false},
-		{"throttled", say(429, ""), "trying the token at the registry: expected status 200, found 429", "", false},
-		{"long answer", say(500, strings.Repeat("é", 1<<20)), "trying the token at the registry: expected status 200, found 500", strings.Repeat("é", 256), false},
-		{"connection broken", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "trying the token at the registry: no answer", "", false},
+		{"down", say(503, "<html>"), "testing the token at the registry: expected status 200, found 503", "<html>", false},
+		{"throttled", say(429, ""), "testing the token at the registry: expected status 200, found 429", "", false},
+		{"long answer", say(500, strings.Repeat("é", 1<<20)), "testing the token at the registry: expected status 200, found 500", strings.Repeat("é", 256), false},
+		{"connection broken", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "testing the token at the registry: no answer", "", false},
 		{"sent elsewhere", func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path != "/v2/" {
 				t.Errorf("followed to %s with %s", r.URL, r.Header.Get("Authorization"))
 			}
 			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
-		}, "trying the token at the registry: expected status 200, found 307", "", false},
+		}, "testing the token at the registry: expected status 200, found 307", "", false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -136,7 +136,7 @@ func TestUnknownAuthority(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	check(t, p.Try(t.Context(), token(host)), "trying the token at the registry: no answer", "", false)
+	check(t, p.Try(t.Context(), token(host)), "testing the token at the registry: no answer", "", false)
 }
 
 func TestCancelled(t *testing.T) {

@@ -80,7 +80,7 @@ func (r *Registry) attempt() (tokenfile.Token, outcome, error) {
 			return tokenfile.Token{}, probeFailed, err
 		default:
 			how = untried
-			r.o.Logger.Warn("the new token is stored untried, for the old one is of no use", withDetail(err)...)
+			r.o.Logger.Warn("storing the new token untested: the old one is not usable", withDetail(err)...)
 		}
 	}
 	if err := r.store(t); err != nil {
@@ -107,7 +107,7 @@ func (r *Registry) report(t tokenfile.Token, how outcome, err error, took time.D
 		return
 	}
 	if errors.Is(err, context.Canceled) && r.life.Err() != nil {
-		r.o.Logger.Info("refresh left off: stopping")
+		r.o.Logger.Info("refresh canceled: stopping")
 		return
 	}
 	attributes = append(attributes, withDetail(err)...)

@@ -21,7 +21,7 @@ import (
 func TestAttempt(t *testing.T) {
 	const arn = "arn:aws:iam::123456789012:role/images"
 	var (
-		noAnswer = fmt.Errorf("trying the token: %w", context.DeadlineExceeded)
+		noAnswer = fmt.Errorf("testing the token: %w", context.DeadlineExceeded)
 		refused  = fmt.Errorf("%w: status 403", probe.ErrRejected)
 		outage   = detailed{"asking ECR for a token: AccessDeniedException", arn + " is not authorized"}
 	)

@@ -32,7 +32,7 @@ func (r *Registry) write(t tokenfile.Token) error {
 // tidy removes what an earlier process left that was killed while it wrote.
 func (r *Registry) tidy() {
 	if err := tokenfile.RemoveLeftovers(r.o.File); err != nil {
-		r.o.Logger.Warn("temporary files with tokens may be left", "error", err.Error())
+		r.o.Logger.Warn("temporary files that contain tokens could not be removed", "error", err.Error())
 	}
 }
 
@@ -49,13 +49,13 @@ func (r *Registry) takeOver() bool {
 	case errors.Is(err, os.ErrNotExist):
 		return false
 	case err != nil:
-		r.o.Logger.Warn("the token file is not taken over", "error", err.Error())
+		r.o.Logger.Warn("ignoring the existing token file", "error", err.Error())
 		return false
 	case !r.o.Source.Owns(t):
-		r.o.Logger.Info("the token in the file is not of this registry, or of another configuration", "token", t)
+		r.o.Logger.Info("ignoring the token in the file: it belongs to another registry or configuration", "token", t)
 		return false
 	case t.Usable(now) != nil:
-		r.o.Logger.Info("the token in the file is of no use", "token", t, "error", t.Usable(now).Error())
+		r.o.Logger.Info("ignoring the token in the file: it is not usable", "token", t, "error", t.Usable(now).Error())
 		return false
 	}
 	r.mu.Lock()
@@ -66,7 +66,7 @@ func (r *Registry) takeOver() bool {
 	}
 	next := r.due
 	r.mu.Unlock()
-	r.o.Logger.Info("token taken over from the file", "token", t, "next", next.UTC())
+	r.o.Logger.Info("using the token from the file", "token", t, "next", next.UTC())
 	return true
 }
 
@@ -91,7 +91,7 @@ func (r *Registry) stored() (tokenfile.Token, error) {
 
 var (
 	errNoToken = errors.New("there is no token")
-	errOther   = errors.New("expected the latest token of this registry in the file, found another")
+	errOther   = errors.New("expected this registry's latest token in the file, found another")
 )
 
 // better tells whether a token that was found in the file takes the place of
@@ -111,7 +111,7 @@ func (r *Registry) reconcile() {
 	case err == nil && found.Equal(current):
 		r.protect(current)
 	case err == nil && r.better(found, current):
-		r.o.Logger.Info("a later token was found in the file and is taken over", "token", found)
+		r.o.Logger.Info("using a newer token found in the file", "token", found)
 		r.mu.Lock()
 		r.current = found
 		r.due = r.next(found)

@@ -40,7 +40,7 @@ func (r *Registry) Newer(ctx context.Context, newerThan time.Time) (tokenfile.To
 		}
 	}
 	if err == nil && !t.FetchedAt.After(newerThan) {
-		err = fmt.Errorf("expected a token fetched after %s, found one of %s",
+		err = fmt.Errorf("expected a token fetched after %s, found one from %s",
 			newerThan.UTC().Format(time.RFC3339Nano), t.FetchedAt.Format(time.RFC3339Nano))
 	}
 	return t, err

@@ -22,11 +22,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		registerer: r,
 		refreshes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tokenrefresher_refreshes_total",
-			Help: "Attempts to refresh the token, by outcome: refreshed; untried (stored, though the registry could not be asked); fetch_failed; rejected (by the registry); probe_failed (the registry could not be asked, the old token is kept); store_failed.",
+			Help: "Attempts to refresh the token, by outcome: refreshed; untried (stored without a test, because the registry could not be asked); fetch_failed; rejected (by the registry); probe_failed (the registry could not be asked; the old token is kept); store_failed.",
 		}, []string{"registry", "outcome"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "tokenrefresher_refresh_duration_seconds",
-			Help:    "Time of one attempt: fetch the token, try it at the registry, and write the file.",
+			Help:    "Time of one attempt: fetch the token, test it at the registry, and write the file.",
 			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}, []string{"registry"}),
 		limitedForced: prometheus.NewCounterVec(prometheus.CounterOpts{

@@ -86,14 +86,14 @@ func question(query string) (registry string, _ ask, err error) {
 	// "?registry=%zz" would mean all.
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return "", nil, errors.New("expected a query such as registry=NAME&newer_than=TIME, found one that is malformed")
+		return "", nil, errors.New("expected a query such as registry=NAME&newer_than=TIME, found a malformed one")
 	}
 	for key, value := range values {
 		if key != "registry" && key != "newer_than" {
 			return "", nil, fmt.Errorf("expected the parameters registry and newer_than, found %.64q", key)
 		}
 		if len(value) != 1 || value[0] == "" {
-			return "", nil, fmt.Errorf("%s: expected one value, or leave the parameter out", key)
+			return "", nil, fmt.Errorf("%s: expected one value or none", key)
 		}
 	}
 	registry = values.Get("registry")
@@ -103,7 +103,7 @@ func question(query string) (registry string, _ ask, err error) {
 	}
 	newerThan, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
-		return "", nil, fmt.Errorf("newer_than: expected a time by RFC 3339, found %.64q", text)
+		return "", nil, fmt.Errorf("newer_than: expected an RFC 3339 time, found %.64q", text)
 	}
 	return registry, func(ctx context.Context, r Registry) (tokenfile.Token, error) { return r.Newer(ctx, newerThan) }, nil
 }

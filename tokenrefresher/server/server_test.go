@@ -74,13 +74,13 @@ func TestControl(t *testing.T) {
 		{"limited", "POST", "/refresh?registry=limited", 429, "2", `{"error":"a refresh was asked for already; the next is allowed in 1.5s"}`},
 		{"hangs", "POST", "/refresh?registry=hangs", 503, "", `{"error":"waiting for the refresh: context deadline exceeded"}`},
 		{"no such registry", "POST", "/refresh?registry=other", 404, "", `{"error":"there is no registry \"other\""}`},
-		{"no time", "POST", "/refresh?registry=main&newer_than=yesterday", 400, "", `{"error":"newer_than: expected a time by RFC 3339, found \"yesterday\""}`},
+		{"no time", "POST", "/refresh?registry=main&newer_than=yesterday", 400, "", `{"error":"newer_than: expected an RFC 3339 time, found \"yesterday\""}`},
 		// It refreshed all.
-		{"malformed query", "POST", "/refresh?registry=%zz", 400, "", `{"error":"expected a query such as registry=NAME\u0026newer_than=TIME, found one that is malformed"}`},
-		{"semicolon", "POST", "/refresh?registry=main;newer_than=x", 400, "", `{"error":"expected a query such as registry=NAME\u0026newer_than=TIME, found one that is malformed"}`},
+		{"malformed query", "POST", "/refresh?registry=%zz", 400, "", `{"error":"expected a query such as registry=NAME\u0026newer_than=TIME, found a malformed one"}`},
+		{"semicolon", "POST", "/refresh?registry=main;newer_than=x", 400, "", `{"error":"expected a query such as registry=NAME\u0026newer_than=TIME, found a malformed one"}`},
 		{"unknown parameter", "POST", "/refresh?repository=main", 400, "", `{"error":"expected the parameters registry and newer_than, found \"repository\""}`},
-		{"empty registry", "POST", "/refresh?registry=", 400, "", `{"error":"registry: expected one value, or leave the parameter out"}`},
-		{"two registries", "POST", "/refresh?registry=main&registry=down", 400, "", `{"error":"registry: expected one value, or leave the parameter out"}`},
+		{"empty registry", "POST", "/refresh?registry=", 400, "", `{"error":"registry: expected one value or none"}`},
+		{"two registries", "POST", "/refresh?registry=main&registry=down", 400, "", `{"error":"registry: expected one value or none"}`},
 		{"get", "GET", "/refresh?registry=main", 405, "", `{"message":"Method Not Allowed"}`},
 		{"another path", "POST", "/", 404, "", `{"message":"Not Found"}`},
 	}

@@ -26,7 +26,7 @@ func CheckHost(host string) error {
 	}
 	number, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || number == 0 || strconv.FormatUint(number, 10) != port {
-		return fmt.Errorf("host: expected a port from 1 to 65535 behind the colon, found %.300q", host)
+		return fmt.Errorf("host: expected a port from 1 to 65535 after the colon, found %.300q", host)
 	}
 	if number == 443 {
 		return fmt.Errorf("host: expected the port only if it is not 443, found %.300q", host)

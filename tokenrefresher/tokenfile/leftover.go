@@ -22,7 +22,7 @@ func RemoveLeftovers(path string) error {
 		err = errors.Join(l.removeLeftovers(path), l.release())
 	}
 	if err != nil {
-		return fmt.Errorf("removing what is left of writing token file %s: %w", path, step(err))
+		return fmt.Errorf("removing temporary files of token file %s: %w", path, step(err))
 	}
 	return nil
 }

@@ -81,7 +81,7 @@ func Parse(data []byte) (Token, error) {
 		return Token{}, describe(err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return Token{}, errors.New("expected one JSON object, found something behind it")
+		return Token{}, errors.New("expected one JSON object, found something after it")
 	}
 	if c.Version != version {
 		return Token{}, fmt.Errorf("version: expected %d, found %d", version, c.Version)
@@ -108,10 +108,10 @@ func describe(err error) error {
 		return fmt.Errorf("expected a JSON object with text in it, found another type (byte %d)", wrong.Offset)
 	}
 	if wrong, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return fmt.Errorf("expected JSON, found something else or half of it (byte %d)", wrong.Offset)
+		return fmt.Errorf("expected JSON, found something else or a part of it (byte %d)", wrong.Offset)
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("expected a JSON object, found an empty file or half of one")
+		return errors.New("expected a JSON object, found an empty file or a part of one")
 	}
 	return errors.New("expected the keys version, host, token, expiresAt and fetchedAt, found another one")
 }
@@ -121,7 +121,7 @@ func parseTime(key, text string) (time.Time, error) {
 	// A time of year 10000 or later cannot be written again; the zero time
 	// stands for none.
 	if err != nil || t.IsZero() || t.UTC().Year() < 1 || t.UTC().Year() > 9999 {
-		return time.Time{}, fmt.Errorf("%s: expected a time by RFC 3339, found something else", key)
+		return time.Time{}, fmt.Errorf("%s: expected an RFC 3339 time, found something else", key)
 	}
 	return t.UTC(), nil
 }

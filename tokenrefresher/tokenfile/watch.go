@@ -54,7 +54,7 @@ func Watch(ctx context.Context, path string, logger *slog.Logger) (*Watcher, err
 		w.events = events
 		w.follow()
 	} else {
-		w.logger.Warn("no events for the token file; it is read every half second", "error", err.Error())
+		w.logger.Warn("no change events for the token file; reading it every half second", "error", err.Error())
 	}
 	w.read()
 	go w.run(ctx)
@@ -110,7 +110,7 @@ func (w *Watcher) run(ctx context.Context) {
 				continue
 			}
 		case err := <-missed:
-			w.logger.Debug("events of the token file were missed", "error", err.Error())
+			w.logger.Debug("missed change events of the token file", "error", err.Error())
 		case <-w.look:
 		case <-ticker.C:
 			w.follow()

@@ -105,7 +105,7 @@ func parseKeys(value any) (map[string]any, error) {
 	}
 	for key := range object {
 		if !slices.Contains(requiredKeys, key) && !slices.Contains(optionalKeys, key) {
-			return nil, fmt.Errorf("expected the grants expression to give the keys %q, and perhaps %q, found another", requiredKeys, optionalKeys)
+			return nil, fmt.Errorf("expected the grants expression to give the keys %q and optionally %q, found another key", requiredKeys, optionalKeys)
 		}
 	}
 	return object, nil
@@ -129,7 +129,7 @@ func parseExpires(value any) (time.Time, error) {
 		if earliest <= seconds && seconds < latest {
 			return time.Unix(int64(seconds), 0), nil
 		}
-		return time.Time{}, errors.New("expected seconds since 1970 that lie in the years 2000 to 2199, found another number; are they milliseconds?")
+		return time.Time{}, errors.New("expected seconds since 1970, in the years 2000 to 2199, found another number; is it milliseconds?")
 	}
 	text, ok := value.(string)
 	if !ok {

@@ -49,10 +49,10 @@ func Decode(body []byte) (any, error) {
 	decoder.UseNumber()
 	var value any
 	if err := decoder.Decode(&value); err != nil {
-		return nil, errors.New("the answer is not JSON")
+		return nil, errors.New("expected JSON, found something else")
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("expected one JSON value, found more behind it")
+		return nil, errors.New("expected one JSON value, found more after it")
 	}
 	return value, nil
 }
@@ -150,5 +150,5 @@ func (e *Expression) failure(err error) error {
 			return errors.New(text)
 		}
 	}
-	return errors.New("the jq expression fails on the answer; try it with jq on one object of it")
+	return errors.New("the jq expression fails on the answer; run jq on one object of the answer to see why")
 }

@@ -126,8 +126,8 @@ func New(c Config) (*Client, error) {
 	return client, nil
 }
 
-// errRefused: the API refuses the token. It does not leave this package.
-var errRefused = errors.New("the API refuses the token")
+// errRefused: the API rejects the token. It does not leave this package.
+var errRefused = errors.New("the API rejects the token")
 
 // Bearer implements auth.Source: a token belongs to one account.
 func (c *Client) Bearer() bool { return true }

@@ -90,7 +90,7 @@ func New(c Config) (*Client, error) {
 // parseBase checks that secrets sent below a URL cannot be read on their way.
 func parseBase(text string) (*url.URL, error) {
 	if text == "" {
-		return nil, errors.New("expected the base of the vendor's API such as https://api.example.com/v1/, found nothing; it has no default, since customers' secrets are sent there")
+		return nil, errors.New("expected the base URL of the vendor's API such as https://api.example.com/v1/, found nothing; there is no default because customers' secrets are sent there")
 	}
 	base, err := url.Parse(text)
 	if err != nil {
@@ -102,7 +102,7 @@ func parseBase(text string) (*url.URL, error) {
 	case base.Host == "" || base.User != nil || base.RawQuery != "" || base.Fragment != "":
 		return nil, errors.New("expected a URL with a host, and without user, query and fragment")
 	case base.Scheme != "https" && (base.Scheme != "http" || !local):
-		return nil, fmt.Errorf("expected https, found %s: customers' secrets are sent there (http is for loopback addresses alone)", base.Scheme)
+		return nil, fmt.Errorf("expected https, found %s: customers' secrets are sent there (http is allowed for loopback addresses only)", base.Scheme)
 	}
 	if !strings.HasSuffix(base.Path, "/") {
 		base.Path += "/"
@@ -157,7 +157,7 @@ func (c *Client) Do(request *http.Request) (answer Answer, err error) {
 	case err != nil:
 		return Answer{}, fmt.Errorf("reading the answer: %w", err)
 	case len(body) > maxBody:
-		return Answer{}, fmt.Errorf("an answer of more than %d bytes", maxBody)
+		return Answer{}, fmt.Errorf("expected at most %d bytes, found more", maxBody)
 	}
 	answer = Answer{Status: response.StatusCode, JSON: isJSON(response.Header.Get("Content-Type")), Body: body}
 	answer.Refused = c.refuses(answer)

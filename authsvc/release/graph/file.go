@@ -54,7 +54,7 @@ type seenHad struct {
 // that, in hexadecimal.
 func (s *Store) Save(path string) error {
 	if err := s.save(path); err != nil {
-		return fmt.Errorf("saving what is known of releases: %w", err)
+		return fmt.Errorf("saving the known releases: %w", err)
 	}
 	return nil
 }
@@ -158,7 +158,7 @@ func (g *Graph) manifestLines(from int) []line {
 func (s *Store) Load(path string, now time.Time) error {
 	file, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("loading what is known of releases: %w", err)
+		return fmt.Errorf("loading the known releases: %w", err)
 	}
 	defer file.Close() //nolint:errcheck // only read
 	if err = check(file); err == nil {
@@ -168,7 +168,7 @@ func (s *Store) Load(path string, now time.Time) error {
 		err = s.load(file, now)
 	}
 	if err != nil {
-		return fmt.Errorf("loading what is known of releases from %s: %w", path, err)
+		return fmt.Errorf("loading the known releases from %s: %w", path, err)
 	}
 	return nil
 }
@@ -244,7 +244,7 @@ func (s *Store) takeTag(l line, now time.Time) error {
 	for _, had := range l.Had {
 		// A clock that was put back must not make it younger than it is.
 		if had.Seen < last || had.Seen > now.UnixNano() {
-			return errors.New("expected the times of a tag in their order, and none in the future")
+			return errors.New("expected a tag's times in order, and none in the future")
 		}
 		last = had.Seen
 		if err := s.Bind(l.Repository, l.Tag, had.Digest, time.Unix(0, had.Seen)); err != nil {

@@ -9,7 +9,7 @@ import (
 
 // ErrFull means that what is to be learned does not fit beside what a single
 // release needs.
-var ErrFull = errors.New("more digests than fit: release.max_digests is too small")
+var ErrFull = errors.New("release.max_digests is too small")
 
 const (
 	// maxRepositories bounds the repositories that are remembered.

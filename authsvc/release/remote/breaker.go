@@ -35,8 +35,8 @@ func newBreaker(next http.RoundTripper) *breaker {
 }
 
 var (
-	errOpen   = errors.New("the registry has failed too often, and is not asked for a moment")
-	errServer = errors.New("the registry's answer is an error of its own")
+	errOpen   = errors.New("the registry failed too often; pausing requests to it briefly")
+	errServer = errors.New("the registry answered with a server error")
 )
 
 // RoundTrip implements http.RoundTripper. A failure is no answer, or a status

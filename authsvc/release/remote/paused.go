@@ -62,7 +62,7 @@ func (p *paused) wait(ctx context.Context) error {
 			return nil
 		}
 		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < left {
-			return fmt.Errorf("the registry asks for a pause of another %s", left.Round(time.Millisecond))
+			return fmt.Errorf("the registry is busy; it asked to wait another %s", left.Round(time.Millisecond))
 		}
 		select {
 		case <-ctx.Done():

@@ -123,7 +123,7 @@ func (a *authorized) send(r *http.Request, host, authorization string) (*http.Re
 	response.Request = r
 	if 300 <= response.StatusCode && response.StatusCode < 400 {
 		drain(response)
-		return nil, fmt.Errorf("expected an answer of the registry, found status %d, which leads away from it", response.StatusCode)
+		return nil, fmt.Errorf("expected an answer from the registry, found status %d, a redirect away from it", response.StatusCode)
 	}
 	if link := response.Header.Get("Link"); link != "" {
 		path, err := checkLink(link, host)
@@ -164,7 +164,7 @@ func drain(r *http.Response) {
 	_ = r.Body.Close()
 }
 
-var errTooBig = errors.New("the registry's answer is too big")
+var errTooBig = errors.New("the registry's answer is too large")
 
 // bounded ends bodies that are longer than a manifest may be.
 type bounded struct{ next http.RoundTripper }

@@ -133,9 +133,9 @@ func TestRedirects(t *testing.T) {
 		})
 		c := f.client(t, nil)
 		_, err := c.Manifest(t.Context(), "acme/a", "1.0")
-		errorIs(t, err, "leads away")
+		errorIs(t, err, "a redirect away from it")
 		_, err = c.Referrers(t.Context(), "acme/a", digestOf("x"))
-		errorIs(t, err, "leads away")
+		errorIs(t, err, "a redirect away from it")
 	}
 	if n := reached.Load(); n > 0 {
 		t.Errorf("followed %d times", n)
@@ -167,7 +167,7 @@ func TestBusyRegistry(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		_, err := c.Resolve(ctx, "acme/a", "1.0")
 		cancel()
-		errorIs(t, err, "asks for a pause")
+		errorIs(t, err, "the registry is busy")
 	}
 	if asked := f.questions(); len(asked) != 1 {
 		t.Errorf("asked %q, want once", asked)

@@ -61,12 +61,12 @@ func removeDead(ctx context.Context, path string) error {
 	case err != nil:
 		return err
 	case info.Mode()&os.ModeSocket == 0:
-		return errors.New("expected a socket or nothing there, found another file")
+		return errors.New("expected a socket or no file there, found another file")
 	}
 	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", path)
 	if err == nil {
 		_ = conn.Close()
-		return errors.New("expected nobody there, found a process that answers")
+		return errors.New("expected no process listening there, found one")
 	}
 	if !errors.Is(err, syscall.ECONNREFUSED) {
 		return err
@@ -90,7 +90,7 @@ func admit(path string, mode os.FileMode, group string) error {
 func inherited(name string) (net.Listener, error) {
 	listeners, err := activation.ListenersWithNames()
 	if err != nil {
-		return nil, fmt.Errorf("taking the sockets that systemd passes: %w", err)
+		return nil, fmt.Errorf("getting the sockets passed by systemd: %w", err)
 	}
 	found := listeners[name]
 	if len(found) != 1 || found[0] == nil {
@@ -98,7 +98,7 @@ func inherited(name string) (net.Listener, error) {
 		for name := range listeners {
 			names = append(names, name)
 		}
-		return nil, fmt.Errorf("expected one socket of the name %q from systemd, found %d (names passed: %q); "+
+		return nil, fmt.Errorf("expected one socket named %q from systemd, found %d (names passed: %q); "+
 			"set FileDescriptorName= in the .socket unit", name, len(found), names)
 	}
 	return found[0], nil

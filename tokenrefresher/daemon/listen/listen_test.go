@@ -50,13 +50,13 @@ func TestListenRefuses(t *testing.T) {
 	}
 	defer func() { _ = other.Close() }()
 	tests := []struct{ address, group, want string }{
-		{"unix:" + file, "", "expected a socket or nothing there, found another file"},
-		{"unix:" + taken, "", "expected nobody there, found a process that answers"},
+		{"unix:" + file, "", "expected a socket or no file there, found another file"},
+		{"unix:" + taken, "", "expected no process listening there, found one"},
 		{"unix:" + filepath.Join(dir, "none", "a.sock"), "", "no such file or directory"},
 		{"unix:" + filepath.Join(dir, "a.sock"), "no-such-group", "group no-such-group"},
 		{"127.0.0.1:99999", "", "invalid port"},
 		{"tcp:127.0.0.1:99999", "", "invalid port"},
-		{"systemd:authsvc", "", `expected one socket of the name "authsvc" from systemd, found 0`},
+		{"systemd:authsvc", "", `expected one socket named "authsvc" from systemd, found 0`},
 	}
 	for _, test := range tests {
 		listener, err := listen.Listen(t.Context(), test.address, 0o660, test.group)

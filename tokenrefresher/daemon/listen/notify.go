@@ -16,7 +16,7 @@ import (
 // (sd_notify(3)); otherwise it does nothing.
 func notify(logger *slog.Logger, state string) {
 	if _, err := daemon.SdNotify(false, state); err != nil {
-		logger.Warn("telling systemd "+state, "error", err)
+		logger.Warn("notifying systemd failed: "+state, "error", err)
 	}
 }
 
@@ -27,7 +27,7 @@ func watch(ctx context.Context, logger *slog.Logger, address net.Addr) {
 	every, err := daemon.SdWatchdogEnabled(false)
 	if err != nil || every == 0 {
 		if err != nil {
-			logger.Warn("there is no watchdog", "error", err)
+			logger.Warn("the systemd watchdog is disabled", "error", err)
 		}
 		return
 	}
@@ -42,7 +42,7 @@ func watch(ctx context.Context, logger *slog.Logger, address net.Addr) {
 		if err := healthy(ctx, client); err == nil {
 			notify(logger, daemon.SdNotifyWatchdog)
 		} else if ctx.Err() == nil {
-			logger.Error("not answering itself; systemd starts it again if this goes on", "error", err)
+			logger.Error("the program does not answer its own health check; systemd will restart it if this continues", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -66,7 +66,7 @@ func healthy(ctx context.Context, client *http.Client) error {
 		return err
 	}
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("expected status 200 of /healthz, found %d", response.StatusCode)
+		return fmt.Errorf("expected status 200 from /healthz, found %d", response.StatusCode)
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ func Serve(ctx context.Context, logger *slog.Logger, bounds Bounds, private net.
 	for _, s := range servers {
 		closing := s.Shutdown(finish)
 		if errors.Is(closing, context.DeadlineExceeded) {
-			logger.Warn("left off what was in flight", "after", bounds.Shutdown.String())
+			logger.Warn("dropped requests still in flight", "after", bounds.Shutdown.String())
 			closing = s.Close()
 		}
 		err = errors.Join(err, closing)

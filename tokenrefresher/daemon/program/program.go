@@ -42,7 +42,7 @@ func Commands() []*cobra.Command {
 	return []*cobra.Command{
 		{
 			Use:   "version",
-			Short: "Print version, commit, date, and the Go that built it",
+			Short: "Print version, commit, date, and Go version",
 			Args:  cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
 				_, err := fmt.Fprintln(cmd.OutOrStdout(), Describe(cmd.Root().Name()))
@@ -66,7 +66,7 @@ func manual(root *cobra.Command, dir string) error {
 	if date != "" {
 		day, err := time.Parse(time.RFC3339, date)
 		if err != nil {
-			return fmt.Errorf("the date of the build: %w", err)
+			return fmt.Errorf("the build date: %w", err)
 		}
 		header.Date = &day
 	}

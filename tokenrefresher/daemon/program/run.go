@@ -41,7 +41,7 @@ type Loader[Config any] func(*cobra.Command) (Config, error)
 // the program's package installs.
 func NewLoader[Config any](root *cobra.Command, environ []string, load func(file string, environ []string, flags *pflag.FlagSet) (Config, error)) Loader[Config] {
 	name := root.Name()
-	file := root.PersistentFlags().String("config", "/etc/"+name+"/"+name+".yaml", "the YAML file")
+	file := root.PersistentFlags().String("config", "/etc/"+name+"/"+name+".yaml", "YAML file to read")
 	return func(cmd *cobra.Command) (Config, error) { return load(*file, environ, cmd.Flags()) }
 }
 
@@ -50,8 +50,8 @@ func NewLoader[Config any](root *cobra.Command, environ []string, load func(file
 func (load Loader[Config]) CheckConfig(long string, check func(Config) error) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check-config",
-		Short: "Check the configuration and do nothing else",
-		Long:  long + "\nExits with 1 if something is wrong, and says what.",
+		Short: "Check the configuration and exit",
+		Long:  long + "\nReports every problem, and exits with 1 if there is any.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := load(cmd)

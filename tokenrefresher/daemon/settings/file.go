@@ -35,7 +35,7 @@ func readFile(path string) (map[string]any, error) {
 		return nil, err
 	}
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return nil, errors.New("expected one YAML document, found another behind it (---)")
+		return nil, errors.New("expected one YAML document, found another after it (---)")
 	}
 	if values != nil {
 		asWritten(document.Content[0], values)

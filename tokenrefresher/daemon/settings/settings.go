@@ -91,7 +91,7 @@ func (t Table) Section(prefix string, values map[string]any) *Reader {
 	slices.Sort(keys)
 	for _, key := range keys {
 		if !t.has(key) {
-			r.problems = append(r.problems, fmt.Errorf("unknown key %s%s; the known ones are %s", prefix, key, strings.Join(t.Keys(), ", ")))
+			r.problems = append(r.problems, fmt.Errorf("unknown key %s%s; known keys are %s", prefix, key, strings.Join(t.Keys(), ", ")))
 		}
 	}
 	return r
@@ -120,7 +120,7 @@ func (t Table) unknownKeys(v *viper.Viper, source Source) []error {
 		case t.isBelowValue(key, source.Lists):
 			// The reader of that key tells what is expected there.
 		default:
-			problems = append(problems, fmt.Errorf("unknown key %s; %s --help lists the known ones", key, source.Program))
+			problems = append(problems, fmt.Errorf("unknown key %s; %s --help lists the known keys", key, source.Program))
 		}
 	}
 	return problems
@@ -156,7 +156,7 @@ func (t Table) mergeEnvironment(v *viper.Viper, source Source) []error {
 		}
 		key, ok := keys[name]
 		if !ok {
-			unknown = append(unknown, fmt.Errorf("unknown environment variable %s; %sLOG_LEVEL, for one, is log.level", name, prefix))
+			unknown = append(unknown, fmt.Errorf("unknown environment variable %s; variables are named like %sLOG_LEVEL, for log.level", name, prefix))
 			continue
 		}
 		v.Set(key, value)

@@ -40,7 +40,7 @@ func Group(group string) (int, error) {
 	}
 	gid, err := strconv.Atoi(found.Gid)
 	if err != nil {
-		return 0, fmt.Errorf("group %s: expected a number for it, found %q", group, found.Gid)
+		return 0, fmt.Errorf("group %s: expected a numeric group id, found %q", group, found.Gid)
 	}
 	return gid, nil
 }
