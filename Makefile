@@ -1,5 +1,5 @@
 # `make` lists the targets. `make demo` and `make test` need nothing but a
-# clone of the repository: they install what is missing, and say so.
+# clone of the repository: they say what is missing and install it.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -8,13 +8,13 @@ SHELL := /bin/bash
 BUILD   := $(CURDIR)/.build
 BIN     := $(BUILD)/bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
-# What `version` tells: a commit gives the same programs and packages anywhere.
+# What `version` prints. The same commit gives the same programs and packages anywhere.
 COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 DATE    := $(shell TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null)
 PROGRAM := github.com/pullgate/pullgate/tokenrefresher/daemon/program
 LDFLAGS := -s -w -X $(PROGRAM).version=$(VERSION) -X $(PROGRAM).commit=$(COMMIT) -X $(PROGRAM).date=$(DATE)
 
-# A Go that install.sh has put there is found even if the shell does not know it.
+# Find the Go that install.sh installed, even if it is not on the shell's PATH.
 export PATH := $(BIN):$(PATH):/usr/local/go/bin:$(BUILD)/go/bin
 export CGO_ENABLED := 0
 
@@ -27,28 +27,28 @@ help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: ## docker login and pull through the whole system; DEMO=once ends by itself
+demo: ## docker login and pull through the whole system; DEMO=once exits when done
 	@$(INSTALL) demo
 	@go run ./nginx/demo $(if $(filter once,$(DEMO)),-once)
 
 .PHONY: build
-build: ## the two programs, static, into .build/bin
+build: ## build both programs, static, into .build/bin
 	@go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./authsvc ./tokenrefresher
 
 .PHONY: package
-package: ## the .deb packages, with SBOMs and checksums, into .build/package; VERSION=v1.2.0
+package: ## build the .deb packages, SBOMs, and checksums into .build/package; VERSION=v1.2.0
 	@$(INSTALL) package
 	@VERSION='$(VERSION)' COMMIT='$(COMMIT)' LDFLAGS='$(LDFLAGS)' ansible/package/build.sh $(PACKAGES)
 
 .PHONY: test
-test: tools lint unit e2e deploy-test ## everything that CI checks
+test: tools lint unit e2e deploy-test ## run everything that CI checks
 
 .PHONY: tools
 tools:
 	@$(INSTALL) test
 
 .PHONY: lint
-lint: tools ## golangci-lint, gofmt, shellcheck, ansible-lint, yamllint, tidy modules
+lint: tools ## run golangci-lint, gofmt, shellcheck, ansible-lint, yamllint, go mod tidy
 	golangci-lint run ./...
 	shellcheck .ci/run nginx/stack/install.sh ansible/package/build.sh ansible/package/{authsvc,tokenrefresher}/{postinst,prerm,postrm}
 	yamllint --strict .
@@ -56,28 +56,28 @@ lint: tools ## golangci-lint, gofmt, shellcheck, ansible-lint, yamllint, tidy mo
 	go mod tidy -diff
 
 .PHONY: unit
-unit: tools ## unit tests, with the race detector; fuzz targets run their seeds
+unit: tools ## run unit tests with the race detector, and fuzz targets with their seeds
 	CGO_ENABLED=1 go test -race ./authsvc/... ./tokenrefresher/... ./nginx/stack/... ./nginx/demo/... ./nginx/bench/...
 
 .PHONY: e2e
-e2e: tools ## the real nginx, registry, clients, Prometheus and Ansible; RUN=TestName for one
+e2e: tools ## test with the real nginx, registry, clients, Prometheus, Ansible; RUN=TestName for one
 	go test -count=1 -p 1 -timeout 40m $(if $(RUN),-run '$(RUN)') ./nginx/e2e/... ./ansible/...
 
 .PHONY: deploy-test
-deploy-test: ## the playbook against booted machines, as root; SUITE=trixie for another Debian
+deploy-test: ## run the playbook against booted machines, as root; SUITE=trixie for another Debian
 	@$(INSTALL) package deploy
 	@go run ./ansible/deploytest $(if $(SUITE),-suite $(SUITE))
 
 .PHONY: conformance
-conformance: tools ## the OCI's conformance program against the whole system, read-only
+conformance: tools ## run the OCI conformance tests against the whole system, read-only
 	go test -count=1 -v -run '^TestConformance$$' ./nginx/e2e
 
 .PHONY: oracle
-oracle: ## ORACLE=N (100000) random decisions, compared with what trying everything says; SEED=N repeats
+oracle: ## compare ORACLE=N (100000) random decisions with an exhaustive search; SEED=N repeats a run
 	@ORACLE=$${ORACLE:-100000} go test -count=1 -v -timeout 60m -run '^TestOracle$$' ./authsvc/entitlement
 
 .PHONY: fuzz
-fuzz: tools ## each fuzz target for FUZZTIME (default 60s)
+fuzz: tools ## run each fuzz target for FUZZTIME (default 60s)
 	@for package in $$(grep -rl --include='*_test.go' '^func Fuzz' authsvc tokenrefresher nginx | xargs -n1 dirname | sort -u); do \
 		for target in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' $$package/*_test.go | cut -c6-); do \
 			echo "$$package $$target"; \
@@ -86,10 +86,10 @@ fuzz: tools ## each fuzz target for FUZZTIME (default 60s)
 	done
 
 .PHONY: bench
-bench: ## measure; BENCH=requests for one part; figures go to bench-results.json
+bench: ## run the benchmarks; BENCH=requests for one part; figures go to bench-results.json
 	@$(INSTALL) bench
 	@go run ./nginx/bench $(BENCH)
 
 .PHONY: clean
-clean: ## remove what was built
+clean: ## remove build output
 	rm -rf $(BUILD) bench-results.json

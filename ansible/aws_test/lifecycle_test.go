@@ -28,7 +28,7 @@ func TestLifecycle(t *testing.T) {
 		"aws ec2 associate-iam-instance-profile --instance-id i-… --iam-instance-profile Name=pullgate-registry-pull",
 		"'IamInstanceProfile={Name=pullgate-registry-pull},MetadataOptions={HttpTokens=required,HttpPutResponseHopLimit=1}'",
 		"--http-tokens required --http-put-response-hop-limit 1",
-		"they need no policy of their own")
+		"they need no repository policy")
 
 	o = w.must(0, readme)
 	w.expect(created)
@@ -136,7 +136,7 @@ func TestDrift(t *testing.T) {
 
 	w.iam.Change(func(a *iam.Account) { a.Roles[name].Inline["debugging"] = a.Roles[name].Inline[name] })
 	o = w.play(readme)
-	wantFailure(t, o, "inline policies that are not from here: debugging.")
+	wantFailure(t, o, "inline policies that this playbook did not create: debugging.")
 	w.iam.Change(func(a *iam.Account) { delete(a.Roles[name].Inline, "debugging") })
 	w.must(0, readme)
 }

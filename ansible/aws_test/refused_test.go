@@ -15,7 +15,7 @@ func TestRefused(t *testing.T) {
 	w := newWorld(t)
 	const (
 		everything = "would open every repository of the account"
-		notAName   = "not a repository's name, with at most one * at its end"
+		notAName   = "expected repository names, with at most one * at the end"
 		notDigits  = "aws_account_id must be 12 digits"
 		notRegions = "aws_regions must name regions of the partition aws"
 		notARole   = "aws_role_name must be 1 to 64"
@@ -46,7 +46,7 @@ func TestRefused(t *testing.T) {
 		{"aws_repositories", []string{"Acme/app"}, notAName},
 		{"aws_repositories", []string{"acme/app:1.0"}, notAName},
 		{"aws_repositories", []string{"acme/${aws:username}"}, notAName},
-		{"aws_repositories", many, "and IAM takes 10240"},
+		{"aws_repositories", many, "and IAM allows 10240"},
 		{"aws_account_id", "12345678901", notDigits},
 		{"aws_account_id", "1234567890123", notDigits},
 		{"aws_account_id", "12345678901x", notDigits},

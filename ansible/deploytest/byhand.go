@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// The README's way without Ansible, on a machine that has nothing of ours.
+// The README's installation without Ansible, on a clean machine.
 const (
 	installByHand = `
 dpkg --install /root/*_` + oldVersion + `_amd64.deb
 for unit in authsvc.service authsvc.socket tokenrefresher.service tokenrefresher-once.timer; do
-	if systemctl is-active --quiet $unit || systemctl is-enabled --quiet $unit; then echo "$unit runs before it is configured"; exit 1; fi
+	if systemctl is-active --quiet $unit || systemctl is-enabled --quiet $unit; then echo "$unit runs although it is not configured"; exit 1; fi
 done
 test -s /usr/share/man/man8/authsvc.8.gz
 test -s /usr/share/bash-completion/completions/tokenrefresher
@@ -62,7 +62,7 @@ rm -r /etc/nginx/registry /etc/nginx/conf.d/registry.conf
 systemctl reload nginx
 dpkg --purge authsvc tokenrefresher
 for path in /etc/authsvc /etc/tokenrefresher /run/authsvc /run/tokenrefresher /var/lib/authsvc /usr/share/authsvc; do
-	if [ -e $path ]; then echo "$path is left"; exit 1; fi
+	if [ -e $path ]; then echo "$path was not removed"; exit 1; fi
 done`
 )
 
@@ -72,7 +72,7 @@ func (w *world) byHand(ctx context.Context) (_ string, err error) {
 	for _, version := range []string{oldVersion, newVersion} {
 		for _, program := range []string{"authsvc", "tokenrefresher"} {
 			path := w.deb(version, program, "amd64")
-			deb, err := os.ReadFile(path) //nolint:gosec // a path of ours
+			deb, err := os.ReadFile(path) //nolint:gosec // our own path
 			if err != nil {
 				return "", err
 			}
@@ -99,5 +99,5 @@ func (w *world) byHand(ctx context.Context) (_ string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)
 	}
-	return "nothing starts unconfigured; an upgrade restarts, and keeps edits; purge leaves nothing", nil
+	return "nothing starts before it is configured; an upgrade restarts services and keeps edits; purge removes everything", nil
 }

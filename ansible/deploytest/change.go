@@ -18,7 +18,7 @@ func (w *world) upgradeUnderLoad(ctx context.Context) (string, error) {
 	}
 	version, err := one(w.machines[0].ssh(ctx, "authsvc version; curl -s "+privateURL+"/metrics | grep -o 'authsvc_build_info.*version=\"v"+newVersion+"\"'"))
 	if err != nil {
-		return "", fmt.Errorf("what runs is not the new version: %w", err)
+		return "", fmt.Errorf("the new version is not running: %w", err)
 	}
 	if !strings.Contains(version, newVersion) {
 		return "", fmt.Errorf("expected version %s, found %s", newVersion, version)
@@ -26,11 +26,11 @@ func (w *world) upgradeUnderLoad(ctx context.Context) (string, error) {
 	return fmt.Sprintf("deployed in %s; %s", r.took, pulls), nil
 }
 
-// privateURL is authsvc's health and metrics, on a machine.
+// privateURL serves authsvc's health and metrics, on each machine.
 const privateURL = "http://127.0.0.1:9101"
 
-// refused deploys what has to be refused before anything is replaced: the
-// playbook fails and says why, no file differs, and pulls work all the while.
+// refused deploys what must be refused before anything is replaced: the playbook
+// fails and says why, no file changes, and pulls keep working.
 func (w *world) refused(ctx context.Context, why string, args ...string) (string, error) {
 	m := w.machines[0]
 	before, err := m.ssh(ctx, footprint)
@@ -44,16 +44,16 @@ func (w *world) refused(ctx context.Context, why string, args ...string) (string
 		return "", failed
 	}
 	if err == nil {
-		return "", errors.New("it was deployed")
+		return "", errors.New("expected the deployment to fail, but it succeeded")
 	}
 	if !strings.Contains(r.text(), why) {
-		return "", fmt.Errorf("expected it to say %q, found:\n%s", why, lastLines(r.out, 40))
+		return "", fmt.Errorf("expected the message %q, found:\n%s", why, lastLines(r.out, 40))
 	}
 	after, err := m.ssh(ctx, footprint)
 	if err == nil && before != after {
-		err = errors.New("files have changed")
+		err = errors.New("expected no file to change, but some did")
 	}
-	return "refused, nothing touched; " + pulls, err
+	return "refused, nothing changed; " + pulls, err
 }
 
 func (w *world) refuseAuthsvc(ctx context.Context) (string, error) {
@@ -69,8 +69,8 @@ func (w *world) refuseNginx(ctx context.Context) (string, error) {
 	return w.refused(ctx, "/etc/ssl/there-is-none.pem")
 }
 
-// refuseDefault takes default_server from the fleet's site: the registry would
-// get it.
+// refuseDefault removes default_server from the fleet's site, so the registry
+// would become the default.
 func (w *world) refuseDefault(ctx context.Context) (_ string, err error) {
 	const swap = "sed -i 's/%s;/%s;/' /etc/nginx/conf.d/unrelated.conf"
 	if _, err := w.machines[0].ssh(ctx, fmt.Sprintf(swap, "443 ssl default_server", "443 ssl")); err != nil {
@@ -83,7 +83,7 @@ func (w *world) refuseDefault(ctx context.Context) (_ string, err error) {
 	return w.refused(ctx, "none of them is its default_server")
 }
 
-// rollBack deploys what is valid, and cannot serve, with another way of running
+// rollBack deploys valid settings that cannot serve, with another mode of
 // tokenrefresher.
 func (w *world) rollBack(ctx context.Context) (string, error) {
 	back := w.unhealthy()
@@ -103,11 +103,11 @@ func (w *world) rollBack(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("rolled back in %s, with the packages and the mode of before", r.took), again.unchanged()
+	return fmt.Sprintf("rolled back in %s, to the previous packages and mode", r.took), again.unchanged()
 }
 
-// unhealthy sets what is valid and cannot serve, with another version of the
-// packages; the returned function takes it back.
+// unhealthy sets valid settings that cannot serve, and another version of the
+// packages. The returned function undoes it.
 func (w *world) unhealthy() func() {
 	dir := w.config["rollout_package_dir"]
 	w.config.set("rollout_package_dir", w.packages(oldVersion))
@@ -118,14 +118,13 @@ func (w *world) unhealthy() func() {
 	}
 }
 
-// putBack tells whether a deployment failed, and the machine has back what it
-// had before.
+// putBack checks that a deployment failed and the machine was rolled back.
 func putBack(r result, err error) error {
 	if err == nil {
-		return errors.New("it was deployed")
+		return errors.New("expected the deployment to fail, but it succeeded")
 	}
-	if want := "has back what it had before, and serves"; !strings.Contains(r.text(), want) {
-		return fmt.Errorf("expected it to say %q, found:\n%s", want, lastLines(r.out, 60))
+	if want := "is back on the previous version, and serves"; !strings.Contains(r.text(), want) {
+		return fmt.Errorf("expected the message %q, found:\n%s", want, lastLines(r.out, 60))
 	}
 	return nil
 }

@@ -10,16 +10,16 @@ import (
 	"time"
 )
 
-// A command runs to its end.
+// A command is a program that runs to completion.
 type command struct {
 	name  string
 	args  []string
 	dir   string
-	env   []string // beside the process's own
+	env   []string // in addition to the process's own
 	stdin string
 }
 
-// run returns what it wrote, both streams; the error repeats the end of that.
+// run returns the output of both streams. The error repeats its end.
 func (c command) run(ctx context.Context) (string, error) {
 	cmd := c.prepare(ctx)
 	cmd.Stdin = strings.NewReader(c.stdin)
@@ -30,10 +30,10 @@ func (c command) run(ctx context.Context) (string, error) {
 	return string(out), nil
 }
 
-// start lets it run until the namespaces end; its output goes to a file, and
-// how it ended, if it does, to the channel.
+// start runs it until the namespaces end. Its output goes to a file; if it ends,
+// the channel gets the result.
 func (c command) start(log string) (ended <-chan error, err error) {
-	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // a path of ours
+	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // our own path
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", c.name, err)
 	}
@@ -71,7 +71,7 @@ func lastLines(text string, n int) string {
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
 
-// eventually tries until it succeeds or the time is up.
+// eventually retries until it succeeds or the time is up.
 func eventually(ctx context.Context, limit time.Duration, try func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -82,7 +82,7 @@ func eventually(ctx context.Context, limit time.Duration, try func(context.Conte
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("not within %s: %w", limit, err)
+			return fmt.Errorf("still failing after %s: %w", limit, err)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

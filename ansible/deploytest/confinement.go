@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// confinement tries from within each service what it may and may not do.
+// confinement tests, from inside each service, what it may and may not do.
 func (w *world) confinement(ctx context.Context) (string, error) {
 	m := w.machines[0]
 	seen, err := exposures(units[:2], func(unit string) (string, error) {
@@ -20,11 +20,11 @@ func (w *world) confinement(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
-	return seen + "; networks, files and secrets as told", nil
+	return seen + "; networks, files and secrets as configured", nil
 }
 
-// reaches tries the networks, from within the services' control groups, to
-// which systemd's filter belongs.
+// reaches tries the networks from inside the services' control groups, where
+// systemd's filter applies.
 func reaches(ctx context.Context, m *machine) error {
 	for _, t := range []struct {
 		service, url string
@@ -45,13 +45,13 @@ func reaches(ctx context.Context, m *machine) error {
 			return err
 		}
 		if reached := strings.TrimSpace(out) == "reached"; reached != t.reaches {
-			return fmt.Errorf("%s to %s: expected reached to be %t, found %s", t.service, t.url, t.reaches, out)
+			return fmt.Errorf("%s to %s: expected reachable to be %t, found %s", t.service, t.url, t.reaches, out)
 		}
 	}
 	return nil
 }
 
-// touches tries the files, as the services see them and as their users.
+// touches tries the files, in the services' mount namespaces and as their users.
 func touches(ctx context.Context, m *machine) error {
 	for _, t := range []struct {
 		service, try string
@@ -80,7 +80,7 @@ func touches(ctx context.Context, m *machine) error {
 		}
 	}
 	if out, err := m.ssh(ctx, "grep -q "+fmt.Sprintf("%q", `"host":"registry.example.com"`)+" /run/tokenrefresher/other.json"); err != nil {
-		return fmt.Errorf("the token that is made of the secrets: %w\n%s", err, out)
+		return fmt.Errorf("the token made from the secrets: %w\n%s", err, out)
 	}
 	return nil
 }

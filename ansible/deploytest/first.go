@@ -12,8 +12,8 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack"
 )
 
-// mostIdleRun is what a run that changes nothing should take at most. It is
-// told, and fails nothing: the machine may be busy with something else.
+// mostIdleRun is how long a run that changes nothing should take at most. It is
+// reported and fails nothing: the machine may be busy with something else.
 const mostIdleRun = 30 * time.Second
 
 func (w *world) bootFirst(ctx context.Context) (string, error) {
@@ -27,8 +27,8 @@ func (w *world) bootFirst(ctx context.Context) (string, error) {
 	return one(m.ssh(ctx, ". /etc/os-release; echo $PRETTY_NAME, $(systemctl --version | head -n 1), $(nginx -v 2>&1)"))
 }
 
-// addMachine boots a machine with the registry's certificate on it, as a fleet
-// has one, and begins to watch its unrelated site.
+// addMachine boots a machine with the registry's certificate on it, as in a real
+// fleet, and starts to watch its unrelated site.
 func (w *world) addMachine(ctx context.Context, name, address string) (*machine, error) {
 	m, err := w.newMachine(ctx, name, address)
 	if err != nil {
@@ -39,7 +39,7 @@ func (w *world) addMachine(ctx context.Context, name, address string) (*machine,
 		return nil, err
 	}
 	for from, to := range map[string]string{certificate: "etc/ssl/" + serverName + ".pem", key: "etc/ssl/private/" + serverName + ".key"} {
-		text, err := os.ReadFile(from) //nolint:gosec // a path of ours
+		text, err := os.ReadFile(from) //nolint:gosec // our own path
 		if err != nil {
 			return nil, err
 		}
@@ -52,10 +52,10 @@ func (w *world) addMachine(ctx context.Context, name, address string) (*machine,
 	return m, nil
 }
 
-// footprint is all files outside of what a running machine changes by itself.
+// footprint lists all files except those that a running machine changes by itself.
 const footprint = "find / -xdev \\( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path /var/log -o -path /var/lib/systemd -o -path /root/.ansible -o -path /home/admin \\) -prune -o -type f -printf '%p %s %T@\\n' | sort"
 
-// checkFresh runs in check mode where nothing of ours is.
+// checkFresh runs in check mode on a clean machine.
 func (w *world) checkFresh(ctx context.Context) (string, error) {
 	if err := w.configure(); err != nil {
 		return "", err
@@ -71,18 +71,18 @@ func (w *world) checkFresh(ctx context.Context) (string, error) {
 	}
 	for _, want := range []string{"authsvc: not installed -> " + oldVersion, "+realm: " + serverName} {
 		if !strings.Contains(r.out, want) {
-			return "", fmt.Errorf("expected it to say %q, found:\n%s", want, lastLines(r.out, 60))
+			return "", fmt.Errorf("expected the message %q, found:\n%s", want, lastLines(r.out, 60))
 		}
 	}
 	after, err := m.ssh(ctx, footprint)
 	if err == nil && before != after {
-		err = errors.New("files have changed")
+		err = errors.New("expected no file to change, but some did")
 	}
-	return "says what it would do, and no file has changed", err
+	return "says what it would do, and changes no file", err
 }
 
-// configure makes the inventory of the example, as the README says, and
-// changes what the README says to change.
+// configure creates an inventory from the example and edits it, as the README
+// says.
 func (w *world) configure() (err error) {
 	if w.config, err = w.newInventory(); err != nil {
 		return err
@@ -90,10 +90,10 @@ func (w *world) configure() (err error) {
 	w.config.set("rollout_package_dir", w.packages(oldVersion))
 	w.config.set("rollout_health_retries", 20)
 	w.config.set("nginx_keep_alive", []string{w.outside.ECR.Name()})
-	w.config.set("nginx_server_lines", []string{"include /var/lib/registry-denied/*.conf;"}) // of fail2ban: may be none
+	w.config.set("nginx_server_lines", []string{"include /var/lib/registry-denied/*.conf;"}) // fail2ban's; may match no file
 	w.config.set("authsvc_networks", []string{ecrFront + "/32", vendorAPI + "/32"})
 	w.config.set("authsvc_config.release", map[string]any{"tag_ttl": "5s"})
-	// A registry that is not ECR, for its secrets.
+	// A registry other than ECR, to test secrets.
 	w.config.set("tokenrefresher_secrets", map[string]string{"other.user": "robot", "other.password": "hush-hush"})
 	w.config.set("tokenrefresher_config.registries", []any{
 		map[string]any{"name": "main", "region": region, "file": "/run/tokenrefresher/main.json"},
@@ -113,15 +113,15 @@ func (w *world) deployFirst(ctx context.Context) (string, error) {
 	if err := w.pull(ctx); err != nil {
 		return "", err
 	}
-	// Customers' e-mails are in it.
+	// It contains customers' emails.
 	if mode, err := one(w.machines[0].ssh(ctx, "stat --format %a /var/log/nginx/registry.log")); err != nil || mode != "640" {
-		return "", fmt.Errorf("expected the access log to have the mode 640, found %s, %w", mode, err)
+		return "", fmt.Errorf("expected the access log to have mode 640, found %s, %w", mode, err)
 	}
 	version, err := one(w.machines[0].ssh(ctx, "authsvc version"))
 	return fmt.Sprintf("deployed in %s: %s", r.took, version), err
 }
 
-// dockerPulls uses a Docker Engine of its own, as a customer would.
+// dockerPulls uses its own Docker Engine, as a customer would.
 func (w *world) dockerPulls(ctx context.Context) (string, error) {
 	if err := w.trustInDocker(); err != nil {
 		return "", err
@@ -143,7 +143,7 @@ func (w *world) dockerPulls(ctx context.Context) (string, error) {
 	}
 	denied, err := docker.Pull(ctx, serverName+"/acme/appliance:2.0")
 	if err == nil || !strings.Contains(denied, "not part of your license") {
-		return "", fmt.Errorf("expected a tag that is not licensed to be denied, found: %s", denied)
+		return "", fmt.Errorf("expected an unlicensed tag to be denied, found: %s", denied)
 	}
 	return lastLines(out, 1), nil
 }
@@ -151,7 +151,7 @@ func (w *world) dockerPulls(ctx context.Context) (string, error) {
 func (w *world) trustInDocker() error {
 	dir := filepath.Join("/etc/docker/certs.d", serverName)
 	authority, err := os.ReadFile(w.outside.CAFile())
-	return errors.Join(err, os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "ca.crt"), authority, 0o644)) //nolint:gosec // as docker wants them
+	return errors.Join(err, os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "ca.crt"), authority, 0o644)) //nolint:gosec // docker needs these modes
 }
 
 func (w *world) secondRun(ctx context.Context) (string, error) {
@@ -162,7 +162,7 @@ func (w *world) secondRun(ctx context.Context) (string, error) {
 	return fmt.Sprintf("changed=0 in %s (should be at most %s)", r.took, mostIdleRun), r.unchanged()
 }
 
-// checkDeployed shows a change, and changes nothing.
+// checkDeployed shows a change without making it.
 func (w *world) checkDeployed(ctx context.Context) (string, error) {
 	r, err := w.deploy(ctx, "--check", "--diff")
 	if err != nil {
@@ -182,14 +182,14 @@ func (w *world) checkDeployed(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if want := "+  ttl: 45s"; !strings.Contains(r.out, want) {
-		return "", fmt.Errorf("expected the difference %q, found:\n%s", want, lastLines(r.out, 60))
+		return "", fmt.Errorf("expected the diff to contain %q, found:\n%s", want, lastLines(r.out, 60))
 	}
 	if strings.Contains(r.out, "hush-hush") {
-		return "", errors.New("it shows a secret")
+		return "", errors.New("the diff shows a secret")
 	}
 	after, err := m.ssh(ctx, footprint)
 	if err == nil && before != after {
-		err = errors.New("files have changed")
+		err = errors.New("expected no file to change, but some did")
 	}
-	return "shows the line that differs, and no file has changed", err
+	return "shows the changed line, and changes no file", err
 }

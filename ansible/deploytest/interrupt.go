@@ -11,13 +11,13 @@ import (
 	"syscall"
 )
 
-// The first task after tokenrefresher has been replaced, and before authsvc is.
-const between = "TASK [See that there is a token]"
+// The first task after tokenrefresher is replaced and before authsvc is.
+const between = "TASK [Check for a token]"
 
-// breakOff kills the playbook when one of the programs is replaced and the
-// other is not. A next run that can serve finishes it; one that cannot brings
-// back what was there before the first. Pulls work all the while, but for what
-// cannot serve.
+// breakOff kills the playbook when one program is replaced and the other is not.
+// If the next run can serve, it completes the change; if not, it rolls back to
+// the version before the first run. Pulls keep working, except while the new
+// settings cannot serve.
 func (w *world) breakOff(ctx context.Context) (string, error) {
 	was := map[string]string{"tokenrefresher": newVersion, "authsvc": newVersion}
 	half := map[string]string{"tokenrefresher": oldVersion, "authsvc": newVersion}
@@ -35,7 +35,7 @@ func (w *world) breakOff(ctx context.Context) (string, error) {
 	}
 	back()
 	if err := w.settled(ctx, was); err != nil {
-		return "", fmt.Errorf("after what was put back: %w", err)
+		return "", fmt.Errorf("after the rollback: %w", err)
 	}
 
 	l = w.startLoad(ctx, 4)
@@ -49,11 +49,11 @@ func (w *world) breakOff(ctx context.Context) (string, error) {
 	if err := errors.Join(err, failed); err != nil {
 		return "", err
 	}
-	return "put back, and finished; " + pulls, w.settled(ctx, was)
+	return "rolled back, and completed; " + pulls, w.settled(ctx, was)
 }
 
-// settled checks that these versions are there, and that a run has nothing to
-// change.
+// settled checks that these versions are installed and that a run changes
+// nothing.
 func (w *world) settled(ctx context.Context, versions map[string]string) error {
 	if err := w.wantVersions(ctx, versions); err != nil {
 		return err
@@ -62,8 +62,8 @@ func (w *world) settled(ctx context.Context, versions map[string]string) error {
 	return errors.Join(err, r.unchanged())
 }
 
-// deployUntil kills the playbook when it says so, and checks what is there
-// then.
+// deployUntil kills the playbook when it prints a given line, and then checks
+// which versions are installed.
 func (w *world) deployUntil(ctx context.Context, says string, versions map[string]string) error {
 	playbook, err := w.playbook()
 	if err != nil {
@@ -82,8 +82,8 @@ func (w *world) deployUntil(ctx context.Context, says string, versions map[strin
 	lines := bufio.NewScanner(out)
 	for !reached && lines.Scan() {
 		fmt.Fprintln(&said, lines.Text())
-		if strings.HasPrefix(lines.Text(), "fatal:") { // and what follows is a way back
-			err = errors.New("it failed before it could be killed")
+		if strings.HasPrefix(lines.Text(), "fatal:") { // a rollback follows
+			err = errors.New("the playbook failed before it could be killed")
 			break
 		}
 		if reached = strings.HasPrefix(lines.Text(), says); reached {

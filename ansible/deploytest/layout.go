@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// layoutBefore are the includes' files by their names in versions that had
-// them all in one folder.
+// layoutBefore are the names of the include files in versions that had them all
+// in one directory.
 var layoutBefore = []string{
 	"stream.conf", "parts/answer.conf", "parts/answers.conf", "parts/authorize.conf", "parts/authsvc.conf", "parts/decisions.conf",
 	"parts/errors.conf", "parts/forget.conf", "parts/forward.conf", "parts/hide-aws.conf", "parts/hide.conf", "parts/isolate.conf",
@@ -16,8 +16,8 @@ var layoutBefore = []string{
 	"parts/request-headers.conf", "parts/upstream.conf", "parts/values.conf",
 }
 
-// older makes a package of an older version, with those files in it, of
-// /root/new.deb; and installs it.
+// older turns /root/new.deb into a package of an older version with those files,
+// and installs it.
 const older = `
 cd /root
 rm -rf older
@@ -29,18 +29,18 @@ dpkg --install older.deb
 for file in %[1]s; do cp /usr/share/authsvc/nginx/$file /etc/nginx/registry/$file; done
 rm -r older older.deb new.deb`
 
-// sameIncludes tells whether nginx has the package's includes and no others.
+// sameIncludes checks that nginx has the package's includes and no others.
 const sameIncludes = `
 for dir in /usr/share/authsvc/nginx /etc/nginx/registry; do
 	for file in %s; do
-		if [ -e $dir/$file ]; then echo "$dir/$file is left"; exit 1; fi
+		if [ -e $dir/$file ]; then echo "$dir/$file was not removed"; exit 1; fi
 	done
 done
 cd /usr/share/authsvc/nginx; find . -type f | sort > /root/shipped
 cd /etc/nginx/registry; find . -type f | sort | diff /root/shipped -
 rm /root/shipped`
 
-// upgradeLayout upgrades from a version whose includes have other names.
+// upgradeLayout upgrades from a version whose includes had other names.
 func (w *world) upgradeLayout(ctx context.Context) (string, error) {
 	m, names := w.machines[0], strings.Join(layoutBefore, " ")
 	deb, err := os.ReadFile(w.deb(newVersion, "authsvc", "amd64"))
@@ -54,7 +54,7 @@ func (w *world) upgradeLayout(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("%w\n%s", err, out)
 	}
 	if out, err := m.ssh(ctx, fmt.Sprintf(sameIncludes, names)); err == nil {
-		return "", fmt.Errorf("expected the older version's files to be there before the upgrade\n%s", out)
+		return "", fmt.Errorf("expected the older version's files before the upgrade\n%s", out)
 	}
 	if _, err := w.deploy(ctx); err != nil {
 		return "", err
@@ -62,5 +62,5 @@ func (w *world) upgradeLayout(ctx context.Context) (string, error) {
 	if out, err := m.ssh(ctx, fmt.Sprintf(sameIncludes, names)); err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)
 	}
-	return fmt.Sprintf("none of %d files is left in /usr/share and /etc", len(layoutBefore)), w.pull(ctx)
+	return fmt.Sprintf("all %d old files are gone from /usr/share and /etc", len(layoutBefore)), w.pull(ctx)
 }

@@ -11,31 +11,31 @@ import (
 	"time"
 )
 
-// A machine is a Debian that systemd-nspawn boots, with systemd as its first
-// process, an address of its own, and sshd.
+// A machine is a Debian booted by systemd-nspawn, with systemd as its first
+// process, its own address, and sshd.
 type machine struct {
 	name, address string
-	key           string // for ssh, as the user admin
+	key           string // for ssh as the user admin
 	dir, log      string
-	group         string       // of control
-	ended         <-chan error // gets how systemd-nspawn ended
+	group         string       // control group
+	ended         <-chan error // receives how systemd-nspawn ended
 }
 
-// bootLimit is how long a machine may take until ssh answers.
+// bootLimit is how long a machine may take to answer ssh.
 const bootLimit = time.Minute
 
-// newMachine lays a writable layer over the Debian, and puts the machine's own
-// settings into it.
+// newMachine adds a writable layer over the base Debian, with the machine's own
+// settings.
 func (w *world) newMachine(ctx context.Context, name, address string) (*machine, error) {
 	m := &machine{name: name, address: address, key: w.in("key"), dir: w.in(name, "root"), log: w.in(name, "console"), group: filepath.Base(w.work) + "-" + name}
 	for _, dir := range []string{"root", "upper", "layer"} {
-		if err := os.MkdirAll(w.in(name, dir), 0o755); err != nil { //nolint:gosec // a root directory
-			return nil, fmt.Errorf("making the machine %s: %w", name, err)
+		if err := os.MkdirAll(w.in(name, dir), 0o755); err != nil { //nolint:gosec // it is a root directory
+			return nil, fmt.Errorf("creating the machine %s: %w", name, err)
 		}
 	}
 	_, err := sh(ctx, fmt.Sprintf("mount -t overlay overlay -o lowerdir=%s/root,upperdir=%s,workdir=%s %s", w.base(), w.in(name, "upper"), w.in(name, "layer"), m.dir))
 	if err != nil {
-		return nil, fmt.Errorf("making the machine %s: %w", name, err)
+		return nil, fmt.Errorf("creating the machine %s: %w", name, err)
 	}
 	public, err := os.ReadFile(m.key + ".pub")
 	if err != nil {
@@ -67,12 +67,12 @@ func (w *world) newMachine(ctx context.Context, name, address string) (*machine,
 		"useradd --shell /bin/bash admin; chown -R admin: /home/admin; chmod 700 /home/admin/.ssh; rm -f /etc/nginx/sites-enabled/default;"+
 		"systemctl --quiet enable address.service ssh.service nginx.service; update-ca-certificates'")
 	if err != nil {
-		return nil, fmt.Errorf("making the machine %s: %w", name, err)
+		return nil, fmt.Errorf("creating the machine %s: %w", name, err)
 	}
 	return m, m.boot(ctx)
 }
 
-// unrelatedSite is what the fleet serves beside the registry.
+// unrelatedSite is what the fleet serves besides the registry.
 const unrelatedSite = `server {
     listen 80 default_server;
     listen 443 ssl default_server;
@@ -84,19 +84,19 @@ const unrelatedSite = `server {
 
 func (m *machine) put(path, content string) error {
 	full := filepath.Join(m.dir, path)
-	err := errors.Join(os.MkdirAll(filepath.Dir(full), 0o755), os.WriteFile(full, []byte(content), 0o644)) //nolint:gosec // as on any machine
+	err := errors.Join(os.MkdirAll(filepath.Dir(full), 0o755), os.WriteFile(full, []byte(content), 0o644)) //nolint:gosec // readable, as on any machine
 	if err != nil {
 		return fmt.Errorf("writing a file of %s: %w", m.name, err)
 	}
 	return nil
 }
 
-// hierarchies of control groups: of a kernel with one, or with both kinds.
+// hierarchies are the control group hierarchies of kernels with v2 only, or v1 and v2.
 var hierarchies = []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd"}
 
-// inOwnGroup starts a program in a control group of its own. Where nobody
-// registers machines, all of them would have the same, and with it the
-// services' filters and processes.
+// inOwnGroup starts a program in its own control group. Since the machines are not
+// registered, they would otherwise share one, and with it their services' filters
+// and processes.
 const inOwnGroup = `group=$1; shift
 for root in %s; do
 	[ -e "$root/cgroup.procs" ] || continue
@@ -105,9 +105,9 @@ for root in %s; do
 done
 exec "$@"`
 
-// boot boots it and waits for ssh. With these capabilities, and one hierarchy
-// of control groups, systemd inside really enforces what the units say:
-// IPAddressDeny= by BPF, PrivateUsers=, SystemCallFilter=.
+// boot boots it and waits for ssh. With these capabilities and one control group
+// hierarchy, the systemd inside really enforces the units' settings:
+// IPAddressDeny= (through BPF), PrivateUsers=, SystemCallFilter=.
 func (m *machine) boot(ctx context.Context) error {
 	var err error
 	m.ended, err = command{
@@ -135,7 +135,7 @@ func (m *machine) awaitSSH(ctx context.Context) error {
 	})
 	if err != nil {
 		console, _ := os.ReadFile(m.log)
-		return fmt.Errorf("booting %s: %w; its console ends:\n%s", m.name, err, lastLines(string(console), 30))
+		return fmt.Errorf("booting %s: %w; the end of its console:\n%s", m.name, err, lastLines(string(console), 30))
 	}
 	return nil
 }
@@ -149,13 +149,13 @@ func (m *machine) ssh(ctx context.Context, script string) (string, error) {
 func (m *machine) sshOptions() []string {
 	return []string{
 		"-i", m.key, "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-		// A machine that reboots may not say goodbye.
+		// A rebooting machine may not close the connection.
 		"-o", "ServerAliveInterval=2", "-o", "ServerAliveCountMax=3",
 	}
 }
 
-// rebooted is how systemd-nspawn --keep-unit ends when the machine reboots:
-// whoever has started it is to start it again (systemd-nspawn(1)).
+// rebooted is the exit status of systemd-nspawn --keep-unit when the machine
+// reboots: the caller must start it again (systemd-nspawn(1)).
 const rebooted = 133
 
 // reboot reboots it, and waits for ssh.
@@ -168,7 +168,7 @@ func (m *machine) reboot(ctx context.Context) error {
 			return fmt.Errorf("rebooting %s: expected systemd-nspawn to end with %d, found %w", m.name, rebooted, err)
 		}
 	case <-time.After(bootLimit):
-		return fmt.Errorf("rebooting %s: it has not gone down within %s", m.name, bootLimit)
+		return fmt.Errorf("rebooting %s: it did not go down within %s", m.name, bootLimit)
 	}
 	return m.boot(ctx)
 }
@@ -185,7 +185,7 @@ func (m *machine) wantVersion(ctx context.Context, program, version string) erro
 	return nil
 }
 
-// journal is the last lines of the logs, without what went well.
+// journal returns the last lines of the logs, without successful decisions.
 func (m *machine) journal(ctx context.Context) string {
 	out, err := m.ssh(ctx, "journalctl --no-pager -o cat -u authsvc -u tokenrefresher -u nginx -u authsvc.socket | grep -v '\"level\":\"INFO\",\"msg\":\"decision\"' | tail -n 60; tail -n 20 /var/log/nginx/error.log || true")
 	if err != nil {
@@ -194,7 +194,7 @@ func (m *machine) journal(ctx context.Context) string {
 	return m.name + ":\n" + strings.TrimSpace(out)
 }
 
-// removeGroups removes the control groups of machines that have ended.
+// removeGroups removes the control groups of stopped machines.
 func removeGroups(pattern string) (err error) {
 	for _, root := range hierarchies {
 		groups, _ := filepath.Glob(filepath.Join(root, pattern)) // the pattern is well formed

@@ -24,7 +24,7 @@ import (
 	"syscall"
 )
 
-// insideEnv tells the second process, in the namespaces, where the first has
+// insideEnv tells the second process, inside the namespaces, where the first one
 // put everything.
 const insideEnv = "PULLGATE_DEPLOYTEST_DIR"
 
@@ -44,13 +44,12 @@ func main() {
 	}
 }
 
-// outside prepares what needs the network, and starts the rest in namespaces:
-// addresses of AWS, a name server on port 53 and another /etc are nothing for
-// the machine that this runs on. With the process namespace ends all that was
-// started in it.
+// outside prepares what needs the network and starts the rest in namespaces,
+// because AWS's addresses, a name server on port 53, and another /etc must not
+// touch the host. Everything started inside ends with the process namespace.
 func outside(ctx context.Context, suite string) (err error) {
 	if os.Geteuid() != 0 {
-		return errors.New("machines are booted with systemd-nspawn, which needs root: sudo make deploy-test")
+		return errors.New("systemd-nspawn needs root: sudo make deploy-test")
 	}
 	if err := lookForTools(); err != nil {
 		return err
@@ -61,7 +60,7 @@ func outside(ctx context.Context, suite string) (err error) {
 	}
 	work, err := os.MkdirTemp("/var/tmp", "pullgate-deploy-") // not /tmp, which may be small
 	if err != nil {
-		return fmt.Errorf("making a folder: %w", err)
+		return fmt.Errorf("creating a directory: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work), removeGroups(filepath.Base(work)+"-*")) }()
 	p := paths{root: root, work: work, suite: suite}
@@ -78,7 +77,7 @@ func outside(ctx context.Context, suite string) (err error) {
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("the test of the deployment failed: %w", err)
+		return fmt.Errorf("the deployment test failed: %w", err)
 	}
 	return nil
 }
@@ -96,17 +95,17 @@ func inside(ctx context.Context, suite string) error {
 	return w.runSteps(ctx, steps)
 }
 
-// paths are the folders.
+// paths are the directories.
 type paths struct {
 	root  string // of the project
 	work  string // of this run
 	suite string // of the Debian
 }
 
-// base is the Debian that the machines are made of, kept from run to run.
+// base is the Debian that machines are made from, kept between runs.
 func (p paths) base() string { return filepath.Join(p.root, ".build", "deploy", p.suite) }
 
-// packages is the folder with the packages of a version.
+// packages is the directory with the packages of a version.
 func (p paths) packages(version string) string { return filepath.Join(p.work, "packages", version) }
 
 // deb is the package of a program.
@@ -114,7 +113,7 @@ func (p paths) deb(version, program, arch string) string {
 	return filepath.Join(p.packages(version), program+"_"+version+"_"+arch+".deb")
 }
 
-// in is a path of this run's folder.
+// in returns a path in this run's directory.
 func (p paths) in(parts ...string) string {
 	return filepath.Join(append([]string{p.work}, parts...)...)
 }

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// behindBalancer is a server as somebody else would write it: TLS ends before
-// it, and who came by plain HTTP is sent away.
+// behindBalancer is a server that somebody else might write: TLS is terminated in
+// front of it, and clients that came over plain HTTP are redirected.
 const behindBalancer = `include registry/http.conf;
 server {
     listen 8080;
@@ -24,11 +24,11 @@ server {
 }
 `
 
-// otherTimeouts takes the place of settings/authsvc-timeouts.conf.
+// otherTimeouts replaces settings/authsvc-timeouts.conf.
 const otherTimeouts = "proxy_connect_timeout 3s;\nproxy_send_timeout 5s;\nproxy_read_timeout 25s;\n"
 
-// otherSettings deploys with values that are none of the defaults, and not
-// those of the other machine.
+// otherSettings deploys with values that differ from the defaults and from the
+// other machine's.
 func (w *world) otherSettings(ctx context.Context) (_ string, err error) {
 	m, before := w.machines[1], w.config
 	defer func() { w.config = before }()
@@ -62,7 +62,7 @@ ls /etc/nginx/modules-enabled | grep -c registry || true`)
 	if _, err := w.deploy(ctx, "--limit", m.name, "-e", "state=absent"); err != nil {
 		return "", err
 	}
-	return "serves by them, a second run changes nothing, and nothing is left after its removal", nothingLeft(ctx, m)
+	return "serves with them; a second run changes nothing; after removal nothing is left", nothingLeft(ctx, m)
 }
 
 func (w *world) configureOtherwise() (err error) {

@@ -13,11 +13,11 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// An inventory is what a person makes of inventory.example: the variables of
-// all hosts, with some of them changed.
+// An inventory is an edited inventory.example: the variables of all hosts, some of
+// them changed.
 type inventory map[string]any
 
-// newInventory reads the example, so that what it says is what is deployed.
+// newInventory reads the example, so that the test deploys the example itself.
 func (w *world) newInventory() (inventory, error) {
 	text, err := os.ReadFile(filepath.Join(w.root, "ansible", "inventory.example", "group_vars", "registry.yml"))
 	if err != nil {
@@ -30,8 +30,8 @@ func (w *world) newInventory() (inventory, error) {
 	return config, nil
 }
 
-// set sets a variable, or a key below one, "authsvc_config.cache.ttl"; nil
-// takes it away.
+// set sets a variable, or a key inside one, such as "authsvc_config.cache.ttl". A
+// nil value removes it.
 func (i inventory) set(key string, value any) {
 	node := map[string]any(i)
 	parts := strings.Split(key, ".")
@@ -53,7 +53,7 @@ func (i inventory) set(key string, value any) {
 	node[parts[len(parts)-1]] = value
 }
 
-// write writes the folder that ansible-playbook is given.
+// write writes the inventory directory for ansible-playbook.
 func (w *world) writeInventory(machines ...*machine) (dir string, err error) {
 	hosts := map[string]any{}
 	for _, m := range machines {
@@ -78,7 +78,7 @@ func (w *world) writeInventory(machines ...*machine) (dir string, err error) {
 	return dir, nil
 }
 
-// A recap is what ansible-playbook says of a host at its end.
+// A recap is ansible-playbook's final line about a host.
 type recap struct{ changed, failed int }
 
 // A result is a run of the playbook.
@@ -90,7 +90,7 @@ type result struct {
 
 var recapLine = regexp.MustCompile(`(?m)^(\S+)\s+: ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)`)
 
-// playbook is site.yml, as the README has it run.
+// playbook runs site.yml as the README says.
 func (w *world) playbook(args ...string) (command, error) {
 	dir, err := w.writeInventory(w.machines...)
 	if err != nil {
@@ -116,15 +116,15 @@ func (w *world) deploy(ctx context.Context, args ...string) (result, error) {
 		r.hosts[m[1]] = recap{changed: number(2), failed: number(3) + number(4)}
 	}
 	if err != nil {
-		err = fmt.Errorf("%w\nfailed were:\n%s", err, r.tasks("fatal:"))
+		err = fmt.Errorf("%w\nfailed tasks:\n%s", err, r.tasks("fatal:"))
 	}
 	return r, err
 }
 
-// unchanged tells whether no host was changed.
+// unchanged checks that no host was changed.
 func (r result) unchanged() error {
 	if len(r.hosts) == 0 {
-		return fmt.Errorf("no host was asked:\n%s", lastLines(r.out, 20))
+		return fmt.Errorf("the playbook ran on no host:\n%s", lastLines(r.out, 20))
 	}
 	for host, recap := range r.hosts {
 		if recap.changed != 0 || recap.failed != 0 {
@@ -134,10 +134,10 @@ func (r result) unchanged() error {
 	return nil
 }
 
-// text is what it said, in one line: Ansible breaks its messages anywhere.
+// text is the output in one line, since Ansible wraps its messages anywhere.
 func (r result) text() string { return strings.Join(strings.Fields(r.out), " ") }
 
-// tasks are those with such a line.
+// tasks returns the tasks with such a line.
 func (r result) tasks(prefix string) string {
 	var found []string
 	task := ""

@@ -10,13 +10,13 @@ import (
 	"strings"
 )
 
-// The versions that are deployed: one, and one to upgrade to.
+// The deployed versions: one, and one to upgrade to.
 const (
 	oldVersion = "1.0.0"
 	newVersion = "1.1.0"
 )
 
-// needs are the programs that the steps run, and the packages that have them.
+// needs are the programs that the steps run, and the packages that contain them.
 var needs = map[string]string{
 	"debootstrap": "debootstrap", "systemd-nspawn": "systemd-container", "systemd-analyze": "systemd", "unshare": "util-linux",
 	"ip": "iproute2", "ssh": "openssh-client", "ssh-keygen": "openssh-client", "ansible-playbook": "ansible",
@@ -31,12 +31,12 @@ func lookForTools() error {
 		}
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("these are not installed; as root: apt-get install %s (or: nginx/stack/install.sh deploy)", strings.Join(missing, " "))
+		return fmt.Errorf("missing packages; as root: apt-get install %s (or: nginx/stack/install.sh deploy)", strings.Join(missing, " "))
 	}
 	return nil
 }
 
-// find returns the path of a program, be it outside of PATH.
+// find returns the path of a program, even outside of PATH.
 func find(program string) string {
 	for _, path := range []string{program, "/usr/sbin/" + program, "/sbin/" + program} {
 		if found, err := exec.LookPath(path); err == nil {
@@ -65,23 +65,23 @@ func buildPackages(ctx context.Context, p paths, version string) error {
 	return err
 }
 
-// installed is what the Debian has beyond the least: what a machine of an
-// nginx fleet has, and what Ansible needs of one.
+// installed are the Debian's additional packages: those of a typical nginx machine,
+// and those that Ansible needs.
 var installed = []string{
 	"systemd-sysv", "dbus", "openssh-server", "sudo", "python3", "python3-apt", "iproute2", "procps", "curl",
 	"ca-certificates", "nginx", "libnginx-mod-stream", "logrotate",
 }
 
-// buildBase makes the Debian, or takes that of an earlier run.
+// buildBase creates the Debian, or reuses that of an earlier run.
 func buildBase(ctx context.Context, p paths) (err error) {
 	list := strings.Join(installed, ",")
 	made := filepath.Join(p.base(), "packages")
-	if have, err := os.ReadFile(made); err == nil && string(have) == list { //nolint:gosec // a path of ours
+	if have, err := os.ReadFile(made); err == nil && string(have) == list { //nolint:gosec // our own path
 		return nil
 	}
-	fmt.Printf("making a Debian (%s) by debootstrap, once: a minute or two\n", p.suite)
+	fmt.Printf("creating a Debian (%s) with debootstrap; this takes a minute or two, once\n", p.suite)
 	if err := errors.Join(os.RemoveAll(p.base()), os.MkdirAll(p.base(), 0o755)); err != nil { //nolint:gosec // /usr/bin/env has to be found in it
-		return fmt.Errorf("making a Debian: %w", err)
+		return fmt.Errorf("creating a Debian: %w", err)
 	}
 	_, err = command{name: "debootstrap", args: []string{
 		"--variant=minbase", "--include=" + list, p.suite, filepath.Join(p.base(), "root"),
@@ -92,14 +92,14 @@ func buildBase(ctx context.Context, p paths) (err error) {
 	return os.WriteFile(made, []byte(list), 0o600)
 }
 
-// moduleRoot is the project's folder: the one that `make` runs this in.
+// moduleRoot is the root of the repository, where `make` runs this.
 func moduleRoot() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", err
 	}
 	if _, err := os.Stat(filepath.Join(dir, "ansible", "site.yml")); err != nil {
-		return "", fmt.Errorf("run this in the project's folder, by make deploy-test: %w", err)
+		return "", fmt.Errorf("run this at the root of the repository, with make deploy-test: %w", err)
 	}
 	return dir, nil
 }

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// mostExposure is the highest that systemd-analyze security may say.
+// mostExposure is the highest exposure that systemd-analyze security may report.
 const mostExposure = 1.5
 
 var (
@@ -46,11 +46,11 @@ func (w *world) lintPackages(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)
 	}
-	return fmt.Sprintf("%d packages, no error, no warning; static, settings are conffiles", len(packages)), nil
+	return fmt.Sprintf("%d packages, no errors or warnings; programs are static, settings are conffiles", len(packages)), nil
 }
 
-// lookInto checks that the program in a package is static and of its
-// architecture, and that its settings survive an upgrade.
+// lookInto checks that the program in a package is static and built for its
+// architecture, and that settings survive an upgrade.
 func (w *world) lookInto(ctx context.Context, deb, program, arch string) error {
 	control, err := command{name: "dpkg-deb", args: []string{"--info", deb, "conffiles"}}.run(ctx)
 	if err != nil {
@@ -82,7 +82,7 @@ func (w *world) lookInto(ctx context.Context, deb, program, arch string) error {
 	return os.RemoveAll(dir)
 }
 
-// judgeUnits judges the units in the packages, before anything is installed.
+// judgeUnits checks the units in the packages, before anything is installed.
 func (w *world) judgeUnits(ctx context.Context) (string, error) {
 	root := w.in("units")
 	for _, program := range []string{"authsvc", "tokenrefresher"} {
@@ -95,8 +95,8 @@ func (w *world) judgeUnits(ctx context.Context) (string, error) {
 	})
 }
 
-// exposures has units analyzed by systemd-analyze security, and refuses those
-// that are exposed too much.
+// exposures runs systemd-analyze security on units and rejects those that are too
+// exposed.
 func exposures(units []string, analyze func(unit string) (string, error)) (string, error) {
 	var seen []string
 	for _, unit := range units {

@@ -7,30 +7,30 @@ import (
 	"time"
 )
 
-// A step is something that has to hold. It returns what it has seen.
+// A step checks something that must hold, and returns what it saw.
 type step struct {
 	what string
 	do   func(*world, context.Context) (string, error)
 }
 
-// steps, each on what those before it have left.
+// steps run in this order; each starts from the state that the previous ones left.
 var steps = []step{
 	{"packages: lintian, checksums", (*world).lintPackages},
 	{"units: systemd-analyze security, at most 1.5", (*world).judgeUnits},
 	{"a Debian with systemd, and an nginx with an unrelated site", (*world).bootFirst},
 	{"--check --diff on the fresh machine", (*world).checkFresh},
-	{"deploy by ssh", (*world).deployFirst},
-	{"docker login and pull; what is not licensed is denied", (*world).dockerPulls},
+	{"deploy over ssh", (*world).deployFirst},
+	{"docker login and pull; an unlicensed tag is denied", (*world).dockerPulls},
 	{"the second run changes nothing", (*world).secondRun},
 	{"--check --diff of a change, on the deployed machine", (*world).checkDeployed},
-	{"what each service may do", (*world).confinement},
+	{"confinement of each service", (*world).confinement},
 	{"upgrade under 30 parallel pulls", (*world).upgradeUnderLoad},
 	{"an upgrade leaves no include of an older layout", (*world).upgradeLayout},
-	{"a broken configuration of authsvc is refused", (*world).refuseAuthsvc},
-	{"a broken configuration of nginx is refused", (*world).refuseNginx},
-	{"being the default server of a shared port is refused", (*world).refuseDefault},
-	{"what does not become healthy is rolled back", (*world).rollBack},
-	{"a run that is broken off is finished, or put back, by the next", (*world).breakOff},
+	{"an invalid authsvc configuration is refused", (*world).refuseAuthsvc},
+	{"an invalid nginx configuration is refused", (*world).refuseNginx},
+	{"becoming the default server of a shared port is refused", (*world).refuseDefault},
+	{"a deployment that does not become healthy is rolled back", (*world).rollBack},
+	{"after an interrupted run, the next completes it or rolls it back", (*world).breakOff},
 	{"systemctl restart of authsvc, under load", restart("authsvc")},
 	{"systemctl restart of tokenrefresher, under load", restart("tokenrefresher")},
 	{"kill -9 of authsvc", kill("authsvc")},
@@ -38,15 +38,15 @@ var steps = []step{
 	{"full disk for the token file", (*world).fullDisk},
 	{"tokenrefresher by timer, and back", (*world).timerMode},
 	{"reboot of the machine", (*world).rebootMachine},
-	{"two machines behind haproxy roll, one after the other, under load", (*world).rollTwo},
-	{"a rollout stops at the first machine that fails", (*world).stopAtFirst},
+	{"rolling upgrade of two machines behind haproxy, under load", (*world).rollTwo},
+	{"the rollout stops at the first machine that fails", (*world).stopAtFirst},
 	{"state=absent removes everything", (*world).remove},
-	{"other settings: behind a balancer that ends TLS, other ports and groups", (*world).otherSettings},
+	{"other settings: behind a TLS load balancer, other ports and groups", (*world).otherSettings},
 	{"without Ansible: install, upgrade, purge", (*world).byHand},
-	{"the unrelated site, throughout", (*world).siteVerdict},
+	{"the unrelated site, all the time", (*world).siteVerdict},
 }
 
-// runSteps prints a line for each. What fails ends it, with the logs.
+// runSteps prints a line for each step. A failure ends it, and prints the logs.
 func (w *world) runSteps(ctx context.Context, steps []step) error {
 	watching, stop := context.WithCancel(ctx)
 	w.site = &siteWatch{stop: stop}
@@ -72,7 +72,7 @@ func (w *world) runSteps(ctx context.Context, steps []step) error {
 		}
 		fmt.Printf("%-6s %6.1fs  %-66s %s\n", "ok", took, s.what, strings.ReplaceAll(seen, "\n", "; "))
 	}
-	fmt.Printf("\nall %d steps hold\n", len(steps))
+	fmt.Printf("\nall %d steps passed\n", len(steps))
 	return nil
 }
 

@@ -19,9 +19,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// pull pulls the whole image as the customer, over connections of its own, and
-// tries nothing twice: what docker would hide by trying again is a failure
-// here.
+// pull pulls the whole image as the customer, over its own connections, without
+// retries: what docker would hide by retrying is a failure here.
 func (w *world) pull(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -54,15 +53,15 @@ func (w *world) pull(ctx context.Context) error {
 	return nil
 }
 
-// fetch gets url, or where it leads, with the SHA-256 that it should have;
-// empty for any.
+// fetch gets url, follows redirects, and checks the SHA-256 of the body; an empty
+// sum accepts anything.
 func fetch(ctx context.Context, client *http.Client, url, sum string) ([]byte, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
-	r.Header.Set("Accept", string(types.DockerManifestSchema2)) // without, a registry may convert
-	r.SetBasicAuth(customer, token)                             // to the registry alone: net/http drops it at a redirect to another host
+	r.Header.Set("Accept", string(types.DockerManifestSchema2)) // otherwise a registry may convert it
+	r.SetBasicAuth(customer, token)                             // for the registry only: net/http drops it on a redirect to another host
 	response, err := client.Do(r)
 	if err != nil {
 		return nil, err
@@ -80,7 +79,7 @@ func fetch(ctx context.Context, client *http.Client, url, sum string) ([]byte, e
 	return body, nil
 }
 
-// A load is customers who pull all the time.
+// A load is a number of customers who keep pulling.
 type load struct {
 	stop   context.CancelFunc
 	done   sync.WaitGroup
@@ -90,14 +89,14 @@ type load struct {
 	failed []error
 }
 
-// startLoad starts so many customers, who begin at once.
+// startLoad starts n customers at once.
 func (w *world) startLoad(ctx context.Context, customers int) *load {
 	ctx, cancel := context.WithCancel(ctx)
 	l := &load{stop: cancel}
 	for range customers {
 		l.done.Go(func() {
 			for ctx.Err() == nil {
-				// Pulls under way are finished: stopping is no failure.
+				// Pulls in progress are completed: stopping is not a failure.
 				if err := w.pull(context.WithoutCancel(ctx)); err != nil {
 					l.mu.Lock()
 					l.failed = append(l.failed, fmt.Errorf("%s: %w", time.Now().Format("15:04:05.000"), err))
@@ -110,18 +109,18 @@ func (w *world) startLoad(ctx context.Context, customers int) *load {
 	return l
 }
 
-// end stops them and says how many pulls there were, and whether one failed.
+// end stops them, and reports the number of pulls and any failure.
 func (l *load) end() (string, error) {
 	l.stop()
 	l.done.Wait()
 	total := l.pulled.Load()
 	if n := len(l.failed); n > 0 {
-		return "", fmt.Errorf("%d of %d pulls failed, the first: %w", n, total, l.failed[0])
+		return "", fmt.Errorf("%d of %d pulls failed; the first: %w", n, total, l.failed[0])
 	}
 	return fmt.Sprintf("%d pulls, none failed", total), nil
 }
 
-// A siteWatch asks every machine's unrelated site, again and again.
+// A siteWatch keeps requesting every machine's unrelated site.
 type siteWatch struct {
 	stop    context.CancelFunc
 	done    sync.WaitGroup
@@ -132,13 +131,13 @@ type siteWatch struct {
 	wrong []string
 }
 
-// watchSite begins to watch a machine's site.
+// watchSite starts to watch a machine's site.
 func (s *siteWatch) watch(ctx context.Context, m *machine) {
 	s.done.Go(func() {
 		for ctx.Err() == nil {
 			status, err := get(ctx, "http://"+m.address+"/")
 			if err == nil && status == http.StatusOK {
-				status, err = get(ctx, "https://"+m.address+"/") // who names no server
+				status, err = get(ctx, "https://"+m.address+"/") // without a server name
 			}
 			switch {
 			case ctx.Err() != nil:
@@ -159,17 +158,17 @@ func (s *siteWatch) watch(ctx context.Context, m *machine) {
 	})
 }
 
-// quiet is how often nobody answered since the last call.
+// quiet is how often there was no answer since the last call.
 func (s *siteWatch) quiet() int64 { return s.silent.Swap(0) }
 
 func (s *siteWatch) verdict() (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if n := s.quiet(); n > 0 {
-		return "", fmt.Errorf("it did not answer %d times", n)
+		return "", fmt.Errorf("no answer %d times", n)
 	}
 	if len(s.wrong) > 0 {
-		return "", fmt.Errorf("%d wrong answers, the first: %s", len(s.wrong), s.wrong[0])
+		return "", fmt.Errorf("%d wrong answers; the first: %s", len(s.wrong), s.wrong[0])
 	}
 	return fmt.Sprintf("%d answers, all 200", s.answers.Load()), nil
 }

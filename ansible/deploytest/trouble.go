@@ -8,15 +8,14 @@ import (
 	"time"
 )
 
-// againLimit is how long a machine may take until pulls work again by
-// themselves.
+// againLimit is how long pulls may take to recover by themselves.
 const againLimit = time.Minute
 
-// again waits until pulls work by themselves, and says how long it took.
+// again waits until pulls recover by themselves, and reports how long that took.
 func (w *world) again(ctx context.Context) (string, error) {
 	began := time.Now()
 	if err := eventually(ctx, againLimit, w.pull); err != nil {
-		return "", fmt.Errorf("pulls do not work again: %w", err)
+		return "", fmt.Errorf("pulls have not recovered: %w", err)
 	}
 	return fmt.Sprintf("pulls work after %.1f s", time.Since(began).Seconds()), nil
 }
@@ -34,7 +33,7 @@ func restart(service string) func(*world, context.Context) (string, error) {
 	}
 }
 
-// kill kills a service: systemd starts it again.
+// kill kills a service and expects systemd to restart it.
 func kill(service string) func(*world, context.Context) (string, error) {
 	return func(w *world, ctx context.Context) (string, error) {
 		m := w.machines[0]
@@ -50,7 +49,7 @@ func kill(service string) func(*world, context.Context) (string, error) {
 		err = eventually(ctx, againLimit, func(ctx context.Context) error {
 			after, err := m.ssh(ctx, "systemctl is-active -q "+service+".service; "+pid)
 			if err == nil && after == before {
-				err = errors.New("it has the same process")
+				err = errors.New("the process is still the same")
 			}
 			return err
 		})
@@ -58,9 +57,9 @@ func kill(service string) func(*world, context.Context) (string, error) {
 	}
 }
 
-// fullDisk fills the file system of the token's file. The token of before
-// stays and serves; one that ECR rejects cannot be replaced, which is an outage
-// and no refusal; and when there is room again, everything comes by itself.
+// fullDisk fills the file system of the token file. The old token stays in use. If
+// ECR rejects it, it cannot be replaced, which is an outage and not a refusal. When
+// there is space again, everything recovers by itself.
 func (w *world) fullDisk(ctx context.Context) (string, error) {
 	m := w.machines[0]
 	size, err := one(m.ssh(ctx, "df --output=size -k /run | tail -n 1"))
@@ -68,22 +67,22 @@ func (w *world) fullDisk(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if out, err := m.ssh(ctx, "mount -o remount,size=16m /run; dd if=/dev/zero of=/run/fill bs=4k 2>/dev/null || true; "+
-		"cp /run/tokenrefresher/main.json /tmp/before; if echo x > /run/tokenrefresher/probe; then echo there is room; exit 1; fi; rm -f /run/tokenrefresher/probe"); err != nil {
+		"cp /run/tokenrefresher/main.json /tmp/before; if echo x > /run/tokenrefresher/probe; then echo the disk is not full; exit 1; fi; rm -f /run/tokenrefresher/probe"); err != nil {
 		return "", fmt.Errorf("filling the disk: %w\n%s", err, out)
 	}
 	refused, err := m.ssh(ctx, "curl --silent --max-time 20 --unix-socket /run/tokenrefresher/control.sock -X POST 'http://localhost/refresh?registry=main'; cmp /run/tokenrefresher/main.json /tmp/before")
 	if err != nil {
-		return "", fmt.Errorf("the token's file has changed: %w", err)
+		return "", fmt.Errorf("the token file has changed: %w", err)
 	}
 	if !strings.Contains(refused, "no space left on device") {
-		return "", fmt.Errorf("expected the refresh to fail for want of space, found: %s", refused)
+		return "", fmt.Errorf("expected the refresh to fail because the disk is full, found: %s", refused)
 	}
 	if err := w.pull(ctx); err != nil {
-		return "", fmt.Errorf("with the token of before: %w", err)
+		return "", fmt.Errorf("with the old token: %w", err)
 	}
 	w.outside.ECR.InvalidateTokens()
 	if err := w.pull(ctx); err == nil || !strings.Contains(err.Error(), "UNAVAILABLE") {
-		return "", fmt.Errorf("expected a rejected token that cannot be replaced to be an outage, found: %w", err)
+		return "", fmt.Errorf("expected an outage while a rejected token cannot be replaced, found: %w", err)
 	}
 	if _, err := m.ssh(ctx, "rm /run/fill; mount -o remount,size="+size+"k /run"); err != nil {
 		return "", err
@@ -116,10 +115,10 @@ func (w *world) timerMode(ctx context.Context) (string, error) {
 	if _, err := w.deploy(ctx); err != nil {
 		return "", err
 	}
-	return "the timer's first run made the token", w.pull(ctx)
+	return "the timer's first run fetched the token", w.pull(ctx)
 }
 
-// rebootMachine reboots it. Only now the site may be silent for a while.
+// rebootMachine reboots it. Only here may the site be down for a while.
 func (w *world) rebootMachine(ctx context.Context) (string, error) {
 	if n := w.site.quiet(); n > 0 {
 		return "", fmt.Errorf("the unrelated site did not answer %d times before the reboot", n)

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// startBalancer starts haproxy before both machines. TLS goes through it; it
-// takes a machine for healthy that asks for a credential, as docker wants it.
+// startBalancer starts haproxy in front of both machines. It passes TLS through,
+// and considers a machine healthy if it answers 401 on /v2/, as docker expects.
 func (w *world) startBalancer(ctx context.Context) error {
 	text := "global\n  stats socket " + w.in("haproxy.sock") + " level admin\n" +
 		"defaults\n  mode tcp\n  timeout connect 2s\n  timeout client 30s\n  timeout server 30s\n" +
@@ -34,8 +34,8 @@ func (w *world) startBalancer(ctx context.Context) error {
 	return eventually(ctx, 20*time.Second, w.pull)
 }
 
-// rollTwo rolls another version over two machines, drained and added again by
-// the hook, one after the other.
+// rollTwo deploys another version to two machines, one after the other; the hook
+// drains each and adds it again.
 func (w *world) rollTwo(ctx context.Context) (string, error) {
 	if _, err := w.addMachine(ctx, "h2", "10.77.0.12"); err != nil {
 		return "", err
@@ -59,7 +59,7 @@ func (w *world) rollTwo(ctx context.Context) (string, error) {
 	}
 	changed := r.tasks("changed:")
 	for _, m := range w.machines {
-		for _, task := range []string{"Drain " + m.name, "Put " + m.name} {
+		for _, task := range []string{"Drain " + m.name, "Add " + m.name} {
 			if !strings.Contains(changed, task) {
 				return "", fmt.Errorf("expected the task %q, found:\n%s", task, changed)
 			}
@@ -78,8 +78,8 @@ func (w *world) versions(ctx context.Context, want ...string) error {
 	return nil
 }
 
-// stopAtFirst deploys what cannot serve: the first machine is put back and
-// added again, the second is never touched, and no pull fails.
+// stopAtFirst deploys settings that cannot serve: the first machine is rolled back
+// and added again, the second is never touched, and no pull fails.
 func (w *world) stopAtFirst(ctx context.Context) (string, error) {
 	back := w.unhealthy()
 	defer back()
@@ -102,7 +102,7 @@ func (w *world) stopAtFirst(ctx context.Context) (string, error) {
 	if err == nil && before != after {
 		err = errors.New("the second machine has changed")
 	}
-	return "the first put back and added again, the second untouched; " + pulls, errors.Join(err, w.versions(ctx, oldVersion, oldVersion))
+	return "the first machine was rolled back and added again, the second untouched; " + pulls, errors.Join(err, w.versions(ctx, oldVersion, oldVersion))
 }
 
 // remove removes everything from the second machine.
@@ -129,15 +129,15 @@ func (w *world) remove(ctx context.Context) (string, error) {
 	if r, err = w.deploy(ctx, "--limit", m.name, "-e", "state=absent"); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("removed in %s; nothing is left, and a second time changes nothing", took), r.unchanged()
+	return fmt.Sprintf("removed in %s; nothing is left, and a second run changes nothing", took), r.unchanged()
 }
 
-// nothingLeft looks for what is left of us on a machine, logs aside.
+// nothingLeft checks that nothing of ours is left on a machine, except logs.
 func nothingLeft(ctx context.Context, m *machine) error {
 	left, err := m.ssh(ctx, "find /etc /usr /var /run -xdev \\( -iname '*authsvc*' -o -iname '*tokenrefresher*' -o -iname '*pullgate*' -o -path '/etc/nginx/*registry*' \\) "+
 		"-not -path '/var/log/*' -not -path '/var/lib/dpkg/*'; getent passwd authsvc tokenrefresher || true; getent group authsvc tokenrefresher || true")
 	if err == nil && left != "" {
-		err = fmt.Errorf("this is left:\n%s", left)
+		err = fmt.Errorf("left behind:\n%s", left)
 	}
 	return err
 }

@@ -27,7 +27,7 @@ const (
 	ecrFront   = "10.77.0.3"
 	vendorAPI  = "10.77.0.4"
 	balancer   = "10.77.0.5"
-	elsewhere  = "10.77.0.6" // nothing that authsvc has to reach
+	elsewhere  = "10.77.0.6" // authsvc has no reason to reach it
 	nameServer = "169.254.169.253"
 	metadata   = "169.254.169.254"
 
@@ -44,23 +44,23 @@ const (
 	renewed  = "renew at https://vendor.com/licenses"
 )
 
-// The role's credential, as instance metadata gives it.
+// The role's credentials, as instance metadata returns them.
 const (
 	roleKey     = "ASIAINSTANCEROLE0000"
-	roleSecret  = "a-secret-of-the-role" //nolint:gosec // of the test
+	roleSecret  = "a-secret-of-the-role" //nolint:gosec // only for the test
 	roleSession = "a-session-of-the-role"
 )
 
-// A world is everything: what is outside, machines, customers.
+// A world is everything: the outside services, the machines, the customers.
 type world struct {
 	paths
 	outside  *stack.Outside
 	engine   *stack.Engine
 	machines []*machine
 	site     *siteWatch
-	front    atomic.Value // string: the address that customers find serverName at
+	front    atomic.Value // string: the address that serverName resolves to for customers
 	config   inventory
-	watching context.Context //nolint:containedctx // of the watch, which begins with each machine
+	watching context.Context //nolint:containedctx // for the watch, which starts with each machine
 }
 
 func newWorld(ctx context.Context, p paths) (*world, error) {
@@ -73,8 +73,8 @@ func newWorld(ctx context.Context, p paths) (*world, error) {
 	return w, nil
 }
 
-// makeNetwork makes the bridge with the addresses of all that is outside, and
-// an /etc that can be changed without anybody else seeing it.
+// makeNetwork creates the bridge with the addresses of all outside services, and
+// a private /etc that can be changed.
 func (w *world) makeNetwork(ctx context.Context) error {
 	script := "mount --make-rprivate /; ip link set lo up; ip link add " + bridge + " type bridge; ip link set " + bridge + " up; ip addr add " + gateway + "/24 dev " + bridge + "\n"
 	for _, address := range []string{ecrAPI, ecrFront, vendorAPI, balancer, elsewhere} {
@@ -111,7 +111,7 @@ func (w *world) startOutside(ctx context.Context) error {
 			return err
 		}
 	}
-	// Somebody whom authsvc has no business with.
+	// A server that authsvc has no reason to reach.
 	server := &http.Server{Addr: elsewhere + ":80", ReadHeaderTimeout: time.Second, Handler: http.NotFoundHandler()}
 	go func() { _ = server.ListenAndServe() }() // ends with the process
 	return nil
@@ -140,7 +140,7 @@ func (w *world) startMetadata(ctx context.Context) error {
 	return eventually(ctx, 10*time.Second, func(ctx context.Context) error {
 		status, err := get(ctx, "http://"+metadata+"/latest/meta-data/")
 		if err == nil && status != http.StatusUnauthorized {
-			err = fmt.Errorf("expected IMDSv1 to be refused by 401, found %d", status)
+			err = fmt.Errorf("expected IMDSv1 to be refused with 401, found %d", status)
 		}
 		return err
 	})
@@ -151,13 +151,13 @@ func (w *world) makeKey(ctx context.Context) error {
 	return err
 }
 
-// sendCustomersTo makes serverName that address, for docker and for pulls.
+// sendCustomersTo makes serverName resolve to that address, for docker and for pulls.
 func (w *world) sendCustomersTo(address string) error {
 	w.front.Store(address)
-	return os.WriteFile("/etc/hosts", []byte("127.0.0.1 localhost\n"+address+" "+serverName+"\n"), 0o644) //nolint:gosec // as it is everywhere
+	return os.WriteFile("/etc/hosts", []byte("127.0.0.1 localhost\n"+address+" "+serverName+"\n"), 0o644) //nolint:gosec // as on every machine
 }
 
-// get returns the status of one request, over a connection of its own.
+// get returns the status of one request, over its own connection.
 func get(ctx context.Context, url string) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -166,7 +166,7 @@ func get(ctx context.Context, url string) (int, error) {
 		return 0, err
 	}
 	client := &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // which site answers is seen by its status
+		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // the status shows which site answers
 	}}
 	response, err := client.Do(r)
 	if err != nil {
@@ -176,5 +176,5 @@ func get(ctx context.Context, url string) (int, error) {
 	return response.StatusCode, errors.Join(err, response.Body.Close())
 }
 
-// one is the only line of an output.
+// one returns the only line of the output.
 func one(out string, err error) (string, error) { return strings.TrimSpace(out), err }

@@ -1,24 +1,24 @@
 #!/usr/bin/env bash
-# Makes the packages of both programs, for amd64 and arm64, with their SBOMs
-# and checksums. `make package` calls it, and has installed what it needs.
+# Builds the packages of both programs, for amd64 and arm64, with their SBOMs
+# and checksums. `make package` installs what it needs and calls it.
 #
 #   VERSION=v1.2.0 LDFLAGS=... ansible/package/build.sh OUTDIR
 #
 # The same commit gives the same files, byte for byte: every date in them is
-# the commit's.
+# the date of the commit.
 set -euo pipefail
 
 out=$(mkdir -p "$1" && cd "$1" && pwd)
 cd "$(dirname "$0")/../.."
-: "${VERSION:?is the version, as git describes it}"
-: "${LDFLAGS:?are the linker flags that set it}"
+: "${VERSION:?must be set to the version, as git describe prints it}"
+: "${LDFLAGS:?must be set to the linker flags that set the version}"
 
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || echo 0)
 export SOURCE_DATE_EPOCH CGO_ENABLED=0
 
-# package_version turns git's description into a version by Debian's rules:
-# v1.2.0 is 1.2.0, v1.2.0-rc1 is 1.2.0~rc1 and thus older, v1.2.0-4-gabc is
-# 1.2.0+4.gabc and thus newer, and without a tag it is older than every release.
+# package_version turns the output of git describe into a Debian version:
+# v1.2.0 is 1.2.0, v1.2.0-rc1 is 1.2.0~rc1 (older), v1.2.0-4-gabc is
+# 1.2.0+4.gabc (newer). Without a tag it is older than every release.
 package_version() {
     case $VERSION in
         v[0-9]* | [0-9]*.[0-9]*) printf '%s\n' "${VERSION#v}" | sed -E 's/-(alpha|beta|rc)/~\1/; s/-/+/; s/-/./g' ;;
@@ -26,14 +26,14 @@ package_version() {
     esac
 }
 
-# documents PROGRAM: manual, completions and changelog. A program of this
-# machine's kind writes them, and they serve all.
+# documents PROGRAM: manual, completions and changelog. A program built for this
+# machine writes them for all architectures.
 documents() {
     local stage=$work/doc/$1
     mkdir -p "$stage/man"
     go build -trimpath -ldflags "$LDFLAGS" -o "$stage/$1" "./$1"
     "$stage/$1" man "$stage/man"
-    # What cobra adds has no need of a page of its own.
+    # cobra's own commands need no pages.
     rm -f "$stage"/man/*-completion*.8
     gzip -9n "$stage"/man/*.8
     for shell in bash zsh fish; do
@@ -54,7 +54,7 @@ package() {
     cp -r "$work/doc/$1" "$STAGE"
     cp -r nginx/registry "$STAGE/nginx"
     cp -r nginx/examples "$STAGE/examples"
-    chmod -R u=rwX,go=rX "$STAGE" # whatever the umask of the clone was
+    chmod -R u=rwX,go=rX "$STAGE" # regardless of the umask of the clone
     GOARCH=$2 go build -trimpath -ldflags "$LDFLAGS" -o "$STAGE/$1" "./$1"
     envsubst "\$STAGE \$ARCH \$PACKAGE_VERSION" <"ansible/package/$1/nfpm.yaml" >"$STAGE/nfpm.yaml"
     nfpm package --config "$STAGE/nfpm.yaml" --packager deb --target "$out/$name.deb" >/dev/null

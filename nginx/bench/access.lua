@@ -1,7 +1,7 @@
--- The design that authsvc replaces: nginx's Lua takes the customer's Basic
--- credential, asks the vendor's API in a sub-request for each request, looks
--- whether a license names the release, and sets the registry's token, which
--- it loads again from its file every few seconds.
+-- The design that authsvc replaces: Lua in nginx takes the customer's Basic
+-- credential, asks the vendor's API in a subrequest for every request, checks
+-- that a license names the release, and sets the registry's token, which it
+-- reloads from its file every few seconds.
 local cjson = require "cjson.safe"
 
 local function refuse(status)

@@ -9,14 +9,13 @@ import (
 	"github.com/pullgate/pullgate/authsvc/release"
 )
 
-// A catalogue is a registry that is not kept but made up: tags of images for
-// several platforms, with layers that no two share. It is a release.Source
-// that answers in no time.
+// A catalogue is a generated registry: tags of images for several platforms, with no
+// shared layers. It is a release.Source that answers at once.
 type catalogue struct {
 	tags, platforms, layers int
 }
 
-// Every digest says where it is: tag, platform (0 for the index), and layer
+// Every digest encodes its position: tag, platform (0 for the index), and layer
 // (0 for the manifest).
 func (c catalogue) digest(tag, platform, layer int) string {
 	return fmt.Sprintf("sha256:%032x%016x%016x", tag+1, platform, layer)
@@ -24,7 +23,7 @@ func (c catalogue) digest(tag, platform, layer int) string {
 
 func (c catalogue) tag(i int) string { return "1." + strconv.Itoa(i) }
 
-// images is how many digests there are.
+// digests returns the number of digests.
 func (c catalogue) digests() int { return c.tags * (1 + c.platforms*(1+c.layers)) }
 
 // Host implements release.Source.
@@ -64,7 +63,7 @@ func (c catalogue) Manifest(ctx context.Context, repository, reference string) (
 	return release.Manifest{Digest: reference, Body: c.body(tag-1, platform)}, nil
 }
 
-// body is an index of all platforms, or one platform's image.
+// body returns an index of all platforms, or one platform's image.
 func (c catalogue) body(tag, platform int) []byte {
 	kind, digests := "layers", []string{}
 	if platform == 0 {
@@ -80,7 +79,7 @@ func (c catalogue) body(tag, platform int) []byte {
 	return manifestOf(kind, digests)
 }
 
-// manifestOf is a manifest with descriptors of digests under a key.
+// manifestOf returns a manifest with descriptors of digests under a key.
 func manifestOf(kind string, digests []string) []byte {
 	return fmt.Appendf(nil, `{"schemaVersion":2,%q:[{"digest":"%s"}]}`, kind, strings.Join(digests, `"},{"digest":"`))
 }

@@ -19,11 +19,10 @@ import (
 	"github.com/pullgate/pullgate/authsvc/release/remote"
 )
 
-// latency is how long the registry takes for each answer.
+// latency is how long the registry takes to answer each request.
 const latency = 20 * time.Millisecond
 
-// measureLearning learns a repository through a real client and a registry
-// that takes its time.
+// measureLearning learns a repository through a real client from a slow registry.
 func measureLearning(ctx context.Context) (figures, error) {
 	r := newSlowRegistry(200, 3, 10)
 	front := httptest.NewTLSServer(r)
@@ -32,7 +31,7 @@ func measureLearning(ctx context.Context) (figures, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
 	authority := filepath.Join(dir, "ca.pem")
 	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw})
 	if err := os.WriteFile(authority, certificate, 0o600); err != nil {
@@ -46,7 +45,7 @@ func measureLearning(ctx context.Context) (figures, error) {
 	releases := release.New(release.Options{Source: client, TagTTL: time.Hour, Timeout: time.Minute})
 	defer releases.Close()
 	start := time.Now()
-	for _, layer := range []string{r.last, "sha256:" + strings.Repeat("0", 64)} { // the second needs all of it
+	for _, layer := range []string{r.last, "sha256:" + strings.Repeat("0", 64)} { // the second requires learning all of it
 		if _, err := releases.Find(ctx, "acme/appliance", layer, everything{}); err != nil {
 			return nil, err
 		}
@@ -58,7 +57,7 @@ func measureLearning(ctx context.Context) (figures, error) {
 	return figures{"learn_seconds": took.Seconds()}, nil
 }
 
-// A slowRegistry has images in memory.
+// A slowRegistry keeps images in memory.
 type slowRegistry struct {
 	tags      []string
 	manifests map[string][]byte // by tag and by digest

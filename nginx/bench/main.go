@@ -1,20 +1,20 @@
-// Command bench measures what the authorization costs, as ratios within one
-// run, and writes every figure into bench-results.json:
+// Command bench measures the cost of authorization, as ratios within one run, and
+// writes every figure to bench-results.json:
 //
 //	requests_ratio_bare  requests per second, nginx + authsvc to bare nginx;
 //	                     this and the next two: median of the rounds
 //	requests_ratio_lua   the same, to the Lua design that authsvc replaces
 //	cpu_ratio_bare       CPU seconds per request, nginx + authsvc to bare nginx
-//	decision_ns          one decision of authsvc, credential cached, in ns
-//	decision_allocs      its allocations
+//	decision_ns          one decision of authsvc with a cached credential, in ns
+//	decision_allocs      allocations of that decision
 //
-// and of the rights:
+// and the cost of exact rights:
 //
-//	digest_decision_ratio  one decision by a layer's digest to one by a tag
+//	digest_decision_ratio  a decision by a layer's digest to one by a tag
 //	digests_1m_mb          memory of 1,000,000 known digests, in MB
 //	learn_seconds          200 tags of 3 platforms of 10 layers, learned from a
-//	                       registry that takes 20 ms for each answer
-//	list_5000_tags_ms      the list of 5,000 tags, once they are known, in ms
+//	                       registry that takes 20 ms per answer
+//	list_5000_tags_ms      listing 5,000 known tags, in ms
 //
 // and of guessing, the worse of 1 and of 1,000 addresses:
 //
@@ -47,10 +47,10 @@ import (
 
 const resultsFile = "bench-results.json"
 
-// figures are measured numbers by name.
+// figures are measurements by name.
 type figures map[string]float64
 
-// parts are what can be measured alone, by name.
+// parts are the benchmarks that can run alone, by name.
 var parts = map[string]func(context.Context, io.Writer) (figures, error){
 	"guessing": measureGuessing,
 	"requests": measureRequests,
@@ -75,7 +75,7 @@ func run(ctx context.Context, names []string, stdout io.Writer) error {
 	for _, name := range names {
 		measure, ok := parts[name]
 		if !ok {
-			return fmt.Errorf("unknown part %q; known are: %s", name, strings.Join(slices.Sorted(maps.Keys(parts)), ", "))
+			return fmt.Errorf("unknown part %q; expected one of: %s", name, strings.Join(slices.Sorted(maps.Keys(parts)), ", "))
 		}
 		measured, err := measure(ctx, stdout)
 		if err != nil {
@@ -98,13 +98,13 @@ func show(stdout io.Writer, all figures) error {
 	return w.Flush()
 }
 
-// save writes the figures, and keeps those of the parts that did not run.
+// save writes the figures, and keeps those of parts that did not run.
 func save(measured figures) error {
 	all := figures{}
 	switch old, err := os.ReadFile(resultsFile); {
 	case err == nil:
 		if err := json.Unmarshal(old, &all); err != nil {
-			return fmt.Errorf("%s holds no figures: %w; remove it", resultsFile, err)
+			return fmt.Errorf("%s has no figures: %w; remove it", resultsFile, err)
 		}
 	case !os.IsNotExist(err):
 		return err

@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// clockTicks is the unit of /proc/PID/stat's times, USER_HZ, which Linux fixes
-// at 100 for every architecture that Go has (proc(5), time(7)).
+// clockTicks is USER_HZ, the unit of times in /proc/PID/stat. Linux fixes it at
+// 100 on every architecture that Go supports (proc(5), time(7)).
 const clockTicks = 100
 
 // A process is a program that runs until it is stopped.
@@ -25,7 +25,7 @@ func start(ctx context.Context, dir, name string, args ...string) (*process, err
 	p := &process{cmd: exec.CommandContext(ctx, name, args...)}
 	p.cmd.Dir = dir
 	p.cmd.Stderr = &p.output
-	// nginx's master ends its workers, if it is asked to.
+	// nginx's master stops its workers when it gets SIGTERM.
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
@@ -39,7 +39,7 @@ func (p *process) stop() {
 	_ = p.cmd.Wait()
 }
 
-// cpuSeconds is the processor time, user and system, that processes and their
+// cpuSeconds returns the CPU time, user and system, that processes and their
 // children have used.
 func cpuSeconds(processes []*process) (float64, error) {
 	var ticks float64

@@ -18,22 +18,22 @@ const (
 	connections = 32
 )
 
-// A way is one of the configurations that are compared.
+// A way is one of the compared setups.
 type way struct {
 	name string
 	port int
-	// processes are those that do the work, but for the registry and the
-	// vendor's API.
+	// processes are those that do the work, without the registry and the vendor's
+	// API.
 	processes []*process
 
-	// Of each round: requests a second, and CPU seconds per 1,000 requests.
+	// Per round: requests per second, and CPU seconds per 1,000 requests.
 	requests, cpuSeconds []float64
 }
 
-// measureRequests loads the three ways in turn, several times, so that what
-// else the machine does falls on all of them.
+// measureRequests loads the three setups in turn, several times, so that other load
+// on the machine affects all of them.
 func measureRequests(ctx context.Context, stdout io.Writer) (figures, error) {
-	fmt.Fprintf(stdout, "requests: %d rounds of %d s with %d connections for each of three ways\n", rounds, seconds, connections)
+	fmt.Fprintf(stdout, "requests: %d rounds of %d s for each of three setups, with %d connections\n", rounds, seconds, connections)
 	r, err := newRig(ctx)
 	if err != nil {
 		return nil, err
@@ -53,7 +53,7 @@ func measureRequests(ctx context.Context, stdout io.Writer) (figures, error) {
 		}
 	}
 	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "\nWAY\tREQUESTS/S\tCPU s / 1,000 REQUESTS")
+	fmt.Fprintln(w, "\nSETUP\tREQUESTS/S\tCPU s / 1,000 REQUESTS")
 	for _, way := range ways {
 		fmt.Fprintf(w, "%s\t%.0f\t%.4f\n", way.name, median(way.requests), median(way.cpuSeconds))
 	}
@@ -80,7 +80,7 @@ var (
 	wrkErrors   = regexp.MustCompile(`(?m)^\s*(Non-2xx.*|Socket errors.*)$`)
 )
 
-// measure loads the way once, as script tells wrk. One answer that is not 2xx spoils it.
+// measure runs wrk once with script. Any answer other than 2xx is an error.
 func (w *way) measure(ctx context.Context, script string) error {
 	before, err := cpuSeconds(w.processes)
 	if err != nil {
@@ -112,8 +112,8 @@ func (w *way) measure(ctx context.Context, script string) error {
 	return nil
 }
 
-// ratio is the median of the rounds' ratios, since what is measured one after
-// the other is disturbed alike.
+// ratio is the median of the rounds' ratios: consecutive measurements see the same
+// disturbance.
 func ratio(of, to []float64) float64 {
 	var ratios []float64
 	for i := range of {
@@ -151,7 +151,7 @@ func benchmarkDecision(ctx context.Context) (decisionCost, error) {
 	}
 	match := benchmarkLine.FindSubmatch(out)
 	if match == nil {
-		return decisionCost{}, fmt.Errorf("expected a line of BenchmarkDecision, found:\n%s", out)
+		return decisionCost{}, fmt.Errorf("expected a line for BenchmarkDecision, found:\n%s", out)
 	}
 	ns, err := strconv.ParseFloat(string(match[1]), 64)
 	if err != nil {

@@ -21,28 +21,28 @@ import (
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
-// tokenBytes is the size of the registry's token that was seen most often.
+// tokenBytes is the most common size of the registry's token.
 const tokenBytes = 2368
 
 //go:embed nginx.conf.tmpl backends.conf.tmpl access.lua
 var files embed.FS
 
-// A rig is the three ways and what stands behind them, on loopback. Its
-// exported fields are what the templates show.
+// A rig is the three setups and their backends, on loopback. The templates use its
+// exported fields.
 type rig struct {
 	Dir                        string
 	Root                       bool
 	Host                       string
 	Bare, Authsvc, Lua, Vendor int
-	Registry                   int // where authsvc learns what a release is
+	Registry                   int // where authsvc learns the contents of releases
 	Token, Secret              string
 	Manifest, Digest           string
-	Licenses                   string // the vendor's API's answer
+	Licenses                   string // the answer of the vendor's API
 
 	nginx, authsvc, backends *process
 }
 
-// newRig starts everything, and returns when all three ways answer.
+// newRig starts everything, and returns when all three setups answer.
 func newRig(ctx context.Context) (r *rig, err error) {
 	dir, err := os.MkdirTemp("", "bench-")
 	if err != nil {
@@ -81,8 +81,8 @@ func newRig(ctx context.Context) (r *rig, err error) {
 	return r, nil
 }
 
-// licenses is the vendor's API's answer for a customer with three products, of
-// which the last is the one that is pulled.
+// licenses is the answer of the vendor's API for a customer with three products.
+// The last one is pulled.
 func licenses() (string, error) {
 	var objects []vendorapi.License
 	for i, product := range []string{"gateway", "console", "appliance"} {
@@ -107,7 +107,7 @@ func (r *rig) close() {
 	_ = os.RemoveAll(r.Dir)
 }
 
-// logs are what the processes said, for an error.
+// logs returns the output of the processes, for an error.
 func (r *rig) logs() string {
 	var b strings.Builder
 	for _, p := range []*process{r.nginx, r.authsvc, r.backends} {
@@ -153,12 +153,12 @@ func (r *rig) writeFiles(context.Context) error {
 		}
 	}
 	if err := os.CopyFS(filepath.Join(r.Dir, "registry"), os.DirFS("nginx/registry")); err != nil {
-		return fmt.Errorf("%w; bench runs at the root of the repository", err)
+		return fmt.Errorf("%w; run bench at the root of the repository", err)
 	}
 	return r.writeSettings()
 }
 
-// script gives wrk the credential, where no other user can read it.
+// script is wrk's script with the credential, which no other user can read.
 func (r *rig) script() string { return filepath.Join(r.Dir, "wrk.lua") }
 
 func (r *rig) writeCertificates(context.Context) error {
@@ -173,7 +173,7 @@ func (r *rig) writeCertificates(context.Context) error {
 	return err
 }
 
-// writeSettings sets what differs in the includes' settings.
+// writeSettings changes the includes' settings for the rig.
 func (r *rig) writeSettings() error {
 	for _, change := range []struct{ file, from, to string }{
 		{"authsvc.conf", "/run/authsvc/authsvc.sock", filepath.Join(r.Dir, "authsvc.sock")},
@@ -185,7 +185,7 @@ func (r *rig) writeSettings() error {
 			return err
 		}
 		if !strings.Contains(string(text), change.from) {
-			return fmt.Errorf("nginx/registry/settings/%s: expected %s in it, found none", change.file, change.from)
+			return fmt.Errorf("nginx/registry/settings/%s: expected it to contain %s", change.file, change.from)
 		}
 		if err := os.WriteFile(path, []byte(strings.ReplaceAll(string(text), change.from, change.to)), 0o600); err != nil {
 			return err
@@ -209,7 +209,7 @@ func (r *rig) startAuthsvc(ctx context.Context) error {
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "./authsvc").CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w: %s", err, out)
 	}
-	// A folder of its own: authsvc watches it, and its log is in the other.
+	// A separate directory, because authsvc watches it; the log is in the other one.
 	file := filepath.Join(r.Dir, "token", "main.json")
 	if err := os.Mkdir(filepath.Dir(file), 0o700); err != nil {
 		return err
@@ -229,7 +229,7 @@ func (r *rig) startAuthsvc(ctx context.Context) error {
 	return err
 }
 
-// waitFor waits until each way answers 200.
+// waitFor waits until each setup answers 200.
 func (r *rig) waitFor(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
@@ -249,7 +249,7 @@ func (r *rig) waitFor(ctx context.Context) error {
 	return nil
 }
 
-// get asks for the manifest, and wants a 200.
+// get requests the manifest and expects 200.
 func (r *rig) get(ctx context.Context, port int) error {
 	url := fmt.Sprintf("http://127.0.0.1:%d/v2/acme/appliance/manifests/1.4", port)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

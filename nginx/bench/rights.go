@@ -26,16 +26,16 @@ import (
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
-// measureRights measures what exact rights cost.
+// measureRights measures the cost of exact rights.
 func measureRights(ctx context.Context, stdout io.Writer) (figures, error) {
 	all := figures{}
 	for _, part := range []struct {
 		what string
 		do   func(context.Context) (figures, error)
 	}{
-		{"decisions by tag and by digest, in turn", measureDigests},
+		{"alternating decisions by tag and by digest", measureDigests},
 		{"1,000,000 digests in memory", measureMemory},
-		{"learning 200 tags of 3 platforms of 10 layers, at 20 ms a question", measureLearning},
+		{"learning 200 tags with 3 platforms of 10 layers, 20 ms per request", measureLearning},
 		{"a list of 5,000 tags", measureLists},
 	} {
 		fmt.Fprintln(stdout, "rights:", part.what)
@@ -50,7 +50,7 @@ func measureRights(ctx context.Context, stdout io.Writer) (figures, error) {
 	return all, nil
 }
 
-// A customer has licensed everything.
+// A customer is licensed for everything.
 type customer struct{ grants []auth.Grant }
 
 func (c customer) Authenticate(context.Context, credential.Credential) (auth.Decision, error) {
@@ -59,7 +59,7 @@ func (c customer) Authenticate(context.Context, credential.Credential) (auth.Dec
 
 func (customer) Bearer() bool { return true }
 
-// A registry has a token that is always good.
+// A registry has a token that is always valid.
 type registry struct{ host string }
 
 func (r registry) Current() (tokenfile.Token, error) {
@@ -75,8 +75,7 @@ type everything struct{}
 func (everything) Match(string) bool { return true }
 func (everything) Key() string       { return "*" }
 
-// authsvcOf is authsvc's handler for a customer who may pull everything that
-// is known.
+// authsvcOf returns authsvc's handler for a customer who may pull everything.
 func authsvcOf(releases *release.Releases) (http.Handler, error) {
 	repository, err := auth.NewPattern("acme/*")
 	if err != nil {
@@ -102,7 +101,7 @@ func authsvcOf(releases *release.Releases) (http.Handler, error) {
 	}), nil
 }
 
-// question is nginx's, about uri.
+// question returns nginx's request to authsvc about uri.
 func question(ctx context.Context, path, uri string) *http.Request {
 	r := httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil)
 	r.Header.Set("X-Original-Method", http.MethodGet)
@@ -111,7 +110,7 @@ func question(ctx context.Context, path, uri string) *http.Request {
 	return r
 }
 
-// discard is a response that is not kept.
+// discard is a response writer that keeps nothing.
 type discard struct {
 	header http.Header
 	status int
@@ -121,8 +120,8 @@ func (d *discard) Header() http.Header            { return d.header }
 func (d *discard) Write(text []byte) (int, error) { return len(text), nil }
 func (d *discard) WriteHeader(status int)         { d.status = status }
 
-// measureDigests compares a decision by a layer's digest with one by a tag,
-// when everything is known.
+// measureDigests compares a decision by a layer's digest with one by a tag, for a
+// known release.
 func measureDigests(ctx context.Context) (figures, error) {
 	images := catalogue{tags: 200, platforms: 3, layers: 10}
 	releases := release.New(release.Options{Source: images, TagTTL: time.Hour, Timeout: time.Minute})
@@ -163,7 +162,7 @@ func measureDigests(ctx context.Context) (figures, error) {
 	return figures{"digest_decision_ratio": ratio(byDigest, byTag)}, nil
 }
 
-// measureMemory learns a million digests, and weighs them.
+// measureMemory learns a million digests and measures their memory.
 func measureMemory(ctx context.Context) (figures, error) {
 	images := catalogue{tags: 10_000, platforms: 3, layers: 33}
 	for images.digests() < 1_000_000 {
@@ -182,7 +181,7 @@ func measureMemory(ctx context.Context) (figures, error) {
 	return figures{"digests_1m_mb": float64(after-before) / 1e6 / float64(releases.Size()) * 1_000_000}, nil
 }
 
-// heap is the memory that lives, in bytes.
+// heap returns the live heap in bytes.
 func heap() int64 {
 	runtime.GC()
 	runtime.GC()
@@ -191,8 +190,7 @@ func heap() int64 {
 	return int64(m.HeapAlloc) //nolint:gosec // far below 2^63
 }
 
-// measureLists lists 5,000 tags and 500 repositories, once what they are is
-// known.
+// measureLists lists 5,000 known tags and 500 known repositories.
 func measureLists(ctx context.Context) (figures, error) {
 	releases := release.New(release.Options{Source: catalogue{tags: 5000, platforms: 1, layers: 1}, TagTTL: time.Hour, Timeout: time.Minute})
 	defer releases.Close()
@@ -207,7 +205,7 @@ func measureLists(ctx context.Context) (figures, error) {
 		took := time.Since(start)
 		var body struct{ Tags []string }
 		if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || len(body.Tags) != 5000 {
-			return 0, fmt.Errorf("expected 5000 tags, found %d with status %d", len(body.Tags), w.Code)
+			return 0, fmt.Errorf("expected 5,000 tags, found %d with status %d", len(body.Tags), w.Code)
 		}
 		return took, nil
 	}

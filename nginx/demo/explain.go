@@ -6,9 +6,9 @@ import (
 	"text/template"
 )
 
-// byHand is what a person can type in another terminal.
+// byHand lists commands to try in another terminal.
 var byHand = template.Must(template.New("").Parse(`
-== to try by hand, in another terminal
+== try it yourself, in another terminal
 
    nginx {{.Host}} (http) and {{.TLS}} (https, CA {{.CA}})
    logs  {{.Logs}}
@@ -33,11 +33,11 @@ var byHand = template.Must(template.New("").Parse(`
    curl -i -u {{.Bob}} {{.URL}}/v2/vendor/appliance/manifests/1.4    # expired
    curl -i -u {{.Ann}} -X DELETE {{.URL}}/v2/vendor/appliance/manifests/1.4
 
-   # what authsvc and tokenrefresher count
+   # metrics of authsvc and tokenrefresher
    curl {{.Authsvc}}/metrics
    curl {{.Refresher}}/metrics
 
-== up until Ctrl-C; each of authsvc's decisions makes a line
+== running until Ctrl-C; authsvc's decisions:
 
 `))
 
@@ -56,7 +56,7 @@ func (d *demo) explain() {
 		"Authsvc": d.stack.AuthsvcURL(), "Refresher": d.stack.TokenrefresherURL(),
 	})
 	if err != nil {
-		d.out.line("the commands cannot be shown: %v", err)
+		d.out.line("cannot show the commands: %v", err)
 		return
 	}
 	d.out.write(text.String())

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// decision is a line of authsvc's log, as far as it is shown.
+// decision holds the fields of a line of authsvc's log that are shown.
 type decision struct {
 	Time       time.Time `json:"time"`
 	Msg        string    `json:"msg"`
@@ -26,7 +26,7 @@ type decision struct {
 	Duration   float64   `json:"duration_ms"`
 }
 
-// String is the decision in a line.
+// String returns the decision as one line.
 func (d decision) String() string {
 	what := strings.TrimSpace(d.Kind + " " + d.Repository)
 	switch {
@@ -49,8 +49,7 @@ func (d decision) String() string {
 	return text
 }
 
-// follow shows the decisions from now on, until ctx ends or a part of the
-// stack dies.
+// follow shows new decisions until ctx ends or a part of the stack dies.
 func (d *demo) follow(ctx context.Context) error {
 	log, err := os.Open(d.stack.LogFile("authsvc"))
 	if err != nil {
@@ -69,18 +68,18 @@ func (d *demo) follow(ctx context.Context) error {
 		pending = d.show(append(pending, more...))
 		select {
 		case <-ctx.Done():
-			d.out.title("stopping, and removing what was made")
+			d.out.title("stopping and cleaning up")
 			return nil
 		case <-d.stack.Process("nginx").Exited():
-			return fmt.Errorf("nginx ended; its log ends:\n%s", d.stack.Log("nginx"))
+			return fmt.Errorf("nginx exited; the end of its log:\n%s", d.stack.Log("nginx"))
 		case <-d.stack.Process("authsvc").Exited():
-			return fmt.Errorf("authsvc ended; its log ends:\n%s", d.stack.Log("authsvc"))
+			return fmt.Errorf("authsvc exited; the end of its log:\n%s", d.stack.Log("authsvc"))
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }
 
-// show prints the decisions among the whole lines, and returns the rest.
+// show prints the decisions in all complete lines, and returns the rest.
 func (d *demo) show(text []byte) (rest []byte) {
 	for {
 		line, after, ok := bytes.Cut(text, []byte("\n"))

@@ -1,9 +1,9 @@
-// Command demo shows the whole system at work on this machine: customers of a
-// vendor log in with docker and pull what they have licensed, through a real
-// nginx, from a registry that takes nothing but an ECR token.
+// Command demo runs the whole system on this machine: a vendor's customers log in
+// with docker and pull what they have licensed, through a real nginx, from a
+// registry that accepts only an ECR token.
 //
-//	go run ./nginx/demo          stays up until Ctrl-C, to try things by hand
-//	go run ./nginx/demo -once    ends by itself, non-zero at any failure
+//	go run ./nginx/demo          keeps running until Ctrl-C, so you can try it
+//	go run ./nginx/demo -once    exits after the scenes, non-zero on failure
 package main
 
 import (
@@ -34,14 +34,14 @@ func main() {
 
 func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
-	once := flags.Bool("once", false, "end after the scenes, non-zero at any failure")
+	once := flags.Bool("once", false, "exit after the scenes, non-zero on failure")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return nil
 	case err != nil:
 		return err
 	case flags.NArg() > 0:
-		return fmt.Errorf("unexpected argument %q; there is only -once", flags.Arg(0))
+		return fmt.Errorf("unexpected argument %q; the only option is -once", flags.Arg(0))
 	}
 	begin := time.Now()
 	d := &demo{out: &lines{w: out}}
@@ -52,7 +52,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err := d.play(ctx); err != nil {
 		return d.interrupted(ctx, err, *once)
 	}
-	d.out.title("all as it should be, in %s", time.Since(begin).Round(100*time.Millisecond))
+	d.out.title("everything worked, in %s", time.Since(begin).Round(100*time.Millisecond))
 	if *once {
 		return nil
 	}
@@ -67,7 +67,7 @@ type demo struct {
 	engine *stack.Engine
 }
 
-// start starts the stack and the engine side by side, and fills them.
+// start starts the stack and the engine in parallel, then adds images and accounts.
 func (d *demo) start(ctx context.Context) error {
 	d.out.title("starting the system on 127.0.0.1")
 	progress := d.out.progress()
@@ -86,7 +86,7 @@ func (d *demo) start(ctx context.Context) error {
 	return d.fill(ctx)
 }
 
-// interrupted is nil when it was Ctrl-C that ended a demo for a person.
+// interrupted returns nil if Ctrl-C ended an interactive demo.
 func (d *demo) interrupted(ctx context.Context, err error, once bool) error {
 	if ctx.Err() != nil && !once {
 		return nil

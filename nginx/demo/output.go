@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// lines writes whole lines, from several goroutines.
+// lines writes whole lines, and is safe for concurrent use.
 type lines struct {
 	mu sync.Mutex
 	w  io.Writer
@@ -17,32 +17,32 @@ type lines struct {
 func (l *lines) write(text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, _ = io.WriteString(l.w, text) // a terminal that is gone is no reason to stop
+	_, _ = io.WriteString(l.w, text) // a closed terminal is no reason to stop
 }
 
-// title begins a part.
+// title writes the heading of a part.
 func (l *lines) title(format string, args ...any) {
 	l.write("\n== " + fmt.Sprintf(format, args...) + "\n")
 }
 
-// line is a part's line.
+// line writes one line of a part.
 func (l *lines) line(format string, args ...any) {
 	l.write("   " + fmt.Sprintf(format, args...) + "\n")
 }
 
-// command is what a person would type.
+// command shows what a person would type.
 func (l *lines) command(format string, args ...any) {
 	l.write("   $ " + fmt.Sprintf(format, args...) + "\n")
 }
 
-// terminal is what a program answered.
+// terminal shows what a program printed.
 func (l *lines) terminal(text string) {
 	for line := range strings.Lines(text) {
 		l.write("   | " + strings.TrimRight(line, "\r\n") + "\n")
 	}
 }
 
-// progress returns a writer for the stack's progress, line by line.
+// progress returns a writer for the stack's progress, one line at a time.
 func (l *lines) progress() io.Writer { return &progress{lines: l} }
 
 type progress struct {

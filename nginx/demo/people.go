@@ -21,7 +21,7 @@ func newPerson(email string, licenses ...vendorapi.License) person {
 	return person{email: email, token: strings.ToLower(rand.Text()), licenses: licenses}
 }
 
-// The customers. Each run gives them other tokens.
+// The customers. Each run gives them new tokens.
 var (
 	ann = newPerson("ann@acme.example", vendorapi.License{
 		ID:         "lic_acme",
@@ -39,12 +39,12 @@ var (
 	})
 )
 
-// images are what the vendor has in its registry.
+// images are the images in the vendor's registry.
 var images = []string{
 	"vendor/appliance:1.4", "vendor/appliance:latest", "vendor/appliance:2.0", "vendor/tools:5.1",
 }
 
-// fill pushes the images and opens the accounts.
+// fill pushes the images and creates the accounts.
 func (d *demo) fill(ctx context.Context) error {
 	for _, ref := range images {
 		img, err := stack.Image(ref)
@@ -61,7 +61,7 @@ func (d *demo) fill(ctx context.Context) error {
 	return nil
 }
 
-// describe is the license in a line.
+// describe returns the license as one line.
 func describe(l vendorapi.License) string {
 	r := l.Releases[0]
 	text := fmt.Sprintf("%s: %s, tags %s", l.ID, r.Repository, strings.Join(r.Tags, " and "))

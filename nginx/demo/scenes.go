@@ -9,23 +9,23 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack"
 )
 
-// A scene is one docker command of one person, and what must come of it.
+// A scene is one docker command of one person, and its expected result.
 type scene struct {
 	who  person
 	what string
-	// login with the token, or pull this image.
+	// The token to log in with, or the image to pull.
 	login, pull string
-	// refused with these words, all of them; empty for success.
+	// refused are words that the refusal must contain; empty for success.
 	refused []string
 }
 
 func (d *demo) scenes() []scene {
 	return []scene{
-		{who: ann, what: "logs in with her e-mail and API token", login: ann.token},
+		{who: ann, what: "logs in with her email and API token", login: ann.token},
 		{who: ann, what: "pulls what she has licensed", pull: "vendor/appliance:1.4"},
-		{who: ann, what: "asks for a release that her license does not have", pull: "vendor/appliance:2.0",
+		{who: ann, what: "asks for a release that her license does not include", pull: "vendor/appliance:2.0",
 			refused: []string{"not part of your license"}},
-		{who: bob, what: "logs in: the account is good", login: bob.token},
+		{who: bob, what: "logs in: the account is valid", login: bob.token},
 		{who: bob, what: "pulls with a license that has expired", pull: "vendor/appliance:1.4",
 			refused: []string{"denied: ", "lic_bygone", "expired on", "renew at https://vendor.com/licenses"}},
 		{who: eve, what: "logs in", login: eve.token},
@@ -37,9 +37,9 @@ func (d *demo) scenes() []scene {
 	}
 }
 
-// play plays the scenes; the first that goes wrong is the error.
+// play plays the scenes, and stops at the first that fails.
 func (d *demo) play(ctx context.Context) error {
-	d.out.title("the customers, each with a docker of their own")
+	d.out.title("the customers, each with their own docker")
 	clients := map[string]*stack.DockerClient{}
 	for _, p := range []person{ann, bob, eve} {
 		client, err := d.engine.Client()
@@ -53,7 +53,7 @@ func (d *demo) play(ctx context.Context) error {
 	}
 	for _, s := range d.scenes() {
 		if err := d.playOne(ctx, clients[s.who.email], s); err != nil {
-			return fmt.Errorf("%s %s: %w\nauthsvc's log ends:\n%s\nnginx's error log ends:\n%s",
+			return fmt.Errorf("%s %s: %w\nend of authsvc's log:\n%s\nend of nginx's error log:\n%s",
 				s.who.email, s.what, err, d.stack.Log("authsvc"), d.stack.Log("nginx-error"))
 		}
 	}
@@ -80,18 +80,18 @@ func (d *demo) playOne(ctx context.Context, client *stack.DockerClient, s scene)
 	case len(s.refused) == 0:
 		return err
 	case err == nil:
-		return fmt.Errorf("docker succeeded, expected a refusal with %q", s.refused)
+		return fmt.Errorf("expected a refusal with %q, but docker succeeded", s.refused)
 	}
 	for _, word := range s.refused {
 		if !strings.Contains(out, word) {
-			return fmt.Errorf("the refusal %q does not say %q", out, word)
+			return fmt.Errorf("expected the refusal to contain %q, found %q", word, out)
 		}
 	}
 	return nil
 }
 
 // readable drops the steps of each layer, and docker's advice on credential
-// stores: the password is in a folder that is removed.
+// stores, since the password is in a directory that is removed.
 func readable(out string) string {
 	var kept []string
 	advice := false

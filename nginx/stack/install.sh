@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what the demo, the tests or the benchmarks need and this machine
-# lacks: Debian packages by apt-get, and pinned Go programs into .build/bin. It
-# says what and why before it does, and does nothing when all is there.
+# Installs what the demo, the tests, or the benchmarks need and this machine
+# lacks: Debian packages with apt-get, and pinned Go programs in .build/bin. It
+# says what it installs and why, and does nothing if nothing is missing.
 #
 #   nginx/stack/install.sh demo|package|deploy|test|bench ...
 
@@ -18,7 +18,7 @@ nfpm_version=v2.45.1
 cyclonedx_version=v1.9.0
 conformance_version=v0.0.0-20260831232431-97274622c111
 
-oldest_go=21 # go1.21: the first that fetches the version that go.mod asks for
+oldest_go=21 # go1.21 is the first that can fetch the version that go.mod requires
 
 packages=
 reasons=
@@ -30,75 +30,75 @@ fail() {
     exit 1
 }
 
-# have PROGRAM: it is installed, be it outside of the user's PATH.
+# have PROGRAM: is it installed, even outside of the user's PATH?
 have() {
     command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] || [ -x "/sbin/$1" ]
 }
 
-# want PACKAGE WHY: it is to be installed.
+# want PACKAGE WHY: add it to the list to install.
 want() {
     packages="$packages $1"
     reasons="$reasons
   $1: $2"
 }
 
-# Each set names its needs once; one that is there costs a look-up.
+# Each set lists what it needs. Whatever is installed costs only a check.
 for_all() {
-    have nginx || want nginx "the proxy"
-    stream_module || want libnginx-mod-stream "nginx keeps connections to the registry"
-    have docker-registry || want docker-registry "a real registry, in the place of ECR"
-    [ -e /etc/ssl/certs/ca-certificates.crt ] || want ca-certificates "to fetch Go modules"
+    have nginx || want nginx "runs the proxy"
+    stream_module || want libnginx-mod-stream "lets nginx keep connections to the registry open"
+    have docker-registry || want docker-registry "a real registry, in place of ECR"
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || want ca-certificates "fetches Go modules over TLS"
 }
 
 for_demo() {
     if ! have docker || { ! have dockerd && ! engine_runs; }; then
-        want docker.io "the customer's docker, and its engine"
+        want docker.io "the customer's docker and its engine"
     fi
-    have curl || want curl "for the commands to try by hand"
+    have curl || want curl "for commands that you can try yourself"
 }
 
 for_test() {
-    { have docker && have dockerd; } || want docker.io "a customer's docker, and its engine"
-    have skopeo || want skopeo "another client"
-    have curl || want curl "another client"
-    have git || want git "the version that is built"
-    have gcc || want gcc "the race detector"
-    [ -e /usr/include/stdlib.h ] || want libc6-dev "the race detector"
-    have shellcheck || want shellcheck "to check this script"
-    have ansible-lint || want ansible-lint "make lint"
-    have yamllint || want yamllint "the same"
-    have ansible-playbook || want ansible "the playbook for AWS"
-    /usr/bin/python3 -c 'import boto3' 2>/dev/null || want python3-boto3 "the same"
-    have promtool || want prometheus "the alerts"
-    have fail2ban-regex || want fail2ban "the example of a jail"
-    /usr/bin/python3 -c 'import systemd.journal' 2>/dev/null || want python3-systemd "the same"
-    [ -x /lib/systemd/systemd-journal-remote ] || want systemd-journal-remote "the same"
-    have logrotate || want logrotate "the example of rotation"
-    have debootstrap || want debootstrap "the nginx of other Debians"
+    { have docker && have dockerd; } || want docker.io "the customer's docker and its engine"
+    have skopeo || want skopeo "another client to test"
+    have curl || want curl "another client to test"
+    have git || want git "finds the version to build"
+    have gcc || want gcc "for the race detector"
+    [ -e /usr/include/stdlib.h ] || want libc6-dev "for the race detector"
+    have shellcheck || want shellcheck "checks the shell scripts"
+    have ansible-lint || want ansible-lint "for make lint"
+    have yamllint || want yamllint "for make lint"
+    have ansible-playbook || want ansible "tests the playbook for AWS"
+    /usr/bin/python3 -c 'import boto3' 2>/dev/null || want python3-boto3 "tests the playbook for AWS"
+    have promtool || want prometheus "tests the alerts"
+    have fail2ban-regex || want fail2ban "tests the fail2ban example"
+    /usr/bin/python3 -c 'import systemd.journal' 2>/dev/null || want python3-systemd "tests the fail2ban example"
+    [ -x /lib/systemd/systemd-journal-remote ] || want systemd-journal-remote "tests the fail2ban example"
+    have logrotate || want logrotate "tests the logrotate example"
+    have debootstrap || want debootstrap "gets nginx from other Debian releases"
 }
 
 for_package() {
-    have git || want git "the version that is packaged"
-    have envsubst || want gettext-base "to fill in the packages' descriptions"
+    have git || want git "finds the version to package"
+    have envsubst || want gettext-base "fills in the package descriptions"
 }
 
 for_deploy() {
-    have debootstrap || want debootstrap "a Debian to deploy to"
-    have systemd-nspawn || want systemd-container "to boot it"
-    have ip || want iproute2 "its network"
-    have ssh || want openssh-client "the way to it"
-    have ansible-playbook || want ansible "the playbook"
-    have lintian || want lintian "to check the packages"
-    have haproxy || want haproxy "a load balancer before two of them"
-    { have docker && have dockerd; } || want docker.io "a customer's docker, and its engine"
+    have debootstrap || want debootstrap "creates a Debian to deploy to"
+    have systemd-nspawn || want systemd-container "boots it"
+    have ip || want iproute2 "sets up its network"
+    have ssh || want openssh-client "connects to it"
+    have ansible-playbook || want ansible "runs the playbook"
+    have lintian || want lintian "checks the packages"
+    have haproxy || want haproxy "a load balancer for two machines"
+    { have docker && have dockerd; } || want docker.io "the customer's docker and its engine"
 }
 
 for_bench() {
-    have wrk || want wrk "load"
+    have wrk || want wrk "generates load"
     [ -e /usr/lib/nginx/modules/ngx_http_lua_module.so ] ||
-        want libnginx-mod-http-lua "the design that this one is compared with"
+        want libnginx-mod-http-lua "runs the design that we compare with"
     [ -e /usr/share/lua/5.1/cjson ] || [ -e /usr/lib/x86_64-linux-gnu/lua/5.1/cjson.so ] || dpkg -s lua-cjson >/dev/null 2>&1 ||
-        want lua-cjson "the same"
+        want lua-cjson "runs the design that we compare with"
 }
 
 stream_module() {
@@ -106,7 +106,7 @@ stream_module() {
         { have nginx && PATH="$PATH:/usr/sbin" nginx -V 2>&1 | grep -q -- '--with-stream '; }
 }
 
-# engine_runs: a Docker Engine answers where the demo looks for one.
+# engine_runs: does a Docker Engine answer where the demo looks for one?
 engine_runs() {
     socket=${DOCKER_HOST:-unix:///var/run/docker.sock}
     case $socket in
@@ -115,11 +115,11 @@ engine_runs() {
     esac
 }
 
-# find_go prints a go that is new enough.
+# find_go prints the path of a go that is new enough.
 find_go() {
     for go in "$(command -v go || true)" /usr/local/go/bin/go "$root/.build/go/bin/go"; do
         [ -x "$go" ] || continue
-        # From /, where no go.mod asks for another version.
+        # From /, where no go.mod requires another version.
         minor=$(cd / && GOTOOLCHAIN=local "$go" env GOVERSION 2>/dev/null | sed -n 's/^go1\.\([0-9]*\).*/\1/p')
         if [ "${minor:-0}" -ge "$oldest_go" ]; then
             printf '%s\n' "$go"
@@ -136,7 +136,7 @@ as_root() {
     elif command -v sudo >/dev/null; then
         sudo "$@"
     else
-        fail "this needs root, and there is no sudo; as root: $*"
+        fail "this needs root, and sudo is not installed; run as root: $*"
     fi
 }
 
@@ -144,7 +144,7 @@ apt() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" >&2
 }
 
-# quiet_services keeps installed services from starting, which would take the
+# quiet_services keeps installed services from starting, because they would use
 # ports 80 and 5000: invoke-rc.d asks policy-rc.d, and 101 means no
 # (/usr/share/doc/init-system-helpers/README.policy-rc.d.gz).
 policy=/usr/sbin/policy-rc.d
@@ -165,17 +165,17 @@ trap 'exit 130' INT TERM
 
 install_packages() {
     [ -n "$packages" ] || return 0
-    command -v apt-get >/dev/null || fail "there is no apt-get; install these by hand:$reasons"
-    say "by apt-get:$reasons"
+    command -v apt-get >/dev/null || fail "apt-get not found; install these packages yourself:$reasons"
+    say "installing with apt-get:$reasons"
     quiet_services
     apt update
     # shellcheck disable=SC2086 # a list of names
     apt install -y --no-install-recommends $packages
-    # Nor at the next boot: the stack starts its own.
+    # They must not start at the next boot either: the stack starts its own.
     for unit in nginx docker-registry haproxy prometheus fail2ban; do
         case " $packages " in
             *" $unit "*)
-                say "$unit.service is left disabled; enable it by: systemctl enable --now $unit"
+                say "$unit.service stays disabled; to enable it: systemctl enable --now $unit"
                 as_root systemctl disable --quiet "$unit.service" 2>/dev/null || true
                 ;;
         esac
@@ -183,16 +183,16 @@ install_packages() {
     clean_up
 }
 
-# install_go takes the newest Go of Debian's backports; with it comes the
-# version that go.mod asks for, from the Go module proxy.
+# install_go installs the newest Go from Debian's backports. That one fetches the
+# version that go.mod requires from the Go module proxy.
 install_go() {
     find_go >/dev/null && return
-    command -v apt-get >/dev/null || fail "there is no Go 1.$oldest_go or newer: https://go.dev/doc/install"
+    command -v apt-get >/dev/null || fail "Go 1.$oldest_go or newer not found; install it: https://go.dev/doc/install"
     # shellcheck source=/dev/null
     . /etc/os-release
-    [ "${ID:-}" = debian ] || fail "there is no Go 1.$oldest_go or newer: https://go.dev/doc/install"
+    [ "${ID:-}" = debian ] || fail "Go 1.$oldest_go or newer not found; install it: https://go.dev/doc/install"
     suite=${VERSION_CODENAME}-backports
-    say "by apt-get: Go from $suite, to build with"
+    say "installing with apt-get: Go from $suite, to build the programs"
     if ! grep -rqs "$suite" /etc/apt/sources.list /etc/apt/sources.list.d; then
         say "adding /etc/apt/sources.list.d/$suite.list"
         printf 'deb http://deb.debian.org/debian %s main\n' "$suite" |
@@ -205,27 +205,27 @@ install_go() {
     mkdir -p "$root/.build"
     version=${package#golang-}
     ln -sfn "/usr/lib/go-${version%-go}" "$root/.build/go"
-    find_go >/dev/null || fail "$package is installed, and is not Go 1.$oldest_go or newer"
+    find_go >/dev/null || fail "expected Go 1.$oldest_go or newer after installing $package, found none"
 }
 
-# tool PACKAGE VERSION WHY: a Go program in .build/bin, in this version.
+# tool PACKAGE VERSION WHY: install this version of a Go program in .build/bin.
 tool() {
     name=${1##*/}
     stamp=$bin/.$name-$2
     [ -e "$stamp" ] && [ -x "$bin/$name" ] && return
-    say "by go install: $name $2, $3"
+    say "installing with go install: $name $2, $3"
     mkdir -p "$bin"
     GOBIN=$bin GOTOOLCHAIN=auto CGO_ENABLED=0 "$(find_go)" install "$1@$2"
     rm -f "$bin/.$name-"*
     : >"$stamp"
 }
 
-# other_nginx SUITE: that Debian's nginx, as .build/nginx/SUITE/nginx. It runs on
-# this machine, with the loader and the libraries of its own Debian.
+# other_nginx SUITE: install that Debian's nginx as .build/nginx/SUITE/nginx. It
+# runs on this machine, with its own Debian's loader and libraries.
 other_nginx() {
     dir=$root/.build/nginx/$1
     [ -x "$dir/nginx" ] && return
-    say "by debootstrap, a minute or two: the nginx of Debian $1, to test the includes with"
+    say "installing with debootstrap: nginx of Debian $1, to test the includes; this takes a minute or two"
     as_root rm -rf "$dir"
     mkdir -p "$dir"
     as_root debootstrap --variant=minbase --include=nginx-core,libnginx-mod-stream "$1" "$dir/root" >"$dir/log" 2>&1 ||
@@ -255,16 +255,16 @@ install_go
 for set in "$@"; do
     case $set in
         package)
-            tool github.com/goreleaser/nfpm/v2/cmd/nfpm $nfpm_version "to make packages"
-            tool github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod $cyclonedx_version "lists of what is in them"
+            tool github.com/goreleaser/nfpm/v2/cmd/nfpm $nfpm_version "builds packages"
+            tool github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod $cyclonedx_version "builds their SBOMs"
             ;;
-        demo) tool github.com/google/go-containerregistry/cmd/crane $crane_version "for the commands to try by hand" ;;
+        demo) tool github.com/google/go-containerregistry/cmd/crane $crane_version "for commands that you can try yourself" ;;
         test)
-            tool github.com/google/go-containerregistry/cmd/crane $crane_version "another client"
-            tool github.com/regclient/regclient/cmd/regctl $regctl_version "another client"
-            tool github.com/aws/amazon-ec2-metadata-mock/cmd/ec2-metadata-mock $metadata_mock_version "AWS's stand-in of instance metadata"
+            tool github.com/google/go-containerregistry/cmd/crane $crane_version "another client to test"
+            tool github.com/regclient/regclient/cmd/regctl $regctl_version "another client to test"
+            tool github.com/aws/amazon-ec2-metadata-mock/cmd/ec2-metadata-mock $metadata_mock_version "AWS's mock of instance metadata"
             tool github.com/opencontainers/distribution-spec/conformance $conformance_version "the OCI's conformance program"
-            tool github.com/golangci/golangci-lint/v2/cmd/golangci-lint $golangci_version "make lint"
+            tool github.com/golangci/golangci-lint/v2/cmd/golangci-lint $golangci_version "for make lint"
             other_nginx bullseye # 1.18
             other_nginx trixie   # 1.26
             ;;
