@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -18,47 +21,80 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack/vendorapi"
 )
 
-// A person asks nginx with one credential, from one address of loopback, on
-// connections that are kept.
+// A person asks nginx with one credential, from one address of loopback, on one
+// connection. It is as plain as it can be, since the clients' work is done by
+// the machine that is measured.
 type person struct {
 	user, secret string
-	url          string // nginx's
-	http         *http.Client
+	host         string // nginx's
+	dialer       net.Dialer
+
+	mu     sync.Mutex
+	conn   net.Conn // nil before the first question
+	reader *bufio.Reader
 }
 
-// address is the i-th address of 127.KIND.0.0/16, for i below 65,000.
+// address is the i-th address of 127.KIND.0.0/16, for i below 60,000.
 func address(kind, i int) string { return fmt.Sprintf("127.%d.%d.%d", kind, i/250, 1+i%250) }
 
 func newPerson(s *stack.Stack, from, user, secret string) *person {
-	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
-	return &person{user: user, secret: secret, url: s.URL, http: &http.Client{
-		Transport:     &http.Transport{DialContext: dialer.DialContext, MaxIdleConnsPerHost: 256, DisableCompression: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Timeout:       30 * time.Second,
-	}}
+	return &person{user: user, secret: secret, host: s.Host, dialer: net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}}
 }
 
-// ask asks for a path, with another credential than the person's own if it is
-// given, and returns the status and Retry-After.
-func (p *person) ask(ctx context.Context, path string, other ...string) (status int, retry time.Duration, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+path, nil)
+// ask asks for a path with the person's own credential.
+func (p *person) ask(ctx context.Context, path string) (status int, retry time.Duration, err error) {
+	return p.askAs(ctx, path, p.user, p.secret)
+}
+
+// askAs asks for a path, and returns the status and Retry-After.
+func (p *person) askAs(ctx context.Context, path, user, secret string) (status int, retry time.Duration, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.conn == nil {
+		if p.conn, err = p.dialer.DialContext(ctx, "tcp", p.host); err != nil {
+			return 0, 0, err
+		}
+		p.reader = bufio.NewReaderSize(p.conn, 4<<10)
+	}
+	response, err := p.exchange(fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Basic %s\r\n\r\n",
+		path, p.host, base64.StdEncoding.EncodeToString([]byte(user+":"+secret))))
+	if err != nil || response.Close {
+		p.hangUp()
+	}
 	if err != nil {
-		return 0, 0, err
-	}
-	request.SetBasicAuth(p.user, p.secret)
-	if len(other) == 2 {
-		request.SetBasicAuth(other[0], other[1])
-	}
-	response, err := p.http.Do(request)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer response.Body.Close() //nolint:errcheck // read to its end
-	if _, err := io.Copy(io.Discard, response.Body); err != nil {
 		return 0, 0, err
 	}
 	seconds, _ := strconv.Atoi(response.Header.Get("Retry-After")) // 0 without one
 	return response.StatusCode, time.Duration(seconds) * time.Second, nil
+}
+
+func (p *person) exchange(request string) (*http.Response, error) {
+	if err := p.conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		return nil, err
+	}
+	if _, err := io.WriteString(p.conn, request); err != nil {
+		return nil, err
+	}
+	response, err := http.ReadResponse(p.reader, nil)
+	if err != nil {
+		return nil, err
+	}
+	_, err = io.Copy(io.Discard, response.Body)
+	return response, errors.Join(err, response.Body.Close())
+}
+
+// leave ends the connection.
+func (p *person) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hangUp()
+}
+
+func (p *person) hangUp() {
+	if p.conn != nil {
+		_ = p.conn.Close() // its answers have been read
+		p.conn = nil
+	}
 }
 
 // A crowd is customers who pull one image, each from an address of its own.
@@ -70,7 +106,8 @@ type crowd struct {
 // pullEvery is the time between two pulls of a customer.
 const pullEvery = 500 * time.Millisecond
 
-// newCrowd gives customers accounts, and lets each pull once.
+// newCrowd gives customers accounts, and lets each pull once from a real
+// registry.
 func newCrowd(ctx context.Context, s *stack.Stack, size int) (*crowd, error) {
 	image, err := stack.Image("acme/appliance")
 	if err != nil {
@@ -93,7 +130,13 @@ func newCrowd(ctx context.Context, s *stack.Stack, size int) (*crowd, error) {
 		c.people = append(c.people, newPerson(s, address(10, i), fmt.Sprintf("ann%d@acme.example", i), fmt.Sprint("known-", i)))
 		setAccount(s, c.people[i])
 	}
-	return c, c.once(ctx)
+	if err := c.once(ctx); err != nil {
+		return nil, err
+	}
+	// From now on the registry answers in no time: what is measured is the way
+	// to it.
+	s.ECR.Front.Inject(standin.Fault{Status: http.StatusOK, Body: "{}"})
+	return c, nil
 }
 
 // setAccount lets the vendor know a customer, who has licensed everything.

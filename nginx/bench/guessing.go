@@ -24,6 +24,8 @@ const (
 	newPatience = 2 * time.Second       // and tries so long
 	// answerTime is what the vendor's API takes.
 	answerTime = 20 * time.Millisecond
+	// guessers are the connections at least, from however few addresses.
+	guessers = 200
 	// unanswered is how many guesses can be under way. More means that the
 	// machine is too slow for this measurement.
 	unanswered = 2000
@@ -143,10 +145,10 @@ func (a *attack) phase(ctx context.Context, s *stack.Stack, crowd *crowd, asked 
 // guess sends guesses, whether or not the earlier ones have been answered, and
 // waits for all answers.
 func (a *attack) guess(ctx context.Context, s *stack.Stack, number int) (sent int64, err error) {
-	strangers := make([]*person, a.addresses)
+	strangers := make([]*person, max(a.addresses, guessers))
 	for i := range strangers {
-		strangers[i] = newPerson(s, address(20+number, i), "", "")
-		defer strangers[i].http.CloseIdleConnections()
+		strangers[i] = newPerson(s, address(20+number, i%a.addresses), "", "")
+		defer strangers[i].leave()
 	}
 	var group sync.WaitGroup
 	defer group.Wait()
@@ -159,7 +161,7 @@ func (a *attack) guess(ctx context.Context, s *stack.Stack, number int) (sent in
 			group.Go(func() {
 				defer open.Add(-1)
 				user, secret := fmt.Sprintf("ann%d@acme.example", sent%100), fmt.Sprintf("guess-%d-%d", number, sent)
-				switch status, _, err := strangers[sent%int64(len(strangers))].ask(ctx, "/v2/", user, secret); {
+				switch status, _, err := strangers[sent%int64(len(strangers))].askAs(ctx, "/v2/", user, secret); {
 				case err != nil:
 					failed.Add(1)
 				case status != http.StatusUnauthorized && status != http.StatusTooManyRequests:
@@ -183,7 +185,7 @@ func (a *attack) logIns(ctx context.Context, s *stack.Stack, number int) {
 		p := newPerson(s, address(60+number, i), fmt.Sprintf("new%d-%d@acme.example", number, i), fmt.Sprintf("new-%d-%d", number, i))
 		setAccount(s, p)
 		group.Go(func() {
-			defer p.http.CloseIdleConnections()
+			defer p.leave()
 			a.logIn(ctx, p)
 		})
 		time.Sleep(newEvery)

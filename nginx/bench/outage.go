@@ -31,14 +31,14 @@ func measureNames(ctx context.Context, s *stack.Stack, _ io.Writer) (figures, er
 	}
 	s.Vendor.SetAccount("free", vendorapi.Account{Email: "free@acme.example"})
 	asked := count(s, "known-", 0)
-	free := newPerson(s, address(20, 0), "", "")
-	defer free.http.CloseIdleConnections()
 	var group sync.WaitGroup
 	failures := make(chan error, connections)
 	for worker := range connections {
 		group.Go(func() {
+			free := newPerson(s, address(20, 0), "", "")
+			defer free.leave()
 			for i := worker; i < names; i += connections {
-				status, _, err := free.ask(ctx, "/v2/", fmt.Sprintf("name%d@acme.example", i), "free")
+				status, _, err := free.askAs(ctx, "/v2/", fmt.Sprintf("name%d@acme.example", i), "free")
 				if err == nil && status != http.StatusOK {
 					err = fmt.Errorf("name %d: expected status 200, found %d", i, status)
 				}
