@@ -6,7 +6,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/decision"
 )
 
@@ -58,8 +57,8 @@ func NewMetrics(r prometheus.Registerer, upstream decision.Upstream) *Metrics {
 	}
 	// Begin at 0, so that the first of a kind is an increase.
 	for _, word := range decision.Words() {
-		for _, state := range []auth.CacheState{"none", auth.Hit, auth.Miss, auth.Stale} {
-			m.decisions.WithLabelValues(word, string(state))
+		for _, state := range []string{"none", "hit", "miss", "stale"} {
+			m.decisions.WithLabelValues(word, state)
 		}
 	}
 	for _, outcome := range []string{"ok", "refused", "timeout", "canceled", "error"} {

@@ -31,7 +31,7 @@ func TestFileIsGoneAndCannotBeWritten(t *testing.T) {
 		}
 		w.metric(`tokenrefresher_token_usable{registry="main"} 0`)
 		w.metric(`tokenrefresher_token_expiry_timestamp_seconds{registry="main"} 0`)
-		w.metric(`tokenrefresher_token_age_seconds{registry="main"} +Inf`)
+		w.metric(`tokenrefresher_token_fetched_timestamp_seconds{registry="main"} 0`)
 		if got, err := w.made().Newer(t.Context(), start.Add(-time.Hour)); err == nil {
 			t.Errorf("a forced refresh returned %+v, which is in no file", got)
 		}
