@@ -4,7 +4,7 @@
 // README.md has the settings, the messages, and a page on security.
 //
 // Where to read on: serve.go wires everything; package decision has the steps of
-// a decision; package server is what nginx asks.
+// a decision; package server answers nginx.
 package main
 
 import (

@@ -27,8 +27,8 @@ import (
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
-// bounds on the connections from nginx. A question is headers alone; the wait
-// for what is in flight is longer than any answer takes.
+// bounds on the connections from nginx. A question is headers only. The shutdown
+// wait is longer than any answer takes.
 var bounds = listen.Bounds{ReadHeader: 10 * time.Second, HeaderBytes: 32 << 10, Shutdown: 30 * time.Second}
 
 // serve wires the parts together and serves until ctx ends.
@@ -90,7 +90,7 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 	})
 }
 
-// newCache makes what knows customers, before the vendor's API.
+// newCache builds the cache in front of the vendor's API.
 func newCache(c config.Config, logger *slog.Logger, numbers prometheus.Registerer, metrics *server.Metrics) (*auth.Cache, *credential.Key, error) {
 	vendor, err := newVendor(c, metrics.ObserveVendor)
 	if err != nil {
@@ -106,7 +106,7 @@ func newCache(c config.Config, logger *slog.Logger, numbers prometheus.Registere
 	}), hashes, nil
 }
 
-// newReleases makes what tells which tags reach a digest.
+// newReleases builds what knows which tags reach a digest.
 func newReleases(c config.Config, registry *upstream.Upstream, logger *slog.Logger, numbers prometheus.Registerer) (*release.Releases, error) {
 	c.Remote.Upstream = registry
 	client, err := remote.New(c.Remote)
@@ -118,7 +118,7 @@ func newReleases(c config.Config, registry *upstream.Upstream, logger *slog.Logg
 	return release.New(c.Release), nil
 }
 
-// newTransport makes the way to the registry.
+// newTransport builds the transport to the registry.
 func newTransport(c config.Config) (http.RoundTripper, error) {
 	transport, err := remote.NewTransport(c.Remote)
 	if err != nil {
@@ -136,7 +136,7 @@ func newVendor(c config.Config, observe func(string, time.Duration)) (*kloudless
 	return client, nil
 }
 
-// check builds what serve would build of the configuration, and drops it.
+// check builds everything that serve would build, and discards it.
 func check(c config.Config) error {
 	if _, err := newVendor(c, nil); err != nil {
 		return err

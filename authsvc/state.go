@@ -18,9 +18,8 @@ import (
 	"github.com/pullgate/pullgate/authsvc/credential"
 )
 
-// keep takes over what a file knows, and saves it again every so often. What it
-// returns saves for the last time. A killed process learns again what it had
-// not saved.
+// keep loads a file, and saves to it periodically. stop saves one last time. After
+// a kill, what was not saved is learned again.
 func keep(what, file string, every time.Duration, load, save func(string) error, logger *slog.Logger) (stop func()) {
 	if err := load(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		logger.Warn("starting without the saved state", "what", what, "error", err)
@@ -49,11 +48,11 @@ func keep(what, file string, every time.Duration, load, save func(string) error,
 	}
 }
 
-// keyBytes is how long a key is that is made here, and at least.
+// keyBytes is the length of a new key, and the minimum for an existing one.
 const keyBytes = 32
 
-// newKey reads the key of hashes. If there is none that can be used, it makes
-// one: then nothing that was saved is believed, and hashes in the log change.
+// newKey reads the hash key. If it cannot be used, newKey makes a new one; then
+// saved credentials are not trusted, and hashes in the log change.
 func newKey(file string, logger *slog.Logger) *credential.Key {
 	if file == "" {
 		return credential.NewKey(nil)
@@ -76,12 +75,12 @@ func newKey(file string, logger *slog.Logger) *credential.Key {
 	return credential.NewKey(secret)
 }
 
-// fingerprint names the settings by which a source decides: what was accepted
-// under others is not believed.
+// fingerprint identifies the settings that affect a source's decisions: what was
+// accepted under other settings is not trusted.
 func fingerprint(c kloudless.Config) string {
 	text, err := json.Marshal(c)
 	if err != nil {
-		panic(err) // it has no field that JSON does not know
+		panic(err) // every field can be marshaled
 	}
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:])

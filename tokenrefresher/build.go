@@ -19,8 +19,8 @@ import (
 	"github.com/pullgate/pullgate/tokenrefresher/refresh"
 )
 
-// build makes the registries out of the configuration. Nothing is asked or
-// written yet.
+// build builds the registries from the configuration. It sends and writes nothing
+// yet.
 func build(c config.Config, logger *slog.Logger, numbers prometheus.Registerer) ([]*refresh.Registry, error) {
 	metrics := refresh.NewMetrics(numbers)
 	var registries []*refresh.Registry
@@ -58,8 +58,8 @@ func source(r config.Registry) refresh.Source {
 	return ecr.New(ecr.Config{Region: r.Region, RegistryID: r.RegistryID, RoleARN: r.RoleARN, Endpoint: r.Endpoint, Host: r.Host})
 }
 
-// secret is the path of a file that may be one of systemd's credentials. If
-// systemd hands none over the path stays as it is, and names what is missing.
+// secret returns the path of a file that may be a systemd credential. If systemd
+// passes none, the path stays as configured, so the error names what is missing.
 func secret(path string) string {
 	name, ok := strings.CutPrefix(path, config.CredentialsDirectory)
 	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); ok && dir != "" {
@@ -68,7 +68,7 @@ func secret(path string) string {
 	return path
 }
 
-// check builds everything that serve would, and drops it.
+// check builds everything that serve would build, and discards it.
 func check(c config.Config) error {
 	if c.Control.Group != "" {
 		if _, err := system.Group(c.Control.Group); err != nil {

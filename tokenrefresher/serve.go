@@ -18,12 +18,12 @@ import (
 	"github.com/pullgate/pullgate/tokenrefresher/server"
 )
 
-// onceAttempts bounds --once for each registry: whoever calls it from a timer
-// calls it again.
+// onceAttempts bounds the attempts of --once for each registry: the timer will
+// start it again.
 const onceAttempts = 3
 
-// bounds on connections. A question is a line; shutdown waits for a refresh
-// that somebody waits for.
+// bounds on connections. A request is one line. Shutdown waits for a refresh that
+// a client waits for.
 var bounds = listen.Bounds{ReadHeader: 5 * time.Second, HeaderBytes: 16 << 10, Shutdown: 10 * time.Second}
 
 // once refreshes every registry, all at the same time. One that fails does not
@@ -72,7 +72,7 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 	}
 	logger.Info("serving", "version", program.Version(), "registries", len(registries), "control", c.Control.Address, "private", private.Addr().String())
 
-	// The loops end after the servers: who waits for a refresh gets it.
+	// The loops end after the servers, so that waiting clients get their refresh.
 	loops, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	for _, r := range registries {

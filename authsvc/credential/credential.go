@@ -10,13 +10,13 @@ import (
 	"unicode/utf8"
 )
 
-// MaxHeader is the longest Authorization header value, in bytes, that is
-// looked at. docker, podman and the container runtimes send well under 1 KB.
+// MaxHeader is the longest accepted Authorization header value, in bytes.
+// docker, podman and the container runtimes send well under 1 KB.
 const MaxHeader = 8 << 10
 
-// A Flaw is what keeps an Authorization header from being a Basic credential.
-// All of them are answered by 401; they are told apart so that the answer can
-// say what to do. A Flaw holds nothing of the header.
+// A Flaw says why an Authorization header is not a Basic credential. All flaws get
+// 401; they differ so that the answer can say what to do. A Flaw contains nothing
+// from the header.
 type Flaw string
 
 // The flaws; None means that the credential has been read.
@@ -28,21 +28,20 @@ const (
 	TooLong   Flaw = "the Authorization header is longer than 8 KB"
 )
 
-// A Credential is a customer's e-mail and API token, by the names of
-// RFC 7617: user-id and password.
+// A Credential is a customer's e-mail and API token (user-id and password in
+// RFC 7617).
 type Credential struct {
 	User   string
 	Secret Secret
 }
 
-// LogValue implements slog.LogValuer. It shows the user alone.
+// LogValue implements slog.LogValuer. It shows the user only.
 func (c Credential) LogValue() slog.Value { return slog.StringValue(c.User) }
 
-// ParseBasic parses the values of a request's Authorization headers by
-// RFC 7617. The user ends at the first colon, so a password may hold more of
-// them; both parts are UTF-8 without control characters, and neither is empty.
-// More than one header is refused: which of them a later reader takes is
-// anyone's guess.
+// ParseBasic parses the values of a request's Authorization headers (RFC 7617).
+// The user ends at the first colon, so the password may contain colons. Both parts
+// must be non-empty UTF-8 without control characters. More than one header is
+// refused, because another reader might choose a different one.
 func ParseBasic(values []string) (Credential, Flaw) {
 	switch len(values) {
 	case 0:

@@ -10,23 +10,22 @@ import (
 	"sync"
 )
 
-// A Hash names something secret without telling anything of it.
+// A Hash identifies a secret without revealing it.
 type Hash [sha256.Size]byte
 
-// Short is a hash's beginning in hexadecimal, for a log.
+// Short is the beginning of the hash in hexadecimal, for a log.
 func (h Hash) Short() string { return hex.EncodeToString(h[:6]) }
 
-// A Key makes hashes that nobody can compute who does not have it
-// (HMAC-SHA256, RFC 2104).
+// A Key makes hashes that cannot be computed without it (HMAC-SHA256, RFC 2104).
 type Key struct{ hashers sync.Pool }
 
-// A hasher is used again, so that a hash costs no allocation.
+// A hasher is reused, so that a hash costs no allocation.
 type hasher struct {
 	mac    hash.Hash
 	buffer []byte
 }
 
-// NewKey makes a Key out of secret bytes; of random ones if there are none.
+// NewKey makes a Key from secret bytes; from random ones if there are none.
 func NewKey(secret []byte) *Key {
 	if len(secret) == 0 {
 		secret = make([]byte, sha256.Size)
@@ -35,8 +34,8 @@ func NewKey(secret []byte) *Key {
 	return &Key{sync.Pool{New: func() any { return &hasher{mac: hmac.New(sha256.New, secret)} }}}
 }
 
-// Hash hashes parts, of which the first says what for. Each part is prefixed
-// by its length, so that no two lists of parts run together
+// Hash hashes parts; the first states the purpose. Each part is prefixed with its
+// length, so that different lists of parts never hash the same input
 // (exporter-toolkit's CVE-2022-46146).
 func (k *Key) Hash(parts ...string) (sum Hash) {
 	h := k.hashers.Get().(*hasher)

@@ -7,9 +7,9 @@ import (
 
 const redacted = "***"
 
-// A Secret is text that every way of printing shows as ***: fmt with any
-// verb, JSON, YAML, slog, and a panic's message. Reveal is the one way to it,
-// so that each use can be found by its name.
+// A Secret is text that prints as *** everywhere: fmt with any verb, JSON, YAML,
+// slog, and a panic's message. Only Reveal returns the text, so every use is easy
+// to find.
 type Secret struct {
 	// A pointer, so that even a printer that reflects into unexported fields
 	// (fmt of a struct that holds a Secret, a panic's dump) shows an address.
@@ -33,7 +33,7 @@ func (Secret) String() string { return redacted }
 // GoString implements fmt.GoStringer.
 func (Secret) GoString() string { return redacted }
 
-// Format implements fmt.Formatter, for the verbs that pass String by.
+// Format implements fmt.Formatter, for the verbs that bypass String.
 func (Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
 
 // MarshalText implements encoding.TextMarshaler, and so JSON and YAML.

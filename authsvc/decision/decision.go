@@ -1,5 +1,5 @@
-// Package decision decides about one request of a customer: parse, authenticate,
-// entitle, and fetch the key. It knows no HTTP and no headers: package server turns
+// Package decision decides on one customer request: parse, authenticate, entitle,
+// and fetch the key. It knows nothing of HTTP or headers: package server turns
 // nginx's request into a Question, and an Outcome into an answer.
 //
 // Where to read on: steps.go has the steps in their order. Each is the work of
@@ -20,17 +20,17 @@ import (
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
-// An Upstream has the Authorization of the registry behind nginx. An
-// *upstream.Upstream is one.
+// An Upstream has the Authorization of the registry behind nginx.
+// *upstream.Upstream implements it.
 type Upstream interface {
 	// Current returns the token in force, or why there is none.
 	Current() (tokenfile.Token, error)
-	// Renew returns a token other than the rejected one, which it names by
-	// its ID.
+	// Renew returns a token other than the rejected one, which is given by its
+	// ID.
 	Renew(ctx context.Context, rejected string) (tokenfile.Token, error)
 }
 
-// An Authenticator says whose a credential is. An *auth.Cache is one.
+// An Authenticator says whose credential it is. *auth.Cache implements it.
 type Authenticator interface {
 	Authenticate(context.Context, auth.Caller) (auth.Decision, error)
 }
@@ -40,7 +40,7 @@ type Decider struct {
 	Authenticator Authenticator
 	Rules         *entitlement.Rules
 	Upstream      Upstream
-	// Key hashes the names that nobody has confirmed, which must not be shown.
+	// Key hashes unconfirmed names, which must not be shown.
 	Key *credential.Key
 }
 
@@ -58,25 +58,24 @@ type Question struct {
 	RejectedToken string
 }
 
-// An Outcome is what was decided, and what was found out on the way, as far as
-// that came. The request is allowed if Refusal and Err are nil; one of the two
-// at most is set.
+// An Outcome is the decision, and what was found on the way to it. The request is
+// allowed if Refusal and Err are nil; at most one of them is set.
 type Outcome struct {
 	Request registry.Request
 	Subject Subject
-	// License is the one that decided, by being in force or by having ended.
+	// License is the license that decided: one in force, or one that has ended.
 	License string
 	Cache   auth.CacheState
-	// Token is the key to the registry; zero if nothing will be fetched.
+	// Token is the key to the registry; zero if nothing will be forwarded.
 	Token tokenfile.Token
-	// Page is the part of a list that was asked for, Next the path and query
-	// of the part after it; empty if there is none.
+	// Page is the requested part of a list, and Next the path and query of the
+	// part after it; empty if there is none.
 	Page []string
 	Next string
 	// Refusal is why the customer may not have it.
 	Refusal *registry.Refusal
-	// Err is why nobody could find out: an outage, and not the customer's
-	// fault. It is not for the customer's eyes.
+	// Err is an outage, which is not the customer's fault. It must not be shown
+	// to the customer.
 	Err      error
 	Duration time.Duration
 
@@ -109,8 +108,7 @@ func Words() []string {
 	return words
 }
 
-// Outage is the Word of outcomes that are somebody's fault, but not the
-// customer's.
+// Outage is the Word of outcomes that are not the customer's fault.
 var Outage = strings.ToLower(string(registry.Unavailable))
 
 // Reason is the operator's sentence; empty if the request is allowed.
@@ -135,7 +133,7 @@ func (d *Decider) List(ctx context.Context, q Question, trace Trace) Outcome {
 	return d.take(ctx, list, q, trace)
 }
 
-// take takes steps until one of them refuses or fails.
+// take runs steps until one refuses or fails.
 func (d *Decider) take(ctx context.Context, steps []step, q Question, trace Trace) (o Outcome) {
 	start := time.Now()
 	for _, step := range steps {

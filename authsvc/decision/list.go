@@ -7,9 +7,8 @@ import (
 	"github.com/pullgate/pullgate/authsvc/registry"
 )
 
-// list lists what the customer may see, and cuts the page that was asked for.
-// Next is relative (RFC 8288): behind a load balancer nobody knows the absolute
-// URL.
+// list lists what the customer may see, and cuts the requested page. Next is
+// relative (RFC 8288), because the absolute URL is unknown behind a load balancer.
 func (d *Decider) list(ctx context.Context, _ Question, o *Outcome) (*registry.Refusal, error) {
 	all, path, verdict, err := d.whole(ctx, o)
 	o.License = verdict.Grant.License
@@ -30,7 +29,7 @@ func (d *Decider) list(ctx context.Context, _ Question, o *Outcome) (*registry.R
 	return nil, nil
 }
 
-// whole returns the whole list that was asked for, and its path.
+// whole returns the whole requested list, and its path.
 func (d *Decider) whole(ctx context.Context, o *Outcome) (all []string, path string, verdict entitlement.Verdict, err error) {
 	switch o.Request.Kind {
 	case registry.Tags:
@@ -39,6 +38,6 @@ func (d *Decider) whole(ctx context.Context, o *Outcome) (all []string, path str
 	case registry.Catalog:
 		return d.Rules.Catalog(o.grants), "/v2/_catalog", entitlement.Verdict{}, nil
 	}
-	// nginx has led something else here.
+	// nginx sent another kind of request here.
 	return nil, "", entitlement.Verdict{Refusal: registry.RefusePath()}, nil
 }

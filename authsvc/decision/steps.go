@@ -9,8 +9,8 @@ import (
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
-// A step notes in an Outcome what it has found, or ends the decision with a
-// refusal or an outage.
+// A step records its findings in an Outcome, or ends the decision with a refusal
+// or an outage.
 type step struct {
 	name    string
 	do      func(*Decider, context.Context, Question, *Outcome) (*registry.Refusal, error)
@@ -62,8 +62,8 @@ func (d *Decider) entitle(ctx context.Context, _ Question, o *Outcome) (*registr
 	return verdict.Refusal, err
 }
 
-// key fetches the registry's Authorization, where something will be fetched
-// with it: docker login needs none, and must not hand one out.
+// key gets the registry's Authorization, if the request will be forwarded: docker
+// login needs none, and must not hand one out.
 func (d *Decider) key(ctx context.Context, q Question, o *Outcome) (*registry.Refusal, error) {
 	if o.Request.Kind == registry.Ping {
 		return nil, nil

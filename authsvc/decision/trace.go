@@ -9,8 +9,8 @@ import (
 	"github.com/pullgate/pullgate/authsvc/registry"
 )
 
-// A Trace is told what each step has found, in a sentence, and how long that
-// took. The last step's finding is the refusal or the outage, if there is one.
+// A Trace receives each step's finding, in a sentence, and its duration. The last
+// step's finding is the refusal or the outage, if there is one.
 type Trace func(step, finding string, took time.Duration)
 
 // traced returns the step with a trace of it.

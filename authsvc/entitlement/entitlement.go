@@ -13,37 +13,37 @@ import (
 	"github.com/pullgate/pullgate/authsvc/release"
 )
 
-// Releases tell which tags there are, and which of them reach a digest. A
-// *release.Releases does.
+// Releases tell which tags exist, and which of them reach a digest.
+// *release.Releases implements it.
 type Releases interface {
-	// Find returns a tag of want that reaches a digest in a repository, ""
-	// if none does; an error if it could not find out.
+	// Find returns a tag of want that reaches a digest in a repository; "" if
+	// there is none. An error is an outage.
 	Find(ctx context.Context, repository, digest string, want release.Tags) (tag string, err error)
 	// Tags lists a repository's tags, sorted; release.ErrNotFound if there is
 	// no such repository.
 	Tags(ctx context.Context, repository string) ([]string, error)
-	// Asked is told that a customer is let through to a tag.
+	// Asked notes that a customer may pull a tag now.
 	Asked(repository, tag string)
 }
 
-// Rules decide by a customer's grants.
+// Rules make decisions from a customer's grants.
 type Rules struct {
 	Releases Releases
-	// Renew follows the words that a license has ended: where to renew it.
-	// Empty for none.
+	// Renew is appended to the message that a license has ended: where to renew
+	// it. Empty for none.
 	Renew string
-	// Repositories are those that the catalog looks through for grants whose
-	// repository is a pattern.
+	// Repositories are what the catalog may list for grants whose repository is
+	// a pattern.
 	Repositories []string
-	// Now tells the time by which licenses expire; nil for the real one.
+	// Now is the clock for expiring licenses; nil for the real one.
 	Now func() time.Time
 }
 
-// A Verdict is what a customer's grants say of a request. Its zero value
-// allows what needs no grant.
+// A Verdict is the result of checking a request against a customer's grants. Its
+// zero value allows a request that needs no grant.
 type Verdict struct {
-	// Grant is the one that decided, by being in force or by having ended;
-	// zero if none did.
+	// Grant is the grant that decided: one in force, or one that has ended; zero
+	// if none did.
 	Grant auth.Grant
 	// Refusal is why the request is refused; nil if it is allowed.
 	Refusal *registry.Refusal
@@ -51,24 +51,23 @@ type Verdict struct {
 
 // Check says whether grants allow a request.
 //
-// A ping needs no grant. A tag needs one that is in force and matches
-// repository and tag. A digest needs a tag that such a grant matches and that
-// reaches the digest in that repository; and so does a tag that belongs to a
-// digest by its name, such as a signature's. Lists are not for Check, but for
-// Tags and Catalog.
+// A ping needs no grant. A tag needs a grant in force that matches the repository
+// and the tag. A digest needs a tag that such a grant matches and that reaches the
+// digest in that repository. The same goes for a tag that belongs to a digest by
+// its name, such as a signature's. Lists are for Tags and Catalog, not Check.
 //
-// A refusal tells the truth and no more: what the customer never had does not
-// exist (404), what has ended is denied with the day, or as withdrawn (403). For a
-// repository of which the customer never had anything, nobody is asked, so
-// neither the answer nor its time tells whether it exists. An error is an
-// outage.
+// A refusal reveals no more than it must: what the customer never had does not
+// exist (404); what has ended is denied with its date, or as withdrawn (403). If
+// the customer never had any right in a repository, the registry is not asked, so
+// neither the answer nor its timing shows whether the repository exists. An error
+// is an outage.
 func (r *Rules) Check(ctx context.Context, grants auth.Grants, request registry.Request) (Verdict, error) {
 	switch request.Kind {
 	case registry.Ping:
 		return Verdict{}, nil
 	case registry.Manifest, registry.Blob, registry.Referrers:
 	default:
-		// Never by way of the upstream, whose list is not filtered.
+		// Never forward these: the upstream's list is not filtered.
 		return refuse(unsupported()), nil
 	}
 	had := rightsAt(grants.In(request.Repository), r.now())
@@ -106,8 +105,8 @@ func (r *Rules) checkTag(ctx context.Context, had rights, request registry.Reque
 	return refuse(unknownTag(repository, tag)), nil
 }
 
-// checkDigest looks for the grant by which the customer may pull a digest, or
-// could before it ended. known is false if the customer never could.
+// checkDigest looks for the grant that lets the customer pull a digest, or did
+// before it ended. known is false if no grant ever did.
 func (r *Rules) checkDigest(ctx context.Context, had rights, repository, digest string) (verdict Verdict, known bool, err error) {
 	for had.valid.Len() > 0 {
 		tag, err := r.Releases.Find(ctx, repository, digest, had.valid)
@@ -117,8 +116,7 @@ func (r *Rules) checkDigest(ctx context.Context, had rights, repository, digest 
 		if tag == "" {
 			break
 		}
-		// Finding it may have taken a while, in which a license may have
-		// expired.
+		// A license may have expired during the search.
 		had = rightsAt(had.shelf, r.now())
 		if grant, ok := had.valid.ForTag(tag); ok {
 			return Verdict{Grant: grant}, true, nil

@@ -13,9 +13,9 @@ import (
 // Tags lists the tags of a repository that grants in force match, sorted. The
 // verdict has one of those grants; refusals and errors are as Check's.
 //
-// A tag that belongs to a digest, such as a signature's, is listed if a grant
-// matches it, like any other: it can be pulled with the release that it
-// belongs to, but that is not asked for each line of a list.
+// A tag that belongs to a digest, such as a signature's, is listed only if a grant
+// matches it, like any other tag. It can also be pulled with the release it belongs
+// to, but that is not checked for each line of a list.
 func (r *Rules) Tags(ctx context.Context, grants auth.Grants, repository string) ([]string, Verdict, error) {
 	had := rightsAt(grants.In(repository), r.now())
 	switch {
@@ -45,7 +45,7 @@ func (r *Rules) Tags(ctx context.Context, grants auth.Grants, repository string)
 
 // Catalog lists the repositories of grants in force, sorted: those that a
 // grant names, and those of Rules.Repositories that a grant's pattern matches.
-// Nobody is asked: a registry such as ECR may have no list to filter.
+// It does not ask the registry: one such as ECR may have no list to filter.
 func (r *Rules) Catalog(grants auth.Grants) []string {
 	now := r.now()
 	var listed []string

@@ -33,7 +33,7 @@ func unsupported() *registry.Refusal {
 	return registry.Refuse(registry.Unsupported, "listing is not supported here")
 }
 
-// hasEnded refuses what a grant opened until it ended.
+// hasEnded refuses what an ended grant used to allow.
 func (r *Rules) hasEnded(grant auth.Grant) Verdict {
 	message := "license " + grant.License
 	if grant.Withdrawn {

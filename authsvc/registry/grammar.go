@@ -10,11 +10,11 @@ const (
 	maxTag  = 128
 )
 
-// A Reference names a manifest or a blob within a repository: by Tag or by
-// Digest, of which one is set.
+// A Reference names a manifest or a blob within a repository. Exactly one of Tag
+// and Digest is set.
 type Reference struct{ Tag, Digest string }
 
-// String returns the reference as it stands in a request's path.
+// String returns the reference as written in a request's path.
 func (r Reference) String() string { return r.Tag + r.Digest }
 
 // parseReference parses a tag (if tags are allowed here) or a digest. A colon
@@ -105,12 +105,12 @@ func isTagRune(r rune) bool {
 		r == '_' || r == '.' || r == '-'
 }
 
-// queryKeys are the parameters of the read side, and ns, the name of the
-// registry that containerd tells a mirror.
+// queryKeys are the parameters of the read side, and ns, the registry name that
+// containerd sends to a mirror.
 var queryKeys = map[string]bool{"n": true, "last": true, "artifactType": true, "ns": true}
 
-// checkQuery accepts known parameters, each once, whose values hold letters,
-// digits, and a few marks as they stand or percent-encoded.
+// checkQuery accepts known parameters, each at most once, with values of letters,
+// digits, and a few marks, plain or percent-encoded.
 func checkQuery(query string) *Refusal {
 	seen := make(map[string]bool, 4)
 	for query != "" {

@@ -6,17 +6,17 @@ import (
 	"strconv"
 )
 
-// A Page is the part of a list that a client asks for (Distribution
+// A Page is the part of a list that a client requests (Distribution
 // Specification 1.1, "Listing Tags").
 type Page struct {
-	// N is how many entries at most; negative for all.
+	// N is the maximum number of entries; negative for all.
 	N int
 	// Last is the entry after which the page begins, in the list's order; it
 	// need not be in the list. Empty for the beginning.
 	Last string
 }
 
-// maxPage is the largest N: more digits than a list has entries are a mistake.
+// maxPage is the largest N. No list has more entries.
 const maxPage = 1_000_000
 
 // Page reads n and last. It refuses with 400.
@@ -37,8 +37,8 @@ func (r Request) Page() (Page, *Refusal) {
 	return page, nil
 }
 
-// Cut returns the page of a sorted list, and whether there is more after it.
-// A page of none has no more: there is nothing to go on from.
+// Cut returns the page of a sorted list, and whether there is more after it. An
+// empty page has no more: it has no last entry to continue from.
 func (p Page) Cut(list []string) (page []string, more bool) {
 	from, found := slices.BinarySearch(list, p.Last)
 	if found && p.Last != "" {

@@ -2,9 +2,9 @@ package registry
 
 import "net/http"
 
-// A Code is an error code of the Distribution API (Distribution
-// Specification 1.1, "Error Codes"); the last three are those of the CNCF
-// distribution registry, which the clients know as well.
+// A Code is an error code of the Distribution API (Distribution Specification 1.1,
+// "Error Codes"). The last three are from the CNCF distribution registry; clients
+// know them as well.
 type Code string
 
 // The error codes that a customer can meet.
@@ -30,16 +30,14 @@ func Codes() []Code {
 		Unsupported, TooManyRequests, Unavailable, PaginationNumberInvalid}
 }
 
-// A Refusal is an answer other than the one that was asked for. It is a value
-// and deliberately not an error: an error is an outage, and the compiler keeps
-// the two apart.
+// A Refusal is a refused request. It is deliberately not an error: an error is an
+// outage, and the compiler keeps the two apart.
 type Refusal struct {
 	// Status is the HTTP status that the client gets.
 	Status int
 	Code   Code
-	// Message is a sentence for the person at the terminal: docker, podman
-	// and Kubernetes print it. It must hold nothing that the customer may not
-	// know.
+	// Message is a sentence for the customer: docker, podman and Kubernetes
+	// print it. It must contain nothing that the customer may not know.
 	Message string
 	// RetryAfter is in seconds, for statuses 429 and 503.
 	RetryAfter int

@@ -1,4 +1,4 @@
-// Package registry knows the read side of the Distribution API (OCI Distribution
+// Package registry parses the read side of the Distribution API (OCI Distribution
 // Specification 1.1, https://github.com/opencontainers/distribution-spec): its
 // requests (request.go, grammar.go), pages of lists (page.go), and errors
 // (refusal.go).
@@ -16,10 +16,10 @@ import (
 	"strings"
 )
 
-// MaxURI is the longest request target, in bytes, that is looked at.
+// MaxURI is the longest accepted request target, in bytes.
 const MaxURI = 4 << 10
 
-// A Kind tells what a Request asks for.
+// A Kind is what a Request asks for.
 type Kind int
 
 // The kinds of request.

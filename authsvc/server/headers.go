@@ -1,7 +1,7 @@
 package server
 
 // The headers of the contract with nginx, in both directions. nginx/README.md
-// has the table; nginx/registry/ is the other side.
+// documents them; nginx/registry/ is the other side.
 const (
 	headerOriginalMethod   = "X-Original-Method"
 	headerOriginalURI      = "X-Original-Uri"

@@ -19,8 +19,8 @@ type Metrics struct {
 	inFlight, maxInFlight prometheus.Gauge
 }
 
-// NewMetrics registers the metrics with r. The moment at which the upstream's
-// token expires is asked for when the metrics are read.
+// NewMetrics registers the metrics with r. The expiry of the upstream's token is
+// computed when the metrics are read.
 func NewMetrics(r prometheus.Registerer, upstream decision.Upstream) *Metrics {
 	m := &Metrics{
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -55,7 +55,7 @@ func NewMetrics(r prometheus.Registerer, upstream decision.Upstream) *Metrics {
 			Help: "Bound of authsvc_requests_in_flight (listen.max_requests). Any more get 503.",
 		}),
 	}
-	// Begin at 0, so that the first of a kind is an increase.
+	// Start at 0, so that the first event of a kind is an increase.
 	for _, word := range decision.Words() {
 		for _, state := range []string{"none", "hit", "miss", "stale"} {
 			m.decisions.WithLabelValues(word, state)

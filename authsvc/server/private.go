@@ -8,9 +8,9 @@ import (
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/listen"
 )
 
-// NewPrivate returns the handler of the private listener. It is a listener of
-// its own so that no header or path can make the other one answer 200.
-// It is ready if there is a token that the registry would take.
+// NewPrivate returns the handler of the private listener. The listener is separate
+// so that no header or path can make the other one answer 200. authsvc is ready if
+// it has a usable token.
 func NewPrivate(u decision.Upstream, g prometheus.Gatherer) http.Handler {
 	return listen.NewPrivate(g, func() (string, bool) {
 		if _, err := u.Current(); err != nil {

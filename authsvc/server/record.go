@@ -9,7 +9,7 @@ import (
 	"github.com/pullgate/pullgate/authsvc/decision"
 )
 
-// record logs and counts a decision about a question of nginx's.
+// record logs and counts a decision.
 func (s *Server) record(h http.Header, o decision.Outcome) {
 	s.metrics.observe(o)
 	level := slog.LevelInfo
@@ -20,8 +20,8 @@ func (s *Server) record(h http.Header, o decision.Outcome) {
 	if !s.logger.Enabled(ctx, level) {
 		return
 	}
-	// By the handler itself: the logger would look up this line of the source
-	// for every decision.
+	// Call the handler directly: the logger would look up this source line for
+	// every decision.
 	line := slog.NewRecord(time.Now(), level, "decision", 0)
 	line.AddAttrs(
 		slog.String("request_id", headerText(h.Get(headerRequestID))),

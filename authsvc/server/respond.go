@@ -13,17 +13,16 @@ import (
 	"github.com/pullgate/pullgate/authsvc/upstream"
 )
 
-// maxMessage bounds a message in a header, in bytes as they stand there.
+// maxMessage bounds an encoded message in a header, in bytes.
 const maxMessage = 1 << 10
 
-// outage is the customer's part of an outage: it is not the customer's fault,
-// and the details are not the customer's.
+// outage is what a customer sees of an outage: not their fault, and no details.
 var outage = &registry.Refusal{Status: http.StatusServiceUnavailable, Code: registry.Unavailable,
 	Message: "the registry is temporarily unavailable; try again in a few seconds", RetryAfter: 5}
 
 // respond answers nginx. auth_request knows three statuses (2xx, 401, 403) and
-// makes 500 of every other, so the status for the client travels in a header;
-// and the connection is only used again if the body is empty.
+// turns every other into 500, so the status for the client travels in a header.
+// nginx reuses the connection only if the body is empty.
 func (s *Server) respond(c echo.Context, o decision.Outcome) error {
 	h := c.Response().Header()
 	set(h, headerSubject, headerText(o.Subject.String()))
@@ -67,8 +66,8 @@ type (
 	}
 )
 
-// respondList answers with a list, which nginx passes on as it is. A refusal is
-// respond's: nginx words it.
+// respondList answers with a list, which nginx passes on unchanged. Refusals go
+// through respond: nginx writes their body.
 func (s *Server) respondList(c echo.Context, o decision.Outcome) error {
 	if !o.Allowed() {
 		return s.respond(c, o)
@@ -97,8 +96,8 @@ func set(h http.Header, name, value string) {
 	}
 }
 
-// jsonText escapes s so that it is ASCII and can stand between the quotes of a
-// JSON string, since that is where nginx puts it.
+// jsonText escapes s to ASCII that fits between the quotes of a JSON string, which
+// is where nginx puts it.
 func jsonText(s string) string {
 	var b strings.Builder
 	for _, r := range s {

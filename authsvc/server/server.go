@@ -1,7 +1,7 @@
-// Package server is what nginx asks. It reads the question from a request's
-// headers, lets package decision decide, and writes the answer into headers.
-// headers.go has their names, and no other package knows them; nginx/README.md has
-// the contract. private.go serves health and metrics, on a listener of its own.
+// Package server answers nginx. It reads the question from a request's headers,
+// lets package decision decide, and writes the answer into headers. headers.go has
+// their names, which no other package knows; nginx/README.md has the contract.
+// private.go serves health and metrics on a separate listener.
 package server
 
 import (
@@ -16,13 +16,13 @@ import (
 	"github.com/pullgate/pullgate/authsvc/decision"
 )
 
-// Options are what a Server is made of.
+// Options configure a Server.
 type Options struct {
 	Decider *decision.Decider
-	// Realm names the registry when a password is asked for.
+	// Realm is the registry's name in the password prompt.
 	Realm string
-	// MaxRequests is how many questions are answered at once. Further ones are
-	// an outage at once, rather than a wait that nginx gives up.
+	// MaxRequests bounds the concurrent requests. Any more fail immediately as
+	// an outage, instead of waiting until nginx gives up.
 	MaxRequests int
 	Logger      *slog.Logger
 	Metrics     *Metrics
@@ -37,7 +37,7 @@ type Server struct {
 	metrics   *Metrics
 }
 
-// New returns the handler of the listener that nginx asks:
+// New returns the handler for nginx's requests:
 //
 //	GET /authorize  may this request be forwarded? For auth_request.
 //	GET /list       the tags of a repository, or the repositories.
@@ -65,7 +65,7 @@ type decide func(context.Context, decision.Question, decision.Trace) decision.Ou
 
 var errOverloaded = errors.New("more concurrent requests than listen.max_requests")
 
-// handle answers by a decision.
+// handle answers with a decision.
 func (s *Server) handle(decide decide, respond func(echo.Context, decision.Outcome) error) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		var o decision.Outcome
@@ -95,9 +95,9 @@ func question(h http.Header) decision.Question {
 	}
 }
 
-// handleError answers what no handler answered: a path that is not ours, and
-// a panic. nginx would make a 500 of an auth endpoint's 404 or 500; this is
-// told apart from a refusal, and never an allowance.
+// handleError answers unknown paths and panics. nginx would turn an auth
+// endpoint's 404 or 500 into a 500. This answer differs from a refusal, and never
+// allows anything.
 func (s *Server) handleError(err error, c echo.Context) {
 	if c.Response().Committed {
 		return

@@ -1,6 +1,6 @@
-// Package upstream has the registry's current Authorization, from the file that
-// tokenrefresher writes, and asks tokenrefresher for another one when the registry
-// rejects it.
+// Package upstream provides the registry's current Authorization, from the file
+// that tokenrefresher writes, and asks tokenrefresher for a new one when the
+// registry rejects it.
 package upstream
 
 import (
@@ -18,34 +18,34 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// A Source has the token that tokenrefresher wrote last, and tells when a
-// newer one arrives. A *tokenfile.Watcher is one.
+// A Source has the latest token that tokenrefresher wrote, and tells when a
+// newer one arrives. *tokenfile.Watcher implements it.
 type Source interface {
 	Current() (tokenfile.Token, error)
 	Wait(ctx context.Context, newerThan time.Time) (tokenfile.Token, error)
 }
 
-// A Config says how a new token is asked for.
+// A Config says how to request a new token.
 type Config struct {
 	// RefreshSocket is tokenrefresher's control socket, unix:PATH; empty to
-	// never ask. RefreshName is the registry's name in its configuration.
+	// disable. RefreshName is the registry's name in its configuration.
 	RefreshSocket, RefreshName string
-	// Timeout bounds the wait for a token that was asked for.
+	// Timeout bounds the wait for a requested token.
 	Timeout time.Duration
-	// Transport is how the registry is asked whether it accepts a token; nil
-	// to believe each rejection.
+	// Transport asks the registry whether it accepts a token; nil to trust
+	// every rejection.
 	Transport http.RoundTripper
 }
 
-// ErrTokenIsGood is that the registry rejects a request, and accepts the token:
-// another would not help.
+// ErrTokenIsGood means that the registry rejects a request but accepts the token:
+// a new token would not help.
 var ErrTokenIsGood = errors.New("the registry accepts the token but refuses this request; " +
 	"does the role's policy allow this repository?")
 
 // An Upstream is the registry behind nginx.
 type Upstream struct {
 	source  Source
-	refresh string // the URL that asks for a refresh; empty to never ask
+	refresh string // the URL that requests a refresh; empty to disable
 	client  *http.Client
 	timeout time.Duration
 	flight  singleflight.Group
@@ -55,13 +55,13 @@ type Upstream struct {
 	good      verdict
 }
 
-// A verdict is that the registry has accepted a token.
+// A verdict records that the registry accepted a token.
 type verdict struct {
 	id    string
 	until time.Time
 }
 
-// goodFor is how long a token that the registry accepts is not tried again.
+// goodFor is how long an accepted token is not tested again.
 const goodFor = 30 * time.Second
 
 // New makes an Upstream over source.
@@ -82,8 +82,8 @@ func New(source Source, c Config) *Upstream {
 	return u
 }
 
-// Current returns the token in force. Its error says why there is none that
-// the registry would take.
+// Current returns the token in force. Its error says why there is no usable
+// token.
 func (u *Upstream) Current() (tokenfile.Token, error) {
 	token, err := u.source.Current()
 	if err != nil {
@@ -92,10 +92,10 @@ func (u *Upstream) Current() (tokenfile.Token, error) {
 	return token, token.Usable(time.Now())
 }
 
-// Renew returns a token other than the one that the registry has rejected, of
-// which rejected is the ID. One that has arrived meanwhile is returned at
-// once; else one refresh is asked for, however many requests wait for it. If
-// the registry accepts the rejected token, the error is ErrTokenIsGood.
+// Renew returns a token other than the rejected one, which is given by its ID. If
+// a newer one has already arrived, Renew returns it at once. Otherwise it requests
+// a single refresh, however many requests wait for it. If the registry does accept
+// the rejected token, the error is ErrTokenIsGood.
 func (u *Upstream) Renew(ctx context.Context, rejected string) (tokenfile.Token, error) {
 	if current, ok := u.other(rejected); ok {
 		return current, nil
@@ -133,9 +133,9 @@ func (u *Upstream) Renew(ctx context.Context, rejected string) (tokenfile.Token,
 	}
 }
 
-// accepts asks the registry whether it accepts a token, by the API's ping. What
-// it does not say clearly is no. A customer whose license is wider than the
-// role could else have tokens renewed without end.
+// accepts asks the registry whether it accepts a token, with the API's ping. An
+// unclear answer counts as no. Without this check, a customer whose license is
+// wider than the role could cause endless renewals.
 func (u *Upstream) accepts(ctx context.Context, token tokenfile.Token) bool {
 	u.mu.Lock()
 	known := u.good.id == ID(token) && time.Now().Before(u.good.until)
@@ -162,8 +162,8 @@ func (u *Upstream) accepts(ctx context.Context, token tokenfile.Token) bool {
 	return true
 }
 
-// other returns the current token, and whether it is usable and another than
-// the rejected one.
+// other returns the current token, and whether it is usable and differs from the
+// rejected one.
 func (u *Upstream) other(rejected string) (tokenfile.Token, bool) {
 	current, err := u.Current()
 	return current, err == nil && ID(current) != rejected
@@ -186,8 +186,7 @@ func (u *Upstream) askFor(ctx context.Context, newerThan time.Time) error {
 	return nil
 }
 
-// ID names a token without telling anything of it: the moment at which it was
-// fetched.
+// ID identifies a token without revealing it: the time at which it was fetched.
 func ID(t tokenfile.Token) string {
 	return t.FetchedAt.UTC().Format("20060102T150405.000000000Z")
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
-// maxFile is the length of the longest user or password, in bytes. Both
-// together fit into tokenfile.MaxToken.
+// maxFile is the maximum length of a user or password, in bytes. Both together
+// fit into tokenfile.MaxToken.
 const maxFile = 4 << 10
 
 // A Source reads the token of one registry.
@@ -27,8 +27,8 @@ func New(host, userFile, passwordFile string) *Source {
 	return &Source{host: host, userFile: userFile, passwordFile: passwordFile}
 }
 
-// Fetch reads both files anew. Its FetchedAt is left to the caller. No error
-// tells anything of what is in the files.
+// Fetch reads both files again. The caller sets FetchedAt. Errors reveal nothing
+// of the files' content.
 func (s *Source) Fetch(context.Context) (tokenfile.Token, error) {
 	user, err := read(s.userFile)
 	if err != nil {
@@ -45,14 +45,14 @@ func (s *Source) Fetch(context.Context) (tokenfile.Token, error) {
 	return tokenfile.Token{Host: s.host, Value: tokenfile.NewValue(value)}, nil
 }
 
-// Owns tells whether a token that was found in the token file has the host,
-// user and password of now.
+// Owns says whether a token found in the token file has the current host, user and
+// password.
 func (s *Source) Owns(t tokenfile.Token) bool {
 	current, err := s.Fetch(context.Background())
 	return err == nil && current.SameCredential(t)
 }
 
-// read reads the one line of a file, without its end.
+// read reads a file's only line, without the line break.
 func read(path string) (_ string, err error) {
 	file, err := os.Open(path)
 	if err != nil {

@@ -11,16 +11,16 @@ import (
 	"github.com/aws/smithy-go/logging"
 )
 
-// sessionName is what CloudTrail shows of an assumed role.
+// sessionName is what CloudTrail shows for an assumed role.
 const sessionName = "tokenrefresher"
 
-// connect loads the SDK's configuration anew for each token. They are hours
-// apart, so that costs nothing, and a profile or a credentials file that has
-// changed meanwhile counts. The credential is got here and not by the first
-// request, so that the error tells which of the two went wrong.
+// connect reloads the SDK's configuration for each token. Tokens are hours apart,
+// so the cost does not matter, and a changed profile or credentials file takes
+// effect. It gets the credential here rather than with the first request, so that
+// the error shows which of the two failed.
 func connect(ctx context.Context, c Config) (API, error) {
 	options := []func(*config.LoadOptions) error{
-		// The SDK's own lines would stand between ours, in no JSON.
+		// The SDK's own log lines are not JSON.
 		config.WithLogger(logging.Nop{}),
 	}
 	if c.Region != "" {

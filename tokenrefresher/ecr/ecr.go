@@ -27,21 +27,19 @@ type API interface {
 	GetAuthorizationToken(context.Context, *awsecr.GetAuthorizationTokenInput, ...func(*awsecr.Options)) (*awsecr.GetAuthorizationTokenOutput, error)
 }
 
-// Config says which registry, and how to get at the API. Every part may be
-// empty.
+// Config names the registry and how to reach the API. Every field may be empty.
 type Config struct {
-	// Region is the registry's; empty for that of the SDK's default chain
-	// (environment, profile, instance metadata).
+	// Region is the registry's region; empty for the one from the SDK's default
+	// chain (environment, profile, instance metadata).
 	Region string
-	// RegistryID is the account that owns the registry, 12 digits; empty for
-	// that of the credential.
+	// RegistryID is the account that owns the registry, 12 digits; empty for the
+	// credential's own account.
 	RegistryID string
-	// RoleARN is a role to assume by the credential that the default chain
-	// finds.
+	// RoleARN is a role to assume with the default chain's credential.
 	RoleARN string
-	// Endpoint is the API's URL in place of AWS's own, such as a VPC endpoint.
+	// Endpoint is the API's URL, such as a VPC endpoint; empty for AWS's own.
 	Endpoint string
-	// Host is the registry's host in place of the one that the API tells.
+	// Host is the registry's host; empty for the one that the API returns.
 	Host string
 }
 
@@ -51,19 +49,19 @@ type Source struct {
 	connect func(context.Context) (API, error)
 }
 
-// New makes a Source over the AWS SDK. It asks nothing yet.
+// New makes a Source over the AWS SDK. It sends no request yet.
 func New(c Config) *Source {
 	return &Source{config: c, connect: func(ctx context.Context) (API, error) { return connect(ctx, c) }}
 }
 
-// NewWithAPI makes a Source over another API than the SDK's.
+// NewWithAPI makes a Source over an API other than the SDK's.
 func NewWithAPI(c Config, api API) *Source {
 	return &Source{config: c, connect: func(context.Context) (API, error) { return api, nil }}
 }
 
-// Fetch asks for a token. Its FetchedAt is left to the caller, which knows
-// that of the token before. An *Error among its errors has the part of AWS's
-// own words that only the operator may see.
+// Fetch requests a token. The caller sets FetchedAt, since it knows the previous
+// token's. An *Error among its errors has the part of AWS's message that only the
+// operator may see.
 func (s *Source) Fetch(ctx context.Context) (tokenfile.Token, error) {
 	api, err := s.connect(ctx)
 	if err != nil {
@@ -71,8 +69,8 @@ func (s *Source) Fetch(ctx context.Context) (tokenfile.Token, error) {
 	}
 	var input awsecr.GetAuthorizationTokenInput
 	if s.config.RegistryID != "" {
-		// Deprecated, for the token opens every registry of the principal; it
-		// still decides of which one proxyEndpoint is.
+		// Deprecated, because the token opens every registry of the principal;
+		// but it still decides which registry proxyEndpoint names.
 		input.RegistryIds = []string{s.config.RegistryID} //nolint:staticcheck // see above
 	}
 	output, err := api.GetAuthorizationToken(ctx, &input)
@@ -89,9 +87,8 @@ func (s *Source) Fetch(ctx context.Context) (tokenfile.Token, error) {
 	return t, nil
 }
 
-// Owns tells whether a token that was found in the file can be one of this
-// registry: that it is not one of another account or region, from before the
-// configuration was changed.
+// Owns says whether a token found in the file can be for this registry, and not
+// for another account or region from before a change of the configuration.
 func (s *Source) Owns(t tokenfile.Token) bool {
 	if s.config.Host != "" {
 		return t.Host == s.config.Host
@@ -101,7 +98,7 @@ func (s *Source) Owns(t tokenfile.Token) bool {
 		(s.config.Region == "" || strings.Contains(t.Host, "."+s.config.Region+"."))
 }
 
-// token checks what the API has answered. Errors tell nothing of its value.
+// token checks the API's answer. Errors reveal nothing of the token's value.
 func (s *Source) token(data types.AuthorizationData) (tokenfile.Token, error) {
 	host := s.config.Host
 	if host == "" {
@@ -125,7 +122,7 @@ func (s *Source) token(data types.AuthorizationData) (tokenfile.Token, error) {
 	return tokenfile.Token{Host: host, Value: tokenfile.NewValue(value), ExpiresAt: expires.UTC().Truncate(time.Millisecond)}, nil
 }
 
-// endpointHost takes the host out of https://HOST.
+// endpointHost extracts the host from https://HOST.
 func endpointHost(endpoint string) (string, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Scheme != "https" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {

@@ -12,18 +12,18 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// An Error is a failure of AWS. AWS's own words name the account, the role and
-// the session, so Error leaves them out: it may be shown to anybody. Detail
-// has them, without secrets, for the operator's log.
+// An Error is a failure of AWS. AWS's own message names the account, the role and
+// the session, so Error leaves it out and may be shown to anybody. Detail has it,
+// without secrets, for the operator's log.
 type Error struct {
 	doing, what, detail string
 	cause               error // context.Canceled, context.DeadlineExceeded or nil
 }
 
-// Error tells what was being done, and the code or kind of the failure.
+// Error says what was being done, and the code or kind of the failure.
 func (e *Error) Error() string { return e.doing + ": " + e.what }
 
-// Detail is what AWS or the SDK said, for the operator's log alone.
+// Detail is AWS's or the SDK's message, for the operator's log only.
 func (e *Error) Detail() string { return e.detail }
 
 // Unwrap returns the context's error, if it was that.
@@ -40,7 +40,7 @@ func clean(doing string, err error) *Error {
 	return e
 }
 
-// An error code's grammar, so that nothing else gets through as one.
+// The grammar of an error code, so that nothing else passes as one.
 var code = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9.]{0,63}$`)
 
 func kind(err error) string {

@@ -1,4 +1,4 @@
-// Package probe tries a token at its registry, before package refresh replaces one
+// Package probe tests a token at its registry before package refresh replaces one
 // that is known to be good.
 package probe
 
@@ -16,43 +16,43 @@ import (
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
-// ErrRejected is what a *Error wraps when the registry has refused the token:
-// every other error leaves open whether the token is good.
+// ErrRejected is what a *Error wraps when the registry refused the token. After
+// any other error the token may still be good.
 var ErrRejected = errors.New("the registry rejects the token")
 
-// timeout bounds one try: short of what a whole refresh may take, so that a
-// registry that hangs leaves time to store the token untried.
+// timeout bounds one test. It is shorter than a whole refresh may take, so that a
+// registry that hangs leaves time to store the token untested.
 const timeout = 10 * time.Second
 
 // maxDetail bounds how much of a registry's answer is logged, in bytes.
 const maxDetail = 512
 
-// An Error is a try that did not end with 200. ECR's own words name the
-// account and the session, so Error leaves them out; Detail has them, without
-// the token, for the operator's log.
+// An Error is a test that did not end with 200. ECR's own message names the
+// account and the session, so Error leaves it out; Detail has it, without the
+// token, for the operator's log.
 type Error struct {
 	text, detail string
 	cause        error
 }
 
-// Error tells what was expected and found.
+// Error says what was expected and found.
 func (e *Error) Error() string { return e.text }
 
-// Detail is what the registry answered, for the operator's log alone.
+// Detail is the registry's answer, for the operator's log only.
 func (e *Error) Detail() string { return e.detail }
 
 // Unwrap returns ErrRejected or the request's error.
 func (e *Error) Unwrap() error { return e.cause }
 
-// A Prober tries tokens at a registry.
+// A Prober tests tokens at a registry.
 type Prober struct {
 	client *http.Client
 	url    string
 }
 
-// New makes a Prober. An empty url stands for https://HOST/v2/ with the
-// token's host; an empty caFile for the system's authorities, else it is a PEM
-// file with those that sign the registry's certificate.
+// New makes a Prober. An empty url means https://HOST/v2/ with the token's host.
+// caFile is a PEM file of CAs to trust for the registry's certificate; empty for
+// the system's.
 func New(url, caFile string) (*Prober, error) {
 	config, err := system.TLS(caFile)
 	if err != nil {
@@ -63,16 +63,16 @@ func New(url, caFile string) (*Prober, error) {
 			Proxy:               http.ProxyFromEnvironment,
 			TLSClientConfig:     config,
 			TLSHandshakeTimeout: timeout,
-			DisableKeepAlives:   true, // the next try is hours away
+			DisableKeepAlives:   true, // the next test is hours away
 			ForceAttemptHTTP2:   true,
 		},
-		// Where the registry sends us, the token must not go.
+		// The token must not follow a redirect.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }
 
-// Try asks for GET /v2/ with t (Distribution API, end-1: 200 if the credential
-// is good). Its error is a *Error.
+// Try requests GET /v2/ with t (Distribution API, end-1: 200 if the credential is
+// good). Its error is a *Error.
 func (p *Prober) Try(ctx context.Context, t tokenfile.Token) error {
 	target := p.url
 	if target == "" {
@@ -94,7 +94,7 @@ func (p *Prober) Try(ctx context.Context, t tokenfile.Token) error {
 	if response.StatusCode == http.StatusOK {
 		return nil
 	}
-	body, _ := io.ReadAll(io.LimitReader(response.Body, maxDetail)) // what of it there is
+	body, _ := io.ReadAll(io.LimitReader(response.Body, maxDetail)) // as much as arrives
 	e := &Error{
 		text:   fmt.Sprintf("testing the token at the registry: expected status 200, found %d", response.StatusCode),
 		detail: printable(t.Redact(string(body))),
@@ -107,7 +107,7 @@ func (p *Prober) Try(ctx context.Context, t tokenfile.Token) error {
 }
 
 func unanswered(t tokenfile.Token, err error) error {
-	// Without the URL, which an operator may hold for internal.
+	// Without the URL, which may be internal.
 	if failed, ok := errors.AsType[*url.Error](err); ok {
 		err = failed.Err
 	}

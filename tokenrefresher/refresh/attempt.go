@@ -15,8 +15,8 @@ import (
 type outcome string
 
 const (
-	refreshed   outcome = "refreshed"    // fetched, tried and stored
-	untried     outcome = "untried"      // stored, though the registry could not be asked: the old one was unusable
+	refreshed   outcome = "refreshed"    // fetched, tested and stored
+	untried     outcome = "untried"      // stored without a test, since the registry could not be asked and the old token was unusable
 	fetchFailed outcome = "fetch_failed" // there is no new token
 	rejected    outcome = "rejected"     // the registry refuses the new token
 	probeFailed outcome = "probe_failed" // the registry could not be asked, and the old token is still usable
@@ -25,7 +25,7 @@ const (
 
 var outcomes = []outcome{refreshed, untried, fetchFailed, rejected, probeFailed, storeFailed}
 
-// refresh makes one attempt and keeps the books. It runs in the flight alone.
+// refresh makes one attempt and records its outcome. It only runs in the flight.
 func (r *Registry) refresh() (tokenfile.Token, error) {
 	if err := r.life.Err(); err != nil {
 		return tokenfile.Token{}, fmt.Errorf("stopping: %w", err)
@@ -48,14 +48,14 @@ func (r *Registry) refresh() (tokenfile.Token, error) {
 	r.mu.Unlock()
 	select {
 	case r.wake <- struct{}{}:
-	default: // the loop has not taken note of the last one yet; it will see due
+	default: // the loop has not seen the last wake yet, and will read due then
 	}
 	r.report(t, how, err, took, due)
 	return t, err
 }
 
 // attempt returns the new token, if it is in the file now. It never replaces a
-// good token by one that is not known to be good.
+// good token with one that is not known to be good.
 func (r *Registry) attempt() (tokenfile.Token, outcome, error) {
 	ctx, cancel := context.WithTimeout(r.life, r.o.Timeout)
 	defer cancel()
@@ -89,9 +89,9 @@ func (r *Registry) attempt() (tokenfile.Token, outcome, error) {
 	return t, how, nil
 }
 
-// after returns now, or the moment after previous if the clock was set back:
-// of two tokens the later one has the later FetchedAt, by which authsvc
-// recognises it. Without the monotonic reading, which a file does not keep.
+// after returns now, or the moment after previous if the clock was set back, so
+// that a newer token always has a later FetchedAt: authsvc relies on that. The
+// result has no monotonic reading, since a file does not keep it.
 func after(now, previous time.Time) time.Time {
 	now = now.Round(0).UTC()
 	if now.After(previous) {
@@ -111,7 +111,7 @@ func (r *Registry) report(t tokenfile.Token, how outcome, err error, took time.D
 		return
 	}
 	attributes = append(attributes, withDetail(err)...)
-	// A warning as long as customers are served by the old one.
+	// Only a warning while customers are served with the old token.
 	level := slog.LevelWarn
 	old := r.token()
 	if unusable := old.Usable(time.Now()); unusable != nil {
@@ -123,7 +123,8 @@ func (r *Registry) report(t tokenfile.Token, how outcome, err error, took time.D
 	r.o.Logger.Log(context.Background(), level, "refresh failed", attributes...)
 }
 
-// withDetail has an error for the log, with what only the operator may see.
+// withDetail returns an error as log attributes, with the detail that only the
+// operator may see.
 func withDetail(err error) []any {
 	attributes := []any{"error", err.Error()}
 	var detailed interface {

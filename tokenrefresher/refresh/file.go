@@ -29,16 +29,15 @@ func (r *Registry) write(t tokenfile.Token) error {
 	return err
 }
 
-// tidy removes what an earlier process left that was killed while it wrote.
+// tidy removes temporary files of an earlier process that was killed while writing.
 func (r *Registry) tidy() {
 	if err := tokenfile.RemoveLeftovers(r.o.File); err != nil {
 		r.o.Logger.Warn("temporary files that contain tokens could not be removed", "error", err.Error())
 	}
 }
 
-// takeOver begins with the token that is in the file, and tells whether there
-// is one. One that is not fresh any more, but usable, is what an attempt has
-// to better.
+// takeOver starts with the token in the file, and says whether there is one. If
+// it is no longer fresh but usable, it stays until an attempt gets a better one.
 func (r *Registry) takeOver() bool {
 	now := time.Now()
 	r.mu.Lock()
@@ -60,7 +59,7 @@ func (r *Registry) takeOver() bool {
 	}
 	r.mu.Lock()
 	r.current = t
-	// One that is said to be fetched in the future says nothing of its age.
+	// The age of a token with a FetchedAt in the future is unknown.
 	if !t.FetchedAt.After(now) {
 		r.due = r.next(t)
 	}
@@ -70,9 +69,9 @@ func (r *Registry) takeOver() bool {
 	return true
 }
 
-// stored returns the token that is in the file, and an error if the file does
-// not have the current one, nor a later one that reconcile would take over:
-// what this process remembers serves nobody.
+// stored returns the token in the file. It is an error if that is neither the
+// current token nor a later one that reconcile would take over: authsvc sees only
+// the file, not what this process remembers.
 func (r *Registry) stored() (tokenfile.Token, error) {
 	current := r.token() // before the file is read: a refresh changes it after
 	found, err := tokenfile.Read(r.o.File)
@@ -94,15 +93,15 @@ var (
 	errOther   = errors.New("expected this registry's latest token in the file, found another")
 )
 
-// better tells whether a token that was found in the file takes the place of
-// the current one: `tokenrefresher --once` has written it.
+// better says whether a token found in the file replaces the current one: then
+// `tokenrefresher --once` has written it.
 func (r *Registry) better(found, current tokenfile.Token) bool {
 	return found.FetchedAt.After(current.FetchedAt) && found.Usable(time.Now()) == nil && r.o.Source.Owns(found)
 }
 
-// reconcile looks whether the file still is what it should be. If it is gone
-// or damaged (its folder was made anew, say), the good token is written again;
-// so it is if the file's mode or owner is wrong. A later token is taken over.
+// reconcile checks the file. If it is missing or damaged (its folder was
+// recreated, say), or has the wrong mode or owner, the good token is written again.
+// A later token is taken over.
 func (r *Registry) reconcile() {
 	r.storing.Lock()
 	defer r.storing.Unlock()
@@ -126,9 +125,8 @@ func (r *Registry) reconcile() {
 	}
 }
 
-// protect writes the file again if who may read it is not as it should be. If
-// that does not help, it is left alone until it changes again: some file
-// systems have no modes.
+// protect writes the file again if its permissions are wrong. If that does not
+// help, it leaves the file alone until it changes: some file systems have no modes.
 func (r *Registry) protect(current tokenfile.Token) {
 	group := tokenfile.Group(r.o.Group)
 	wrong := tokenfile.CheckPermissions(r.o.File, group)
@@ -147,8 +145,8 @@ func (r *Registry) protect(current tokenfile.Token) {
 	}
 }
 
-// restore writes the current token again, because of a problem with the file,
-// and tells whether it could.
+// restore writes the current token again because of a problem with the file, and
+// says whether that succeeded.
 func (r *Registry) restore(current tokenfile.Token, because error) bool {
 	if failure := r.write(current); failure != nil {
 		because = errors.Join(because, failure)

@@ -10,8 +10,7 @@ import (
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
-// A LimitedError is the refusal of a refresh that was asked for too soon after
-// the last.
+// A LimitedError refuses a refresh that was requested too soon after the last.
 type LimitedError struct {
 	// RetryAfter is when the next will be allowed.
 	RetryAfter time.Duration
@@ -22,8 +21,8 @@ func (e *LimitedError) Error() string {
 	return fmt.Sprintf("a refresh was asked for already; the next is allowed in %v", e.RetryAfter.Round(time.Millisecond))
 }
 
-// Newer returns a token in the file that was fetched after newerThan. If it is
-// not there already, it refreshes as Refresh does.
+// Newer returns the token in the file if it was fetched after newerThan;
+// otherwise it refreshes as Refresh does.
 func (r *Registry) Newer(ctx context.Context, newerThan time.Time) (tokenfile.Token, error) {
 	r.reconcile()
 	if t, err := r.stored(); err == nil && t.FetchedAt.After(newerThan) {
@@ -31,10 +30,10 @@ func (r *Registry) Newer(ctx context.Context, newerThan time.Time) (tokenfile.To
 	}
 	t, err := r.Refresh(ctx)
 	if err == nil && !t.FetchedAt.After(newerThan) {
-		t, err = r.Refresh(ctx) // the first was one that began before, and ended
+		t, err = r.Refresh(ctx) // the first call joined a refresh that began earlier
 	}
 	if err != nil {
-		// It may have been limited because of one that ended just now.
+		// It may have been limited because of a refresh that just ended.
 		if t, err := r.stored(); err == nil && t.FetchedAt.After(newerThan) {
 			return t, nil
 		}
@@ -46,9 +45,9 @@ func (r *Registry) Newer(ctx context.Context, newerThan time.Time) (tokenfile.To
 	return t, err
 }
 
-// Refresh fetches, tries and stores a token now, or joins a refresh that is
-// under way. Its error is a *LimitedError if it was asked for too soon, or
-// ctx's if that ended; the refresh goes on then.
+// Refresh fetches, tests and stores a token now, or joins a refresh in progress.
+// Its error is a *LimitedError if called too soon, or ctx's if ctx ended; then the
+// refresh itself goes on.
 func (r *Registry) Refresh(ctx context.Context) (tokenfile.Token, error) {
 	r.mu.Lock()
 	if !r.flying {
@@ -72,14 +71,14 @@ func (r *Registry) Refresh(ctx context.Context) (tokenfile.Token, error) {
 	}
 }
 
-// join starts a refresh, or joins the one that is under way.
+// join starts a refresh, or joins the one in progress.
 func (r *Registry) join() <-chan singleflight.Result {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.joinLocked()
 }
 
-// joinLocked holds mu, so that whoever finds flying set joins that very
+// joinLocked needs mu, so that a caller who finds flying set joins that same
 // flight.
 func (r *Registry) joinLocked() <-chan singleflight.Result {
 	r.flying = true

@@ -42,8 +42,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	return m
 }
 
-// watch begins a registry's numbers at 0, so that the first failure is an
-// increase, and computes those of its token when they are read.
+// watch starts a registry's counters at 0, so that the first failure is an
+// increase. The token's gauges are computed when they are read.
 func (m *Metrics) watch(r *Registry) {
 	for _, how := range outcomes {
 		m.refreshes.WithLabelValues(r.o.Name, string(how))
@@ -74,7 +74,7 @@ func (m *Metrics) watch(r *Registry) {
 	})
 }
 
-// seconds is a moment as Prometheus counts it; 0 for none.
+// seconds is a time in Unix seconds; 0 for none.
 func seconds(t time.Time) float64 {
 	if t.IsZero() {
 		return 0

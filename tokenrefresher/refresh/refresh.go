@@ -1,11 +1,10 @@
 // Package refresh keeps the token of a registry fresh. It fetches a new one (from
-// package ecr or basic), tries it (package probe), stores it (package tokenfile),
+// package ecr or basic), tests it (package probe), stores it (package tokenfile),
 // and sleeps. After a failure it backs off, and leaves the last good token in place
 // until it expires.
 //
 // Where to read on: attempt.go is one refresh, schedule.go says when the next is
-// due, force.go is a refresh that somebody asks for, file.go keeps the file as it
-// should be.
+// due, force.go is a refresh on request, file.go keeps the file as it should be.
 package refresh
 
 import (
@@ -22,23 +21,21 @@ import (
 
 // A Source fetches a registry's token.
 type Source interface {
-	// Fetch returns a new token, whose FetchedAt is not set. If its error has
-	// a method Detail() string, that is logged, and nothing else is done with
-	// it.
+	// Fetch returns a new token, with FetchedAt not set. If its error has a
+	// method Detail() string, the detail is logged and shown nowhere else.
 	Fetch(context.Context) (tokenfile.Token, error)
-	// Owns tells whether a token that is found in the file can be one that
-	// Fetch has returned: one of this registry, and not one from before the
-	// configuration was changed.
+	// Owns says whether a token found in the file can be from Fetch: for this
+	// registry, and not from before a change of the configuration.
 	Owns(tokenfile.Token) bool
 }
 
-// A Prober tries a token at its registry. Its error wraps probe.ErrRejected if
-// the registry refuses the token; any other leaves that open.
+// A Prober tests a token at its registry. Its error wraps probe.ErrRejected if the
+// registry refuses the token; after any other error the token may still be good.
 type Prober interface {
 	Try(context.Context, tokenfile.Token) error
 }
 
-// Options are what a Registry is made of.
+// Options configure a Registry.
 type Options struct {
 	// Name is the registry's in logs, metrics and requests.
 	Name string
@@ -46,12 +43,12 @@ type Options struct {
 	// the process's own.
 	File, Group string
 	Source      Source
-	// Prober is nil to store tokens untried.
+	// Prober tests new tokens; nil to store them untested.
 	Prober   Prober
 	Schedule Schedule
 	// Timeout bounds one refresh.
 	Timeout time.Duration
-	// ForcedEvery is the least time between two refreshes that were asked for.
+	// ForcedEvery is the minimum time between two requested refreshes.
 	ForcedEvery time.Duration
 	// Random returns a number from [0, 1).
 	Random  func() float64
@@ -59,29 +56,30 @@ type Options struct {
 	Metrics *Metrics
 }
 
-// look is how often the file is looked at between refreshes. It also bounds
-// how late a refresh is after the machine slept or its clock was set, for the
-// timers of a process know nothing of either.
+// look is how often the file is checked between refreshes. It also bounds how late
+// a refresh is after the machine slept or its clock was set, which a process's
+// timers do not notice.
 const look = 15 * time.Second
 
-// A Registry is one whose token is kept fresh. It is safe for concurrent use.
+// A Registry is a registry whose token is kept fresh. It is safe for concurrent
+// use.
 type Registry struct {
 	o       Options
 	limiter *rate.Limiter
-	// life ends when Run does: what was asked for meanwhile ends with it.
+	// life ends when Run does, and ends the requested refreshes with it.
 	life context.Context
 	end  context.CancelFunc
 	wake chan struct{}
 
 	// storing is held while the file and current are brought into line.
 	storing sync.Mutex
-	// problem is the last one with restoring the file; it is logged once.
+	// problem is the last problem with restoring the file; it is logged once.
 	problem string
 
 	flight singleflight.Group
 	mu     sync.Mutex // guards what follows
 	flying bool
-	// current is the last token that was good, zero if there never was one.
+	// current is the last good token, zero if there never was one.
 	current  tokenfile.Token
 	due      time.Time
 	failures int   // in a row
@@ -103,9 +101,9 @@ func New(o Options) *Registry {
 // Name returns the registry's name.
 func (r *Registry) Name() string { return r.o.Name }
 
-// Run keeps the token fresh until ctx ends. A token that is in the file
-// already is taken over, and not fetched anew if it is fresh enough, so that
-// restarts do not add up to a storm.
+// Run keeps the token fresh until ctx ends. It starts with the token in the file,
+// and fetches no new one while that is fresh enough, so that restarts do not cause
+// a storm of requests.
 func (r *Registry) Run(ctx context.Context) {
 	defer context.AfterFunc(ctx, r.end)()
 	r.tidy()
@@ -132,8 +130,8 @@ func (r *Registry) Run(ctx context.Context) {
 	r.settle()
 }
 
-// Once fetches, tries and stores one token, in so many attempts at most. Its
-// error is the last attempt's.
+// Once fetches, tests and stores one token, in at most the given number of
+// attempts. Its error is the last attempt's.
 func (r *Registry) Once(ctx context.Context, attempts int) error {
 	defer context.AfterFunc(ctx, r.end)()
 	r.tidy()
@@ -151,8 +149,7 @@ func (r *Registry) Once(ctx context.Context, attempts int) error {
 	}
 }
 
-// settle waits until a refresh that is under way has ended, which it does at
-// once when life has.
+// settle waits for a refresh in progress, which ends at once when life ends.
 func (r *Registry) settle() {
 	r.end()
 	r.mu.Lock()
@@ -166,15 +163,15 @@ func (r *Registry) settle() {
 // Status is the state of a registry's token.
 type Status struct {
 	Name string
-	// Token is the one in the file, zero if there is none that can be read.
+	// Token is the token in the file, zero if none can be read.
 	Token tokenfile.Token
-	// Unusable is why no customer can be served from the file, nil if one can.
+	// Unusable is why customers cannot be served from the file, nil if they can.
 	Unusable error
 	// Failure is the last attempt's, nil if it succeeded.
 	Failure error
 }
 
-// Status reads the file, as authsvc does, and returns the state now.
+// Status reads the file, as authsvc does, and returns the current state.
 func (r *Registry) Status() Status {
 	t, err := r.stored()
 	r.mu.Lock()
@@ -187,8 +184,8 @@ func (r *Registry) next(t tokenfile.Token) time.Time {
 	return r.bounded(r.o.Schedule.Next(t, r.o.Random()))
 }
 
-// bounded returns due, or the end of one interval from now if that is earlier:
-// no clock that was wrong when a token was fetched puts a refresh off further.
+// bounded returns due, or one interval from now if that is earlier: a clock that
+// was wrong when a token was fetched cannot delay a refresh further.
 func (r *Registry) bounded(due time.Time) time.Time {
 	s := r.o.Schedule
 	if latest := time.Now().Round(0).Add(max(s.Interval, s.BackoffInitial, s.BackoffMax)); due.After(latest) {

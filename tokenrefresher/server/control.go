@@ -1,6 +1,6 @@
-// Package server answers questions to the running program: authsvc's on the
-// control socket (control.go), and the operator's on the private listener
-// (private.go). Package refresh does the work.
+// Package server serves the running program's two listeners: the control socket
+// for authsvc (control.go), and the private listener for the operator (private.go).
+// Package refresh does the work.
 package server
 
 import (
@@ -20,18 +20,19 @@ import (
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
-// A Registry is one whose token is kept fresh. A *refresh.Registry is one.
+// A Registry is a registry whose token is kept fresh. *refresh.Registry implements
+// it.
 type Registry interface {
 	Name() string
 	Status() refresh.Status
-	// Refresh refreshes now; Newer only if there is no token that was fetched
-	// after the time. Both return what then is in the file, or a
-	// *refresh.LimitedError, or why it failed.
+	// Refresh refreshes now; Newer only if the token was not fetched after the
+	// given time. Both return the token then in the file, or an error, which may
+	// be a *refresh.LimitedError.
 	Refresh(context.Context) (tokenfile.Token, error)
 	Newer(context.Context, time.Time) (tokenfile.Token, error)
 }
 
-// An answer is the body for one registry: one of the two.
+// An answer is the body for one registry. One of the fields is set.
 type answer struct {
 	FetchedAt time.Time `json:"fetchedAt,omitzero"`
 	Error     string    `json:"error,omitempty"`
@@ -42,19 +43,19 @@ type answer struct {
 //	POST /refresh?registry=NAME&newer_than=TIME
 //
 // refreshes the registry's token and answers when it is in the file. With
-// newer_than (RFC 3339; optional) nothing is done if a token that was fetched
-// after it is there already. Without registry every one is refreshed. A
-// parameter that is empty, given twice or unknown is refused.
+// newer_than (RFC 3339; optional) it does nothing if the token was fetched after
+// that time. Without registry it refreshes all of them. A parameter that is
+// empty, repeated or unknown is refused.
 //
 //	200 {"fetchedAt":"…"}                        it is in the file
 //	400 {"error":"…"}                            the query is malformed
 //	404 {"error":"…"}                            no such registry
-//	429 {"error":"…"}, Retry-After: SECONDS      asked for too soon after the last
+//	429 {"error":"…"}, Retry-After: SECONDS      too soon after the last request
 //	502 {"error":"…"}                            the refresh failed; the old token is kept
 //	503 {"error":"…"}                            it took longer than timeout, or is stopping
 //
-// Of every registry the body is {"registries":{"NAME":{…},…}}, with the
-// highest status that one of them has.
+// For all registries the body is {"registries":{"NAME":{…},…}}, with the highest
+// status among them.
 func NewControl(registries []Registry, timeout time.Duration) http.Handler {
 	e := echo.New()
 	e.POST("/refresh", func(c echo.Context) error {
@@ -80,10 +81,10 @@ func NewControl(registries []Registry, timeout time.Duration) http.Handler {
 
 type ask func(context.Context, Registry) (tokenfile.Token, error)
 
-// question parses the query: which registry, empty for all, and what to ask it.
+// question parses the query: the registry, empty for all, and what to ask it.
 func question(query string) (registry string, _ ask, err error) {
-	// Strictly: url.URL.Query drops what it does not understand, and then
-	// "?registry=%zz" would mean all.
+	// Parse strictly: url.URL.Query drops what it cannot parse, so that
+	// "?registry=%zz" would mean all registries.
 	values, err := url.ParseQuery(query)
 	if err != nil {
 		return "", nil, errors.New("expected a query such as registry=NAME&newer_than=TIME, found a malformed one")

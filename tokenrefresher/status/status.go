@@ -1,5 +1,5 @@
-// Package status is the command "tokenrefresher status": it tells what is in the
-// token files, how old it is, and how long it is valid.
+// Package status implements "tokenrefresher status": it shows what is in the token
+// files, how old it is, and how long it is valid.
 package status
 
 import (
@@ -19,7 +19,7 @@ type Entry struct {
 	// Host is empty, and the times are zero, if there is no token.
 	Host      string    `json:"host,omitempty"`
 	FetchedAt time.Time `json:"fetchedAt,omitzero"`
-	// ExpiresAt is zero too for a token that never expires.
+	// ExpiresAt is also zero for a token that never expires.
 	ExpiresAt time.Time `json:"expiresAt,omitzero"`
 	Usable    bool      `json:"usable"`
 	// Problem is why the token is not usable.
@@ -43,7 +43,7 @@ func Read(registry, file string, now time.Time) Entry {
 	return e
 }
 
-// Unusable counts the entries that no customer can be served with.
+// Unusable counts the entries without a usable token.
 func Unusable(entries []Entry) (n int) {
 	for _, e := range entries {
 		if !e.Usable {

@@ -1,6 +1,6 @@
-// Package tokenfile is the file in which tokenrefresher leaves a registry's token,
-// and from which authsvc takes it: its format (read.go), how it is replaced
-// (write.go), and how a change is noticed (watch.go).
+// Package tokenfile is the file in which tokenrefresher stores a registry's token
+// for authsvc: its format (read.go), how it is replaced (write.go), and how a change
+// is noticed (watch.go).
 //
 // One file holds the token of one registry, as one JSON object:
 //
@@ -18,8 +18,8 @@
 // never expires. fetchedAt identifies the token: of two tokens for one file, the
 // newer one has the later fetchedAt.
 //
-// The file is replaced as a whole, by a rename, so a reader sees the old one or the
-// new one, never a part. If another program leaves a part there, it does not parse,
-// and a Watcher keeps what it had. A writer that is killed leaves a temporary
-// file beside it, which the next start or the next write removes.
+// The file is replaced by a rename, so a reader sees the old file or the new one,
+// never a part. If another program leaves a partial file, it does not parse, and a
+// Watcher keeps what it had. A killed writer leaves a temporary file next to it,
+// which the next start or write removes.
 package tokenfile

@@ -7,9 +7,8 @@ import (
 	"strings"
 )
 
-// A host name by RFC 1123, section 2.1, in lower case. It becomes a part of
-// nginx's configuration at run time and of an SNI name, so nothing else may
-// get through.
+// A host name (RFC 1123, section 2.1) in lower case. nginx uses it at run time as
+// its upstream and SNI name, so nothing else may pass.
 var hostName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$`)
 
 const maxHostName = 253

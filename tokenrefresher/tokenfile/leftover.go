@@ -10,9 +10,9 @@ import (
 	"syscall"
 )
 
-// RemoveLeftovers removes the temporary files that writers of the file at path
-// left when they were killed, each with a whole token in it. It removes none
-// while somebody writes in the same folder.
+// RemoveLeftovers removes the temporary files that killed writers of the file at
+// path left behind, each with a whole token in it. It removes nothing while another
+// process writes in the same folder.
 func RemoveLeftovers(path string) error {
 	l, err := lock(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -27,10 +27,10 @@ func RemoveLeftovers(path string) error {
 	return nil
 }
 
-// A folderLock is flock(2)'s on the folder of token files. Writers share it,
-// and whoever removes leftovers has it alone; the kernel releases that of a
-// killed process. Nobody ever waits for it: whoever can read the folder could
-// hold it for good.
+// A folderLock is a flock(2) on the folder of token files: shared for writers,
+// exclusive for removing leftovers. The kernel releases it when a process is
+// killed. Nothing ever waits for it, because any process that can read the folder
+// could hold it forever.
 type folderLock struct{ folder *os.File }
 
 func lock(path string) (folderLock, error) {
@@ -44,8 +44,8 @@ func (l folderLock) try(how int) bool {
 
 func (l folderLock) release() error { return l.folder.Close() }
 
-// removeLeftovers removes the temporary files for path if nobody writes: then
-// they are a dead writer's.
+// removeLeftovers removes the temporary files for path if no process is writing:
+// then they belong to a dead writer.
 func (l folderLock) removeLeftovers(path string) error {
 	if !l.try(syscall.LOCK_EX) {
 		return nil

@@ -10,7 +10,7 @@ import (
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/system"
 )
 
-// permissions are who may do what with a file.
+// permissions are a file's mode, owner and group.
 type permissions struct {
 	mode     fs.FileMode
 	uid, gid uint32
@@ -41,7 +41,7 @@ func CheckPermissions(path string, options ...WriteOption) error {
 	return nil
 }
 
-// permissions are those that replace gives the file at path.
+// permissions returns those that replace gives the file at path.
 func (w writing) permissions(path string) (permissions, error) {
 	want := permissions{mode: Mode, uid: uint32(os.Geteuid()), gid: uint32(os.Getegid())} //nolint:gosec // both fit: Linux has 32 bits for them
 	if w.group != "" {
@@ -49,7 +49,7 @@ func (w writing) permissions(path string) (permissions, error) {
 		want.gid = uint32(gid) //nolint:gosec // likewise
 		return want, err
 	}
-	// A folder with the setgid bit gives its group to what is made in it.
+	// A folder with the setgid bit gives its group to new files.
 	info, err := os.Stat(filepath.Dir(path))
 	if err != nil {
 		return want, cause(err)

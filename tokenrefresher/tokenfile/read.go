@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// MaxFile is the size of the longest file that is read, in bytes.
+// MaxFile is the maximum size of a token file, in bytes.
 const MaxFile = 64 << 10
 
 const version = 1
 
-// content is the file's object. Times are text here, so that the error of one
-// that does not parse cannot quote what stood there.
+// content is the file's object. Times are text here, so that a parse error cannot
+// quote the file.
 type content struct {
 	Version   int    `json:"version"`
 	Host      string `json:"host"`
@@ -26,7 +26,7 @@ type content struct {
 	FetchedAt string `json:"fetchedAt"`
 }
 
-// Read reads the file at path. Its error tells which part of it is wrong, and
+// Read reads the file at path. Its error says which part is wrong, and reveals
 // nothing of the token.
 func Read(path string) (Token, error) {
 	data, err := readBounded(path)
@@ -41,7 +41,7 @@ func Read(path string) (Token, error) {
 }
 
 func readBounded(path string) (_ []byte, err error) {
-	// O_NONBLOCK: opening a FIFO that somebody has put there returns at once.
+	// O_NONBLOCK: opening a FIFO in its place returns at once.
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, cause(err)
@@ -102,7 +102,7 @@ func Parse(data []byte) (Token, error) {
 	return t, nil
 }
 
-// describe words a decoder's error anew, since its own may quote the file.
+// describe rewords a decoder's error, since the original may quote the file.
 func describe(err error) error {
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return fmt.Errorf("expected a JSON object with text in it, found another type (byte %d)", wrong.Offset)
@@ -118,8 +118,7 @@ func describe(err error) error {
 
 func parseTime(key, text string) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339Nano, text)
-	// A time of year 10000 or later cannot be written again; the zero time
-	// stands for none.
+	// RFC 3339 cannot express year 10000 or later; the zero time means none.
 	if err != nil || t.IsZero() || t.UTC().Year() < 1 || t.UTC().Year() > 9999 {
 		return time.Time{}, fmt.Errorf("%s: expected an RFC 3339 time, found something else", key)
 	}

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// MaxToken is the length of the longest token that is accepted, in bytes of
-// base64. ECR's tokens have no fixed size; 2.4 and 4.8 KB have been seen.
+// MaxToken is the maximum length of a token, in bytes of base64. ECR's tokens have
+// no fixed size; 2.4 and 4.8 KB have been seen.
 const MaxToken = 16 << 10
 
 // A Token opens one registry.
@@ -21,15 +21,14 @@ type Token struct {
 	Value Value
 	// ExpiresAt is zero for a token that never expires.
 	ExpiresAt time.Time
-	// FetchedAt is later than that of the token before.
+	// FetchedAt is later than the previous token's.
 	FetchedAt time.Time
 }
 
-// Authorization returns the header's value that opens the registry.
+// Authorization returns the value of the registry's Authorization header.
 func (t Token) Authorization() string { return "Basic " + t.Value.reveal() }
 
-// Usable returns nil if the registry can be expected to take the token at
-// now, else why not.
+// Usable returns nil if the registry should accept the token at now, else why not.
 func (t Token) Usable(now time.Time) error {
 	switch {
 	case t.Host == "" || t.Value.reveal() == "":
@@ -50,20 +49,20 @@ func (t Token) LogValue() slog.Value {
 		slog.Time("fetched_at", t.FetchedAt.UTC()), slog.String("expires_at", expires))
 }
 
-// Equal tells whether both are the same in every part.
+// Equal says whether all fields of both tokens are equal.
 func (t Token) Equal(other Token) bool {
 	return t.Host == other.Host && t.Value.reveal() == other.Value.reveal() &&
 		t.ExpiresAt.Equal(other.ExpiresAt) && t.FetchedAt.Equal(other.FetchedAt)
 }
 
-// SameCredential tells whether both open the same registry by the same user
-// and password, whenever they were fetched.
+// SameCredential says whether both are for the same registry, user and password,
+// whenever they were fetched.
 func (t Token) SameCredential(other Token) bool {
 	return t.Host == other.Host && t.Value.reveal() == other.Value.reveal()
 }
 
-// Redact replaces the token, and the user and password in it, wherever text
-// has them: for what a registry has answered, before it is logged.
+// Redact replaces the token, and the user and password in it, wherever they occur
+// in text: a registry's answer goes through it before it is logged.
 func (t Token) Redact(text string) string {
 	value := t.Value.reveal()
 	if value == "" {
@@ -78,8 +77,8 @@ func (t Token) Redact(text string) string {
 	return text
 }
 
-// Check returns nil if the token can be written to a file, else which part of
-// it is wrong. No error tells anything of the token's value.
+// Check returns nil if the token can be written to a file, else which part is
+// wrong. Errors reveal nothing of the token's value.
 func (t Token) Check() error {
 	if err := CheckHost(t.Host); err != nil {
 		return err
@@ -95,8 +94,7 @@ func checkValue(value string) error {
 		return fmt.Errorf("token: expected at most %d bytes, found %d", MaxToken, len(value))
 	}
 	plain, err := base64.StdEncoding.Strict().DecodeString(value)
-	// The decoder passes line breaks over; in a header's value they would end
-	// the header.
+	// The decoder ignores line breaks, but in a header they would end it.
 	if err != nil || strings.ContainsAny(value, "\r\n") {
 		return errors.New("token: expected the base64 of user:password, found something else")
 	}

@@ -7,9 +7,9 @@ import (
 
 const redacted = "***"
 
-// A Value is the base64 of user:password. Every way of printing shows it as
-// ***: fmt with any verb, JSON, YAML, slog, and a panic's message. The one way
-// to the text is Token.Authorization.
+// A Value is the base64 of user:password. It prints as *** everywhere: fmt with
+// any verb, JSON, YAML, slog, and a panic's message. Only Token.Authorization
+// returns the text.
 type Value struct {
 	// A pointer, so that a printer that reflects into unexported fields (fmt
 	// of a struct that holds a Value) shows an address.
@@ -33,7 +33,7 @@ func (Value) String() string { return redacted }
 // GoString implements fmt.GoStringer.
 func (Value) GoString() string { return redacted }
 
-// Format implements fmt.Formatter, for the verbs that pass String by.
+// Format implements fmt.Formatter, for the verbs that bypass String.
 func (Value) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
 
 // MarshalText implements encoding.TextMarshaler, and so JSON and YAML.

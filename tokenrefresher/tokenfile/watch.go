@@ -12,9 +12,9 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// poll bounds the time until a change is seen for which no event came: the
-// folder was removed and made again, lies on a file system without events, or
-// the system's inotify limits are reached. Reading the file costs some 50 µs.
+// poll bounds the time until a change without an event is seen: the folder was
+// recreated, is on a file system without events, or the system's inotify limits
+// are reached. Reading the file takes about 50 µs.
 const poll = 500 * time.Millisecond
 
 var errNotRead = errors.New("the token file has not been read yet")
@@ -28,21 +28,21 @@ type Watcher struct {
 	look chan struct{}
 	// events are the folder's; nil if the system gives none.
 	events *fsnotify.Watcher
-	// problem is the last one that was logged; the watching goroutine's own.
+	// problem is the last one logged; only the watching goroutine uses it.
 	problem string
 }
 
-// state never changes; a new one replaces it, and then its changed is closed.
+// state is immutable; when a new one replaces it, its changed is closed.
 type state struct {
 	token   Token
 	err     error // why there is no token yet
 	changed chan struct{}
 }
 
-// Watch reads the file at path now, and again whenever it changes, until ctx
-// ends. That there is no good file yet is no error: Current tells so until
-// there is one. A file that is bad, half written or gone never replaces a good
-// one; it is logged.
+// Watch reads the file at path now, and again whenever it changes, until ctx ends.
+// A missing or bad file is not an error of Watch: Current reports it until there is
+// a good one. A bad, partial or missing file never replaces a good one; it is
+// logged.
 func Watch(ctx context.Context, path string, logger *slog.Logger) (*Watcher, error) {
 	if path == "" {
 		return nil, errors.New("watching a token file: expected a path, found none")
@@ -68,12 +68,12 @@ func (w *Watcher) Current() (Token, error) {
 	return s.token, s.err
 }
 
-// Changed returns a channel that is closed when another token is there than
-// Current returns now.
+// Changed returns a channel that is closed when the token that Current returns is
+// replaced.
 func (w *Watcher) Changed() <-chan struct{} { return w.state.Load().changed }
 
-// Wait returns the first token that was fetched after newerThan, at once if it
-// is there, or ctx's error.
+// Wait returns the first token fetched after newerThan, at once if there is one,
+// or ctx's error.
 func (w *Watcher) Wait(ctx context.Context, newerThan time.Time) (Token, error) {
 	for {
 		s := w.state.Load()
@@ -82,7 +82,7 @@ func (w *Watcher) Wait(ctx context.Context, newerThan time.Time) (Token, error) 
 		}
 		select {
 		case w.look <- struct{}{}:
-		default: // it has been asked already
+		default: // a read is already pending
 		}
 		select {
 		case <-s.changed:
@@ -119,10 +119,9 @@ func (w *Watcher) run(ctx context.Context) {
 	}
 }
 
-// follow has the folder's events delivered: a rename replaces the file, and a
-// file's own events would end with it. Adding a folder that is followed
-// changes nothing; one that was made anew is followed again. A folder that is
-// not there fails, and is tried again with the next poll.
+// follow subscribes to the folder's events. The file's own events would end when a
+// rename replaces it. Adding a followed folder again changes nothing; a recreated
+// folder is followed again. A missing folder fails, and is retried at the next poll.
 func (w *Watcher) follow() {
 	if w.events != nil {
 		_ = w.events.Add(filepath.Dir(w.path))

@@ -14,7 +14,7 @@ import (
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/system"
 )
 
-// Mode is the file's mode: its group, the one that authsvc is in, may read it.
+// Mode is the file's mode: its group, which authsvc is in, may read it.
 const Mode os.FileMode = 0o640
 
 // A WriteOption changes how Write writes.
@@ -22,13 +22,12 @@ type WriteOption func(*writing)
 
 type writing struct{ group string }
 
-// Group gives the file to a group, by name or number. Empty leaves the
-// process's own.
+// Group sets the file's group, by name or number. Empty leaves the process's own.
 func Group(group string) WriteOption { return func(w *writing) { w.group = group } }
 
-// Write replaces the file at path by one with t in it, or leaves it as it is
-// and returns why. The new one is synced to the disk before it takes the old
-// one's place, so that after a crash too one of the two is there.
+// Write replaces the file at path with one that contains t. On an error the old
+// file stays. The new file is synced to disk before it replaces the old one, so
+// that one of them survives a crash.
 func Write(path string, t Token, options ...WriteOption) error {
 	var w writing
 	for _, option := range options {
@@ -68,10 +67,10 @@ func (w writing) replace(path string, data []byte) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, writers.release()) }()
-	_ = writers.removeLeftovers(path) // what cannot be removed is no reason not to write
+	_ = writers.removeLeftovers(path) // a failure here must not prevent writing
 	writers.try(syscall.LOCK_SH)
-	// In the same folder, so that the rename is one; 0600 until the group is
-	// right, so that no other group ever reads it.
+	// In the same folder, so that the rename is atomic; 0600 until the group is
+	// set, so that no other group ever reads it.
 	pending, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithPermissions(0o600))
 	if err != nil {
 		return err
@@ -91,8 +90,8 @@ func (w writing) replace(path string, data []byte) (err error) {
 	return pending.CloseAtomicallyReplace()
 }
 
-// step drops the temporary file's name, which is another each time, from an
-// error of the file system.
+// step removes the temporary file's name, which is different each time, from a file
+// system error.
 func step(err error) error {
 	if failed, ok := errors.AsType[*os.PathError](err); ok {
 		return fmt.Errorf("%s: %w", failed.Op, failed.Err)

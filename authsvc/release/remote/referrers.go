@@ -38,7 +38,7 @@ func (c *Client) Referrers(ctx context.Context, repository, digest string) (dige
 	return digests, err
 }
 
-// unsupported recognises the answers of registries that do not know the call.
+// unsupported recognizes the answers of registries without this call.
 func unsupported(err error) error {
 	var answered *transport.Error
 	if !errors.As(err, &answered) {
