@@ -19,11 +19,11 @@ import (
 )
 
 const (
-	// behindBalancer: the test is nginx's balancer, and tells the client's
-	// address.
+	// behindBalancer: the test acts as nginx's load balancer, and sends the
+	// client's address.
 	behindBalancer = "set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For;"
-	// victim is the address that hostile requests try to have banned. Nothing
-	// comes from it.
+	// victim is the address that hostile requests try to get banned. It sends
+	// nothing.
 	victim = "203.0.113.7"
 )
 
