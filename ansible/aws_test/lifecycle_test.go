@@ -8,7 +8,7 @@ import (
 	"github.com/pullgate/pullgate/ansible/aws_test/iam"
 )
 
-// TestLifecycle takes one account from nothing to nothing.
+// TestLifecycle creates everything in one account and removes it again.
 func TestLifecycle(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -18,7 +18,7 @@ func TestLifecycle(t *testing.T) {
 	o := w.must(3, readme, "--check", "--diff")
 	w.expect(nothing)
 	wantCalls(t, o.changes())
-	wantText(t, o, "arn:aws:ecr:eu-west-1:123456789012:repository/acme/*") // what would be allowed
+	wantText(t, o, "arn:aws:ecr:eu-west-1:123456789012:repository/acme/*") // the policy that would be set
 
 	o = w.must(3, readme)
 	w.expect(created)
@@ -56,8 +56,8 @@ func TestLifecycle(t *testing.T) {
 	w.expect(nothing)
 }
 
-// TestOtherSettings has each optional setting, sets it, changes it, and goes
-// back to the defaults.
+// TestOtherSettings sets each optional setting, changes it, and returns to the
+// defaults.
 func TestOtherSettings(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -115,7 +115,7 @@ func TestPartition(t *testing.T) {
 	}
 }
 
-// TestDrift: what somebody changed by hand is set right, or told.
+// TestDrift: changes made by hand are corrected or reported.
 func TestDrift(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -141,8 +141,8 @@ func TestDrift(t *testing.T) {
 	w.must(0, readme)
 }
 
-// TestInterrupted: a run that ended in the middle, or did not see at once what
-// it had made, is taken up again.
+// TestInterrupted: the next run completes one that was interrupted, or that did not
+// see at once what it had created.
 func TestInterrupted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -165,7 +165,7 @@ func TestInterrupted(t *testing.T) {
 // others. The other tests show that they suffice: the stand-in grants no more.
 func TestOperatorRights(t *testing.T) {
 	t.Parallel()
-	// PassRole is no action of its own: adding a role to a profile needs it.
+	// PassRole is not an API call: adding a role to a profile requires it.
 	want := append(iam.Actions(), "PassRole")
 	got := operatorRights(t)
 	slices.Sort(want)

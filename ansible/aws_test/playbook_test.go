@@ -24,7 +24,7 @@ import (
 const (
 	account = "123456789012"
 	name    = "pullgate-registry-pull"
-	// playbookTimeout is far beyond what a run takes.
+	// playbookTimeout is far longer than any run.
 	playbookTimeout = 3 * time.Minute
 )
 
@@ -35,7 +35,7 @@ var credentials = aws.Credentials{
 	SessionToken:    "FwoGZXIvYXdzEXAMPLE//////////wEaDEXAMPLE==",
 }
 
-// settings are extra variables; README's example if none is changed.
+// settings are extra variables; unchanged, they are the README's example.
 type settings map[string]any
 
 func (s settings) with(name string, value any) settings {
@@ -62,8 +62,8 @@ type world struct {
 	home string
 }
 
-// newWorld begins with an account that has nothing. The operator has the
-// rights that aws.yml says are needed, and no more.
+// newWorld starts with an empty account. The operator has only the rights that
+// aws.yml lists.
 func newWorld(t *testing.T) *world { return newPartition(t, "aws", "us-east-1") }
 
 func newPartition(t *testing.T, partition, iamRegion string) *world {
@@ -119,7 +119,7 @@ func (w *world) play(vars settings, args ...string) outcome {
 	return w.run(append([]string{"aws.yml", "-e", "@" + file}, args...)...)
 }
 
-// run runs ansible-playbook with an environment of its own.
+// run runs ansible-playbook with its own environment.
 func (w *world) run(args ...string) outcome {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), playbookTimeout)
@@ -151,7 +151,7 @@ func (w *world) run(args ...string) outcome {
 	return o
 }
 
-// must is play for a run that is to succeed with so many changes.
+// must is play for a run that must succeed with this number of changes.
 func (w *world) must(changed int, vars settings, args ...string) outcome {
 	w.t.Helper()
 	o := w.play(vars, args...)
@@ -182,7 +182,7 @@ func (w *world) state() string {
 	return string(b) + "\n"
 }
 
-// openDocuments replaces texts that are JSON objects by what they say.
+// openDocuments replaces strings that contain JSON objects with the objects.
 func openDocuments(v any) any {
 	switch v := v.(type) {
 	case map[string]any:

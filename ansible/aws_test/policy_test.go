@@ -14,7 +14,7 @@ import (
 
 var readmePolicy = regexp.MustCompile("(?s)## The IAM policy\n.*?```json\n(.*?)```")
 
-// TestPolicyIsREADMEs: who sets the policy by hand has the same.
+// TestPolicyIsREADMEs: the README's policy for setting it by hand is the same.
 func TestPolicyIsREADMEs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -29,7 +29,7 @@ func TestPolicyIsREADMEs(t *testing.T) {
 	}
 }
 
-// pulling is what the registry's token is for, and authsvc's learning.
+// pulling lists what the registry's token and authsvc's learning need.
 var pulling = []string{
 	"ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage",
 	"ecr:DescribeRepositories", "ecr:DescribeImages", "ecr:ListImages",
@@ -48,7 +48,7 @@ func TestPolicyGrantsNothingElse(t *testing.T) {
 	w.must(3, vars)
 	policy := parse(t, w.document())
 
-	// What is granted, told another way than by IAM's patterns.
+	// What is granted, computed without IAM's patterns.
 	granted := func(prefix, name string) bool {
 		return slices.Contains([]string{"arn:aws:ecr:eu-west-1:123456789012:repository/", "arn:aws:ecr:us-east-1:123456789012:repository/"}, prefix) &&
 			(name == "acme/appliance" || strings.HasPrefix(name, "acme/base/") || strings.HasPrefix(name, "tools-"))
@@ -74,7 +74,7 @@ func TestPolicyGrantsNothingElse(t *testing.T) {
 	}
 
 	actions := append(ecrActions(),
-		// Those that are no calls of the API, and those of others.
+		// Actions that are not API calls, and actions of other services.
 		"ecr:ReplicateImage", "ecr:BatchImportUpstreamImage", "ecr-public:GetAuthorizationToken", "s3:GetObject", "s3:PutObject",
 		"sts:AssumeRole", "iam:PassRole", "ec2:RunInstances", "kms:Decrypt", "ssm:GetParameter", "secretsmanager:GetSecretValue")
 	near := namesOf([]string{"acme", "appliance", "base", "tools", "/", "-", "x", "*"}, 3)

@@ -8,8 +8,7 @@ import (
 	"testing"
 )
 
-// TestRefused: settings that cannot be meant fail with a reason, before the
-// first call of AWS.
+// TestRefused: invalid settings fail with a reason, before the first call to AWS.
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -20,11 +20,11 @@ import (
 // columns is the width of Grafana's grid.
 const columns = 24
 
-// A board is a dashboard as Grafana 10 and 11 import it; what is preferred is
-// that of Grafana 12.
+// A board is a dashboard as Grafana 10 and 11 import it. The preferred type is for
+// Grafana 12.
 type board = dashboard.Dashboard //nolint:staticcheck // likewise
 
-// loadDashboard decodes the file by Grafana's schema, without being strict.
+// loadDashboard decodes the file with Grafana's schema, not strictly.
 func loadDashboard(t *testing.T) (text []byte, d board) {
 	t.Helper()
 	plugins.RegisterDefaultPlugins() // or the panels' options are taken as they come
@@ -38,7 +38,7 @@ func loadDashboard(t *testing.T) (text []byte, d board) {
 	return text, d
 }
 
-// panels are those that show something; rows are not.
+// panels returns all panels except rows.
 func panels(t *testing.T, d board) []dashboard.Panel {
 	t.Helper()
 	var all []dashboard.Panel
@@ -86,8 +86,8 @@ func TestDashboardIsGrafanas(t *testing.T) {
 	}
 }
 
-// TestDashboardIsCheckedStrictly: what TestDashboardIsGrafanas relies on finds
-// mistakes at each depth.
+// TestDashboardIsCheckedStrictly: the check in TestDashboardIsGrafanas finds mistakes
+// at each depth.
 func TestDashboardIsCheckedStrictly(t *testing.T) {
 	text, _ := loadDashboard(t)
 	for what, edit := range map[string][2]string{
@@ -106,7 +106,7 @@ func TestDashboardIsCheckedStrictly(t *testing.T) {
 			t.Errorf("%s: not found", what)
 		}
 	}
-	// Colours, units and thresholds are not checked strictly, but are lost.
+	// Wrong colors, units and thresholds are not errors, but are lost.
 	broken := []byte(strings.ReplaceAll(string(text), `"thresholds":`, `"threshold":`))
 	var d board
 	if err := json.Unmarshal(broken, &d); err != nil {
@@ -122,7 +122,7 @@ func TestDashboardIsCheckedStrictly(t *testing.T) {
 }
 
 // invalid decodes a dashboard strictly. UnmarshalJSONStrict returns a list of
-// errors, which is no nil even if it is empty.
+// errors, which is not nil even if it is empty.
 func invalid(text []byte) error {
 	err := new(board).UnmarshalJSONStrict(text)
 	var all cog.BuildErrors
@@ -141,8 +141,8 @@ func decoded(t *testing.T, text []byte) any {
 	return value
 }
 
-// missing lists what is in want and not, or otherwise, in got. An empty list
-// is as good as none.
+// missing lists what is in want but missing or different in got. An empty list
+// equals none.
 func missing(path string, want, got any) (lost []string) {
 	switch want := want.(type) {
 	case map[string]any:
@@ -186,8 +186,8 @@ func TestDashboardCanBeImported(t *testing.T) {
 	}
 }
 
-// TestPanels: each says what it shows, in which unit, and asks the data source
-// that was chosen.
+// TestPanels: each panel says what it shows and in which unit, and uses the selected
+// data source.
 func TestPanels(t *testing.T) {
 	known := map[string]bool{units.Number: true, units.Short: true, units.Seconds: true,
 		units.PercentUnit: true, units.BytesIEC: true, units.RequestsPerSecond: true}

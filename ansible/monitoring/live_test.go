@@ -38,14 +38,14 @@ const maxEntries = 50
 // appliance is the license of all customers.
 var appliance = vendorapi.License{ID: "lic_1", Releases: []vendorapi.Release{{Repository: "acme/appliance", Tags: []string{"1.*"}}}}
 
-// notSeen are the alerts that no trouble makes active here, and why.
+// notSeen are the alerts that no trouble here activates, with the reason.
 var notSeen = map[string]string{
 	"VersionsDiffer": "there is one build; alerts_test.yml has two",
 	"AuthsvcPanics":  "authsvc has no bug that could be asked for; authsvc/server has a test that panics",
 }
 
-// slow are the alerts that tell how fast a machine is. That is not this test's
-// matter, so that they may be active when all is well.
+// slow are the alerts about a machine's speed, which this test does not judge: they
+// may be active when all is well.
 var slow = map[string]bool{"AuthsvcSlow": true, "VendorSlow": true}
 
 // A world is the running system, and a Prometheus that watches it.
@@ -54,18 +54,18 @@ type world struct {
 	stack  *stack.Stack
 	prom   *prometheus
 	client *http.Client
-	guess  int      // the last password that was guessed
-	others int      // customers beside ann
-	known  []string // the passwords of those who are in the cache
+	guess  int      // the last guessed password
+	others int      // customers besides ann
+	known  []string // the passwords of cached customers
 	seen   map[string]bool
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	tool(t, "prometheus") // or the rest is for nothing
+	tool(t, "prometheus") // fail before anything else starts
 	s := stacktest.Start(t, stack.Options{
 		Authsvc: map[string]any{
-			// One license a page: each list ends by a 404, which is no failure.
+			// One license per page: each list ends with a 404, which is not a failure.
 			"kloudless.page_size": 1,
 			"cache.ttl":           "1s",
 			"cache.refusal_ttl":   "1m",
@@ -141,13 +141,13 @@ func (w *world) want(uri, password string, status int) {
 	}
 }
 
-// another is a password that was not guessed before.
+// another returns a password that was not guessed before.
 func (w *world) another() string {
 	w.guess++
 	return fmt.Sprintf("guess-%d", w.guess)
 }
 
-// customer is the password of one who has not pulled before.
+// customer returns the password of a customer who has not pulled before.
 func (w *world) customer() string {
 	w.others++
 	token := fmt.Sprintf("customer-%d", w.others)
@@ -155,13 +155,13 @@ func (w *world) customer() string {
 	return token
 }
 
-// digest is one that nothing has.
+// digest returns a digest that does not exist.
 func (w *world) digest() string {
 	w.guess++
 	return fmt.Sprintf("%064x", w.guess)
 }
 
-// atOnce sends n requests at a time and waits for their answers.
+// atOnce sends n requests in parallel and waits for the answers.
 func (w *world) atOnce(n int, uri string, password func() string) {
 	w.t.Helper()
 	var all sync.WaitGroup
@@ -172,8 +172,8 @@ func (w *world) atOnce(n int, uri string, password func() string) {
 	all.Wait()
 }
 
-// until disturbs the system until all of the alerts are active, which none may
-// be before.
+// until disturbs the system until all of the alerts are active. None may be active
+// before.
 func (w *world) until(disturb func(), alerts ...string) {
 	w.t.Helper()
 	for _, name := range alerts {
@@ -187,7 +187,7 @@ func (w *world) until(disturb func(), alerts ...string) {
 	})
 }
 
-// active tells whether an alert is, pending or firing.
+// active reports whether an alert is pending or firing.
 func (w *world) active(name string) bool {
 	w.t.Helper()
 	for _, a := range w.prom.alerts() {
@@ -204,7 +204,7 @@ func (w *world) active(name string) bool {
 	return false
 }
 
-// customers make what happens every day: each outcome that is no outage.
+// customers produces everyday traffic: each outcome that is not an outage.
 func (w *world) customers() {
 	w.t.Helper()
 	w.want(licensed, secret, 200)
@@ -217,10 +217,9 @@ func (w *world) customers() {
 	w.want(blobs+w.digest(), secret, 404)
 }
 
-// TestLive runs the shipped alerts in a real Prometheus beside the whole
-// system: when all is well none is active; each trouble makes its alerts
-// active; and in the end there is nothing that an alert or a panel reads and
-// that the programs do not have.
+// TestLive runs the shipped alerts in a real Prometheus next to the whole system.
+// When all is well, none is active; each trouble activates its alerts; and in the
+// end, every metric that an alert or a panel reads must have existed.
 func TestLive(t *testing.T) {
 	w := newWorld(t)
 	w.customers()
@@ -251,7 +250,7 @@ func (w *world) well() {
 			return ""
 		})
 	}
-	w.customers() // so that there are increases, too
+	w.customers() // so that counters increase, too
 	asked := time.Now().Add(3 * time.Second)
 	waitFor(w.t, func() string {
 		oldest, problems := w.prom.evaluated()

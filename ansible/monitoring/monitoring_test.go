@@ -106,7 +106,7 @@ func TestPromtool(t *testing.T) {
 	}
 }
 
-// TestAlertsAreComplete: whoever is woken learns what is wrong and what to do.
+// TestAlertsAreComplete: each alert says what is wrong and what to do.
 func TestAlertsAreComplete(t *testing.T) {
 	seen := map[string]bool{}
 	for _, r := range loadRules(t) {

@@ -27,10 +27,10 @@ type prometheus struct {
 	began   time.Time
 }
 
-// limit is far beyond what anything that is waited for takes.
+// limit is far longer than anything that is waited for.
 const limit = 2 * time.Minute
 
-// waitFor asks again and again until done; it fails with what was missing.
+// waitFor retries until done, and fails with what was missing.
 func waitFor(t *testing.T, done func() (missing string)) {
 	t.Helper()
 	deadline := time.Now().Add(limit)
@@ -80,8 +80,8 @@ func startPrometheus(t *testing.T, targets map[string]string) *prometheus {
 	return p
 }
 
-// configure writes prometheus.yml as it is shipped, but for the targets of the
-// jobs and for the time between two looks.
+// configure writes prometheus.yml as shipped, except for the targets of the jobs and
+// the scrape interval.
 func (p *prometheus) configure(targets map[string]string) {
 	p.t.Helper()
 	config := scrapeConfig(p.t)
@@ -111,7 +111,7 @@ func (p *prometheus) watch(targets map[string]string) {
 	}
 }
 
-// run starts a program that ends with the test, whatever becomes of it.
+// run starts a program that ends with the test, even if the test is killed.
 func run(t *testing.T, log string, cmd *exec.Cmd) *os.Process {
 	t.Helper()
 	out, err := os.Create(log)
@@ -163,7 +163,7 @@ type alert struct {
 	State               string
 }
 
-// get asks the API, which must not answer by an error.
+// get asks the API, which must not answer with an error.
 func (p *prometheus) get(path string, parameters url.Values, into any) {
 	p.t.Helper()
 	response, err := http.Get(p.url + "/api/v1/" + path + "?" + parameters.Encode())

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// readsWhatIsThere: each metric in an alert or a panel, with each value of a
-// label that it names, was there at some time.
+// readsWhatIsThere: each metric in an alert or a panel, with each label value that it
+// names, existed at some time.
 func (w *world) readsWhatIsThere() {
 	w.t.Helper()
 	_, d := loadDashboard(w.t)
@@ -76,7 +76,7 @@ func (w *world) showsWhatIsThere() {
 	}
 }
 
-// substituted is an expression as Grafana sends it, for all instances.
+// substituted returns an expression as Grafana sends it, for all instances.
 func substituted(expr string) string {
 	return strings.NewReplacer("$instance", ".*", "$__rate_interval", "10s").Replace(expr)
 }

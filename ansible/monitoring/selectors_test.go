@@ -15,7 +15,7 @@ type selector struct {
 }
 
 var (
-	// What has names in it that are no metrics': ranges, and lists of labels.
+	// What contains names other than metrics: ranges, and lists of labels.
 	noMetrics = regexp.MustCompile(`\[[^\]]*\]|\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)`)
 	// A name, its matchers, and the parenthesis that makes it a function.
 	names    = regexp.MustCompile(`\b([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{([^}]*)\}|(\s*\())?`)

@@ -85,8 +85,8 @@ func registryUnreachable(w *world) {
 	w.recover()
 }
 
-// awsRefuses: the token of the beginning is ended, and no other is to be had;
-// and then those that there are live too short.
+// awsRefuses: the first token is invalidated and no replacement can be fetched;
+// later tokens expire too soon.
 func awsRefuses(w *world) {
 	refusal := standin.Fault{Status: http.StatusBadRequest, Body: ecr.APIFault("AccessDeniedException", "not authorized")}
 	refusal.Header = http.Header{"Content-Type": {"application/x-amz-json-1.1"}}
@@ -131,7 +131,7 @@ func cannotStore(w *world) {
 	w.recover()
 }
 
-// vendorDown: whoever is known is served on, whoever is not is told so.
+// vendorDown: known customers are still served, others are told "unavailable".
 func vendorDown(w *world) {
 	w.recover()
 	w.stack.Vendor.TLS.Inject(standin.Fault{Status: http.StatusInternalServerError})
@@ -143,7 +143,7 @@ func vendorDown(w *world) {
 	w.recover()
 }
 
-// digestsNearBound pushes an image of so many layers that they fit just so.
+// digestsNearBound pushes an image with so many layers that they just fit.
 func digestsNearBound(w *world) {
 	var layers []v1.Layer
 	for i := range 900 {
@@ -157,8 +157,7 @@ func digestsNearBound(w *world) {
 	w.until(func() { w.want("/v2/acme/appliance/manifests/1.900", secret, 200) }, "AuthsvcDigestsNearBound")
 }
 
-// cacheFull: new customers come, and those before them have just pulled. At
-// first the breaker may still be open.
+// cacheFull: new customers come while earlier ones have just pulled.
 func cacheFull(w *world) {
 	waitFor(w.t, func() string {
 		for len(w.known) < maxEntries/2 {
@@ -173,7 +172,7 @@ func cacheFull(w *world) {
 	w.until(func() { w.atOnce(20, licensed, w.customer) }, "AuthsvcCacheFull")
 }
 
-// vendorRefuses: it refuses those who are known, in the API's own words.
+// vendorRefuses: the API refuses the first customers, in its own words.
 func vendorRefuses(w *world) {
 	w.stack.Vendor.TLS.Inject(standin.Fault{
 		Status: http.StatusUnauthorized, Header: http.Header{"Content-Type": {"application/json"}},
@@ -195,7 +194,7 @@ func guessing(w *world) {
 	w.client = here
 }
 
-// restarts come so far apart that Prometheus sees each.
+// restarts are so far apart that Prometheus sees each.
 func restarts(w *world) {
 	starts := func(job string) string {
 		for _, r := range w.prom.query(`process_start_time_seconds{job="` + job + `"}`) {

@@ -12,8 +12,7 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack"
 )
 
-// engine is the Docker Engine of all tests, started by the first that needs
-// it.
+// engine is the Docker Engine of all tests. The first test that needs it starts it.
 var engine = sync.OnceValues(func() (*stack.Engine, error) {
 	return stack.Dockerd(background, stack.EngineOptions{Own: true})
 })
@@ -31,7 +30,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// person is somebody with a docker of her own, who is logged in nowhere.
+// person returns a new docker client that is not logged in anywhere.
 func person(t *testing.T) *stack.DockerClient {
 	t.Helper()
 	started.Store(true)
@@ -56,7 +55,7 @@ func login(t *testing.T, s *stack.Stack, user, password string) *stack.DockerCli
 	return c
 }
 
-// wantPulled pulls and looks for the digest in docker's output.
+// wantPulled pulls and expects the digest in docker's output.
 func wantPulled(t *testing.T, c *stack.DockerClient, reference, digest string) {
 	t.Helper()
 	out, err := c.Pull(t.Context(), reference)
@@ -68,7 +67,7 @@ func wantPulled(t *testing.T, c *stack.DockerClient, reference, digest string) {
 	}
 }
 
-// wantRefused pulls and looks for the words in docker's output.
+// wantRefused pulls and expects the words in docker's output.
 func wantRefused(t *testing.T, c *stack.DockerClient, reference string, words ...string) {
 	t.Helper()
 	out, err := c.Pull(t.Context(), reference)
@@ -82,7 +81,7 @@ func wantRefused(t *testing.T, c *stack.DockerClient, reference string, words ..
 	}
 }
 
-// A tool is a client program that keeps its login in a folder of the test.
+// A tool is a client program that keeps its login in the test's directory.
 type tool struct {
 	path, home string
 }
@@ -115,7 +114,7 @@ func (x tool) run(t *testing.T, stdin string, args ...string) (string, error) {
 	return string(out), err
 }
 
-// must runs a command that has to succeed.
+// must runs a command that must succeed.
 func (x tool) must(t *testing.T, stdin string, args ...string) string {
 	t.Helper()
 	out, err := x.run(t, stdin, args...)

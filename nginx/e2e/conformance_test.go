@@ -17,9 +17,9 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack"
 )
 
-// TestConformance runs the OCI's own program against the front, as a customer
-// who has licensed release 1.0 alone: its index, images, layers, SBOM and the
-// signature of that, of which the last two have no tag that she may pull.
+// TestConformance runs the OCI conformance tests against the front, as a customer
+// who has licensed only release 1.0: its index, images, layers, SBOM, and the SBOM's
+// signature. The last two have no tag that she may pull.
 // https://github.com/opencontainers/distribution-spec/tree/main/conformance
 func TestConformance(t *testing.T) {
 	s := start(t, stack.Options{})
@@ -41,7 +41,7 @@ func TestConformance(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	push(t, s, "acme/appliance:2.0") // is not to be seen
+	push(t, s, "acme/appliance:2.0") // must not be visible
 
 	manifests, blobs := []string{root, sbomDigest, signature}, []string{layerOfImage(t, sbom)}
 	list, err := index.IndexManifest()
@@ -66,11 +66,11 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// conform runs the program, and wants every test of the read side to pass.
+// conform runs the program and expects all read tests to pass.
 func conform(t *testing.T, s *stack.Stack, data map[string]string) {
 	t.Helper()
 	dir := t.TempDir()
-	// Another name than the bucket's, or the program would take the customer's
+	// A name other than the bucket's, or the program would send the customer's
 	// credential there, which S3 refuses.
 	registry := strings.Replace(s.Host, "127.0.0.1", "localhost", 1)
 	cmd := exec.CommandContext(t.Context(), newTool(t, "conformance", "nginx/stack/install.sh test").path)
@@ -106,12 +106,12 @@ func conform(t *testing.T, s *stack.Stack, data map[string]string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if tests-disabled < 20 { // 16 of them are for what changes a registry
+	if tests-disabled < 20 { // 16 of them test writes
 		t.Errorf("%d of %d tests ran\n%s", tests-disabled, tests, out)
 	}
 }
 
-// artifact is an image that refers to another manifest.
+// artifact returns an image that refers to another manifest.
 func artifact(t *testing.T, subject interface {
 	partial.Describable
 	Digest() (v1.Hash, error)

@@ -11,8 +11,8 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack"
 )
 
-// TestOneConnectionToAuthsvc: 1,000 requests one after the other, allowed and
-// refused, use one connection. (Each answer with a body would cost one.)
+// TestOneConnectionToAuthsvc: 1,000 sequential requests, allowed and refused, use
+// one connection. (An answer with a body would cost a connection.)
 func TestOneConnectionToAuthsvc(t *testing.T) {
 	s := start(t, stack.Options{Interpose: true})
 	push(t, s, "acme/appliance:1.0")
@@ -46,13 +46,13 @@ func TestOneConnectionToAuthsvc(t *testing.T) {
 	if got := s.Authsvc.Received(); got != requests {
 		t.Errorf("authsvc received %d questions, want %d", got, requests)
 	}
-	// None if the one from the stack's start is still used.
+	// Zero if the connection from the stack's start is still in use.
 	if got := s.Authsvc.Connections(); got > 1 {
 		t.Errorf("%d connections to authsvc for %d requests, want 1", got, requests)
 	}
 }
 
-// TestConnectionsToTheRegistry are used again.
+// TestConnectionsToTheRegistry: connections are reused.
 func TestConnectionsToTheRegistry(t *testing.T) {
 	s := start(t, stack.Options{})
 	push(t, s, "acme/appliance:1.0")
@@ -75,13 +75,13 @@ func TestAddressesAreResolvedAgain(t *testing.T) {
 			if a := get(t, s, manifest); a.status != 200 {
 				t.Fatalf("status %d, want 200", a.status)
 			}
-			// Another address of loopback, where the same registry answers.
+			// Another loopback address, where the same registry answers.
 			moved := forward(t, "127.0.0.9", s.ECR.Front.Addr())
 			if err := s.DNS.Set(s.ECR.Name(), 0, "127.0.0.9"); err != nil {
 				t.Fatal(err)
 			}
 			waitFor(t, "the registry's new address", func() bool {
-				// A kept connection stays with the address that it has.
+				// A kept connection stays with its address.
 				if err := s.ReloadNginx(t.Context()); err != nil {
 					t.Fatal(err)
 				}
@@ -94,8 +94,8 @@ func TestAddressesAreResolvedAgain(t *testing.T) {
 	}
 }
 
-// forward accepts on ip with the port of to, and passes connections on. It
-// tells whether one came.
+// forward accepts connections on ip with the port of to, and passes them on. It
+// reports whether one came.
 func forward(t *testing.T, ip, to string) *atomic.Bool {
 	t.Helper()
 	_, port, err := net.SplitHostPort(to)
@@ -128,6 +128,6 @@ func forward(t *testing.T, ip, to string) *atomic.Bool {
 }
 
 func pass(from, to net.Conn) {
-	_, _ = io.Copy(to, from) // either end may leave
+	_, _ = io.Copy(to, from) // either end may close
 	_ = to.Close()
 }

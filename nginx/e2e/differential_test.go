@@ -11,8 +11,8 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack"
 )
 
-// pieces are what odd request targets are made of: what proxies normalise,
-// each in its own way (ingress-nginx #8644; Malcolm #1042, #1055, #1106).
+// pieces are parts of odd request targets, which proxies normalize in different
+// ways (ingress-nginx #8644; Malcolm #1042, #1055, #1106).
 var pieces = []string{
 	"/", "//", "/./", "/../", "/..;/", "%2e", "%2e%2e", "%2f", "%2F", "%5c", `\`, "%00", "%0d%0a", "%", "%zz", "%25", "%252e", ";", ";a=b",
 	"?", "?n=1", "?n=1&last=x", "&", "#", "a", "A", "acme", "ACME", "appliance", "other", "v2", "V2", "manifests", "blobs", "tags", "list", "referrers",
@@ -20,13 +20,13 @@ var pieces = []string{
 	strings.Repeat("a", 300), "http://evil.example", "/v2/", "/v2/acme/appliance/", "manifests/1.0", "blobs/", "/_registry/authorize",
 }
 
-// TestForwardedIsAuthorized: whatever reaches the registry is, byte for byte,
-// what authsvc has allowed; all else is refused in the registry's JSON.
+// TestForwardedIsAuthorized: whatever reaches the registry is, byte for byte, what
+// authsvc allowed. Everything else is refused in the registry's JSON.
 func TestForwardedIsAuthorized(t *testing.T) {
 	for _, server := range []string{"", "merge_slashes off;"} {
 		s := start(t, stack.Options{Interpose: true, Server: "include registry/dedicated.conf;\n" + server})
 		push(t, s, "acme/appliance:1.0")
-		// To reproduce a failure, the seed is in its output.
+		// The output of a failure has the seed to reproduce it.
 		seed := rand.Uint64()
 		random := rand.New(rand.NewPCG(seed, 0))
 		uris := []string{

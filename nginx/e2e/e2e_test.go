@@ -12,14 +12,14 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack/vendorapi"
 )
 
-// The customer of most tests. Her license opens acme/* in every tag.
+// The customer of most tests. Her license covers every tag of acme/*.
 const (
 	email  = "ann@acme.example"
 	secret = "anns-token"
 )
 
-// start starts a stack with one customer. What its programs logged is shown if
-// the test fails.
+// start starts a stack with one customer. If the test fails, it shows the logs of
+// its programs.
 func start(t *testing.T, opts stack.Options) *stack.Stack {
 	t.Helper()
 	s := stacktest.Start(t, opts)
@@ -29,12 +29,12 @@ func start(t *testing.T, opts stack.Options) *stack.Stack {
 	return s
 }
 
-// license opens one repository in some tags, for good.
+// license returns a license for some tags of one repository that never expires.
 func license(id, repository string, tags ...string) vendorapi.License {
 	return vendorapi.License{ID: id, Releases: []vendorapi.Release{{Repository: repository, Tags: tags}}}
 }
 
-// push pushes an image made from its reference's name, and returns its digest.
+// push pushes an image generated from its reference, and returns its digest.
 func push(t *testing.T, s *stack.Stack, reference string) string {
 	t.Helper()
 	img, err := stack.Image(reference)

@@ -19,7 +19,7 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack/pki"
 )
 
-// examples are the configurations of nginx in nginx/examples.
+// examples returns the nginx configurations in nginx/examples.
 func examples(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob("../examples/*.conf")
@@ -30,9 +30,9 @@ func examples(t *testing.T) []string {
 	return files
 }
 
-// TestExamples: each example and each piece of nginx's configuration in a
-// README passes nginx -t without a warning, with and without HTTP/2, in each
-// version of nginx, and is reachable over IPv6.
+// TestExamples: each example, and each nginx snippet in a README, passes nginx -t
+// without a warning, with and without HTTP/2, in each version of nginx, and is
+// reachable over IPv6.
 func TestExamples(t *testing.T) {
 	texts := snippets(t)
 	for _, file := range examples(t) {
@@ -66,13 +66,13 @@ func listens(text, address string) []string {
 	return regexp.MustCompile(`(?m)^\s*listen\s+`+address+`\b`).FindAllString(text, -1)
 }
 
-// snippets are nginx's lines in the READMEs, made whole.
+// snippets returns the nginx snippets in the READMEs, completed.
 func snippets(t *testing.T) map[string]string {
 	t.Helper()
 	texts := map[string]string{}
 	for _, file := range []string{"../README.md", "../../README.md"} {
 		for i, m := range regexp.MustCompile("(?ms)^ *```nginx\n(.*?)^ *```").FindAllStringSubmatch(readFile(t, file), -1) {
-			indent := regexp.MustCompile(`(?m)^   `) // within a list
+			indent := regexp.MustCompile(`(?m)^   `) // inside a list
 			texts[fmt.Sprintf("%s, part %d", strings.TrimPrefix(file, "../"), i+1)] = "events {}\npid /run/nginx.pid;\n" + indent.ReplaceAllString(m[1], "")
 		}
 	}
@@ -82,7 +82,7 @@ func snippets(t *testing.T) map[string]string {
 	return texts
 }
 
-// withHTTP2 does what the comment in tls.conf says.
+// withHTTP2 enables HTTP/2 as the comment in tls.conf says.
 func withHTTP2(version stack.Version, text string) string {
 	if version.Before(1, 25, 1) {
 		return regexp.MustCompile(`(?m)^(\s*listen\s.* ssl);`).ReplaceAllString(text, "$1 http2;")
@@ -93,15 +93,15 @@ func withHTTP2(version stack.Version, text string) string {
 	return regexp.MustCompile(`(?m)^(\s*listen\s+443 ssl;)`).ReplaceAllString(text, "$1 http2 on;")
 }
 
-// newExample is prepareExample of a file for this machine's nginx, with HTTP/2.
+// newExample calls prepareExample with a file for this machine's nginx, with HTTP/2.
 func newExample(t *testing.T, file string, more map[string]string) func(...string) *exec.Cmd {
 	t.Helper()
 	nginx := nginxes(t)[0]
 	return prepareExample(t, nginx, withHTTP2(nginx.version, readFile(t, file)), more)
 }
 
-// prepareExample puts a configuration and the includes into a folder, with a
-// certificate, and free ports, users and paths of this machine instead of a
+// prepareExample puts a configuration and the includes into a directory, with a
+// certificate, and this machine's free ports, users and paths instead of a
 // production machine's. It returns how to run nginx there.
 func prepareExample(t *testing.T, nginx nginx, text string, more map[string]string) func(...string) *exec.Cmd {
 	t.Helper()
@@ -155,7 +155,7 @@ func prepareExample(t *testing.T, nginx nginx, text string, more map[string]stri
 	}
 }
 
-// run starts an example, and ends it with the test.
+// run starts an example, and stops it when the test ends.
 func run(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	var out bytes.Buffer
@@ -173,13 +173,13 @@ func run(t *testing.T, cmd *exec.Cmd) {
 	})
 }
 
-// TestTLSExample: without authsvc it is an outage, by TLS, in JSON; and so is
-// everything else that a server of its own answers.
+// TestTLSExample: without authsvc there is an outage, over TLS and in JSON. All
+// other answers of a dedicated server are JSON too.
 func TestTLSExample(t *testing.T) {
 	run(t, newExample(t, "../examples/tls.conf", nil)())
 	waitFor(t, "nginx", func() bool { return dials(t, "127.0.0.1:1443") })
 	client := &http.Client{Transport: &http.Transport{
-		ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // it is what is looked at
+		ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // the test examines it
 	}}
 	defer client.CloseIdleConnections()
 	for _, test := range []struct {
@@ -218,12 +218,12 @@ func dials(t *testing.T, address string) bool {
 	return conn.Close() == nil
 }
 
-// TestBehindALoadBalancer: the balancer's word counts for where a client is
-// and how it came, and nobody else's.
+// TestBehindALoadBalancer: only the load balancer is trusted to say a client's
+// address and protocol.
 func TestBehindALoadBalancer(t *testing.T) {
 	s := start(t, stack.Options{})
 	private := strings.TrimPrefix(s.AuthsvcURL(), "http://")
-	// The balancer is 127.0.0.1; 127.0.0.2 is somebody else.
+	// The load balancer is 127.0.0.1; 127.0.0.2 is another client.
 	cmd := newExample(t, "../examples/behind-load-balancer.conf", map[string]string{"10.0.0.0/16": "127.0.0.1/32", "127.0.0.1:9101": private})
 	run(t, cmd())
 	waitFor(t, "nginx", func() bool { return dials(t, "127.0.0.1:18080") })
@@ -284,8 +284,8 @@ func TestBehindALoadBalancer(t *testing.T) {
 	}
 }
 
-// TestIncludesExplainThemselves: each begins with what it is for and where it
-// goes, and names of settings stand in one place.
+// TestIncludesExplainThemselves: each include begins with its purpose and context,
+// and setting names appear in only one place.
 func TestIncludesExplainThemselves(t *testing.T) {
 	var files []string
 	for _, pattern := range []string{"../registry/*.conf", "../registry/*/*.conf", "../registry/*/*/*.conf"} {

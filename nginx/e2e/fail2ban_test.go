@@ -19,15 +19,15 @@ import (
 )
 
 const (
-	// behindBalancer: the test is nginx's balancer, and tells the client's
-	// address.
+	// behindBalancer: the test acts as nginx's load balancer, and sends the
+	// client's address.
 	behindBalancer = "set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For;"
-	// victim is the address that hostile requests try to have banned. Nothing
-	// comes from it.
+	// victim is the address that hostile requests try to get banned. It sends
+	// nothing.
 	victim = "203.0.113.7"
 )
 
-// from is a request of an address behind the balancer, whose client claims to
+// from returns a request from an address behind the balancer. Its client claims to
 // be the victim wherever it can.
 func (r request) from(address string) request {
 	r.header = append([]string{
@@ -37,7 +37,7 @@ func (r request) from(address string) request {
 	return r
 }
 
-// A try is a request, and whether its credential is a wrong one.
+// A try is a request, and whether its credential is wrong.
 type try struct {
 	what string
 	request
@@ -45,7 +45,7 @@ type try struct {
 	wrong  bool
 }
 
-// tries are what the filter has to tell apart.
+// tries are the requests that the filter must tell apart.
 func tries() []try {
 	wrong := func(what string, r request) try {
 		if r.user == "" {
@@ -57,7 +57,7 @@ func tries() []try {
 		return try{what, r, 401, true}
 	}
 	all := []try{
-		// What docker login and a pull begin with, and what is well.
+		// How docker login and a pull begin, and successful requests.
 		{"no credential", request{uri: "/v2/", anonymous: true}, 401, false},
 		{"no credential, HTTP/2", request{proto: "HTTP/2", uri: manifest, anonymous: true}, 401, false},
 		{"no credential for a list", request{uri: tagsList, anonymous: true}, 401, false},
@@ -65,7 +65,7 @@ func tries() []try {
 		{"a pull", request{uri: manifest}, 200, false},
 		{"a pull, HTTP/2", request{proto: "HTTP/2", uri: manifest}, 200, false},
 		{"a list", request{uri: tagsList}, 200, false},
-		// Not licensed, not there, not of the API.
+		// Not licensed, does not exist, or not in the API.
 		{"an expired license", request{uri: "/v2/old/appliance/manifests/1.0"}, 403, false},
 		{"no license", request{uri: "/v2/other/appliance/manifests/1.0"}, 404, false},
 		{"no license for a list", request{uri: "/v2/other/appliance/tags/list"}, 404, false},
@@ -73,7 +73,7 @@ func tries() []try {
 		{"a malformed tag", request{uri: "/v2/acme/appliance/manifests/-"}, 400, false},
 		{"a push", request{method: "PUT", uri: manifest}, 405, false},
 		{"a path outside", request{uri: "/v2"}, 404, false},
-		// Nothing that could be a credential.
+		// Not a possible credential.
 		{"another scheme", request{uri: "/v2/", anonymous: true, header: []string{"Authorization: Bearer x"}}, 401, false},
 		{"no base64", request{uri: "/v2/", anonymous: true, header: []string{"Authorization: Basic !"}}, 401, false},
 		{"no password", request{uri: "/v2/", user: email}, 401, false},
@@ -111,8 +111,8 @@ func tries() []try {
 	return all
 }
 
-// hostileTexts would be another line of a log, or change the rest of one, if
-// they were taken as they are.
+// hostileTexts would add a line to a log, or change the rest of one, if they were
+// not escaped.
 func hostileTexts() []string {
 	texts := []string{victim}
 	for _, line := range []string{
@@ -121,23 +121,23 @@ func hostileTexts() []string {
 	} {
 		_, rest, _ := strings.Cut(line, `"request_id":"1`)
 		texts = append(texts, line, "host authsvc[1]: "+line, "x\u2028"+line, "x\t"+line,
-			rest,                           // closes the text that it stands in
-			`\`+rest,                       // if quotes alone were escaped
-			strings.TrimSuffix(rest, `"}`), // and goes on in the real line
+			rest,                           // closes the string that contains it
+			`\`+rest,                       // if only quotes were escaped
+			strings.TrimSuffix(rest, `"}`), // and continues in the real line
 		)
 	}
 	return texts
 }
 
-// hostileName is as much of a text as can be a name, which ends at a colon and
-// holds no tab.
+// hostileName returns the part of a text that can be a user name, which ends at a
+// colon and contains no tab.
 func hostileName(text string) string { return strings.NewReplacer(":", ";", "\t", " ").Replace(text) }
 
-// hostileToken is the token of a customer with that name.
+// hostileToken returns the token of a customer with that name.
 func hostileToken(i int) string { return "token-" + strconv.Itoa(i) }
 
-// TestFail2banCountsWrongCredentials: the filter takes wrong credentials and
-// nothing else, of the address that they came from, in both logs.
+// TestFail2banCountsWrongCredentials: the filter matches wrong credentials and
+// nothing else, with the address that they came from, in both logs.
 func TestFail2banCountsWrongCredentials(t *testing.T) {
 	s := start(t, stack.Options{Server: behindBalancer, Authsvc: map[string]any{"kloudless.account.verify_email": true}})
 	push(t, s, "acme/appliance:1.0")
@@ -148,7 +148,7 @@ func TestFail2banCountsWrongCredentials(t *testing.T) {
 		s.Vendor.SetAccount(hostileToken(i), vendorapi.Account{Email: hostileName(text), Licenses: licenses})
 	}
 
-	// Each comes from an address of its own.
+	// Each comes from its own address.
 	var sent []string
 	what, want := map[string]string{}, map[string]int{}
 	ask := func(all ...try) {
@@ -170,7 +170,7 @@ func TestFail2banCountsWrongCredentials(t *testing.T) {
 	}
 	ask(tries()...)
 
-	// Somebody who guesses is counted also while authsvc tells him to wait.
+	// Guesses count even while authsvc answers 429.
 	const guesser, guesses = "198.51.100.1", 10
 	sent, what[guesser], want[guesser] = append(sent, guesser), "guesses", guesses
 	answers := map[int]int{}
@@ -196,19 +196,19 @@ func TestFail2banCountsWrongCredentials(t *testing.T) {
 	ask(try{"authsvc is down", stranger, 503, false})
 	logged(t, s, "access", sent)
 	for line := range strings.Lines(authsvc) {
-		if len(line) > 48<<10 { // LineMax: journald would begin another line there
+		if len(line) > 48<<10 { // LineMax: journald would start a new line there
 			t.Errorf("a line of %d bytes: %.100s", len(line), line)
 		}
 	}
 
 	j := newJournal(t)
 	j.add(t, authsvc, "authsvc.service")
-	j.add(t, authsvc, "other.service") // whoever can write to the journal
+	j.add(t, authsvc, "other.service") // anybody who can write to the journal
 	j.close(t)
 	conf := newFail2ban(t, nil, nil)
 	for source, filter := range map[string]string{
 		`systemd-journal[journalpath="` + j.dir + `"]`: "registry",
-		s.LogFile("authsvc"):                           "registry", // by another supervisor than systemd
+		s.LogFile("authsvc"):                           "registry", // under a supervisor other than systemd
 		s.LogFile("access"):                            "registry[mode=access]",
 	} {
 		found := map[string]int{}
@@ -227,7 +227,7 @@ func TestFail2banCountsWrongCredentials(t *testing.T) {
 	}
 	t.Logf("%d requests, %d of them with a wrong credential", len(sent), len(want))
 
-	// A line counts for when it was written, whenever it is read.
+	// A line counts for the time when it was written, not when it is read.
 	for log, filter := range map[string]string{"authsvc": "registry", "access": "registry[mode=access]"} {
 		old := filepath.Join(t.TempDir(), "old.log")
 		writeFile(t, old, regexp.MustCompile(`"time":"....-..-..T..:..:..`).ReplaceAllString(readFile(t, s.LogFile(log)), `"time":"2020-01-02T03:04:05`))
@@ -238,7 +238,7 @@ func TestFail2banCountsWrongCredentials(t *testing.T) {
 	}
 }
 
-// logged returns a log that has a line of each address.
+// logged returns a log with a line for each address.
 func logged(t *testing.T, s *stack.Stack, log string, addresses []string) (text string) {
 	t.Helper()
 	waitFor(t, "the lines in "+log, func() bool {
@@ -248,7 +248,7 @@ func logged(t *testing.T, s *stack.Stack, log string, addresses []string) (text 
 	return text
 }
 
-// fail2banRegex is a word for each line that a filter finds in a log.
+// fail2banRegex returns one word for each line that a filter matches in a log.
 func fail2banRegex(t *testing.T, conf, out, source, filter string) []string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), operationsTool(t, "fail2ban-regex"), "-c", conf, "--out", out, source, filter)
@@ -261,7 +261,7 @@ func fail2banRegex(t *testing.T, conf, out, source, filter string) []string {
 	return strings.Fields(string(text))
 }
 
-// A journal is one of systemd's, with entries as journald would make them.
+// A journal is a systemd journal, with entries as journald would write them.
 type journal struct {
 	dir string
 	cmd *exec.Cmd
@@ -303,7 +303,7 @@ func (j *journal) add(t *testing.T, lines, unit string) {
 	}
 }
 
-// close ends the journal; all of it is written then.
+// close ends the journal and writes everything.
 func (j *journal) close(t *testing.T) {
 	t.Helper()
 	if err := j.in.Close(); err != nil {

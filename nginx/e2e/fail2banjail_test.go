@@ -17,8 +17,8 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack"
 )
 
-// newFail2ban makes a copy of /etc/fail2ban with the examples in it, as they
-// say; jail and action are what to replace in these.
+// newFail2ban makes a copy of /etc/fail2ban with the examples, installed as they
+// say. jail and action are replacements in these.
 func newFail2ban(t *testing.T, jail, action map[string]string) string {
 	t.Helper()
 	operationsTool(t, "fail2ban-server")
@@ -32,14 +32,14 @@ func newFail2ban(t *testing.T, jail, action map[string]string) string {
 	for file, replace := range map[string]map[string]string{"filter.d/registry.conf": nil, "jail.d/registry.conf": jail, "action.d/registry.conf": action} {
 		writeFile(t, filepath.Join(conf, file), adapted(t, "fail2ban/"+file, replace))
 	}
-	// Debian's own jail wants a log that this machine may not have.
+	// Debian's default jail needs a log that this machine may not have.
 	writeFile(t, filepath.Join(conf, "jail.local"), "[sshd]\nenabled = false\n")
 	writeFile(t, filepath.Join(conf, "fail2ban.local"), strings.ReplaceAll("[Definition]\nsocket = DIR/sock\npidfile = DIR/pid\ndbfile = DIR/db\nlogtarget = DIR/log\nallowipv6 = auto\n", "DIR", filepath.Dir(conf)))
 	return conf
 }
 
-// newFail2banOf makes one that reads a journal and bans at a stack's nginx, by
-// files in the folder denied.
+// newFail2banOf makes one that reads a journal and bans at a stack's nginx, with
+// files in the directory denied.
 func newFail2banOf(t *testing.T, s *stack.Stack, j *journal, denied string) string {
 	t.Helper()
 	nginx := fmt.Sprintf("%s -e stderr -p %s -c %s", operationsTool(t, "nginx"), filepath.Dir(s.NginxConf()), s.NginxConf())
@@ -56,8 +56,8 @@ func fail2banClient(t *testing.T, conf string, args ...string) (string, error) {
 	return string(out), err
 }
 
-// TestFail2banJail: fail2ban takes the jail as it is shipped, and by each of
-// the other ways that it names in its comments.
+// TestFail2banJail: fail2ban accepts the jail as shipped, and with each alternative
+// in its comments.
 func TestFail2banJail(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "registry.log")
 	writeFile(t, log, "")
@@ -76,7 +76,7 @@ func TestFail2banJail(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		jail map[string]string
-		want []string // of the commands that the server gets
+		want []string // among the commands that the server gets
 	}{
 		{"as shipped", nil, []string{
 			"['add', 'registry', 'systemd']", "['set', 'registry', 'maxretry', 300]", "['set', 'registry', 'addjournalmatch', '_SYSTEMD_UNIT=authsvc.service']",
@@ -103,8 +103,8 @@ func TestFail2banJail(t *testing.T) {
 	}
 }
 
-// TestFail2banBans runs it: the 300th wrong credential and not one before it
-// shuts an address out at nginx, nobody else, and not for good.
+// TestFail2banBans runs fail2ban: the 300th wrong credential, and none before it,
+// bans an address at nginx. Nobody else is banned, and the ban ends.
 func TestFail2banBans(t *testing.T) {
 	denied := filepath.Join(t.TempDir(), "denied")
 	s := start(t, stack.Options{Server: behindBalancer + "\ninclude " + denied + "/*.conf;"})
@@ -113,7 +113,7 @@ func TestFail2banBans(t *testing.T) {
 	conf := newFail2banOf(t, s, j, denied)
 	stop := startFail2ban(t, conf)
 
-	// The journal gets what authsvc has written.
+	// The journal gets authsvc's log.
 	read := 0
 	journalled := func(address string) {
 		t.Helper()
@@ -146,7 +146,7 @@ func TestFail2banBans(t *testing.T) {
 	}
 	const guesser, other, balancer = "198.51.100.9", "2001:db8::9", "10.0.3.4"
 	question, pull := request{uri: "/v2/", anonymous: true}, request{uri: manifest}
-	for _, address := range []string{guesser, other, balancer} { // a known customer is behind each
+	for _, address := range []string{guesser, other, balancer} { // each has a known customer
 		if got := statusFrom(address, pull); got != 200 {
 			t.Fatalf("a pull from %s: status %d, want 200", address, got)
 		}
@@ -181,7 +181,7 @@ func TestFail2banBans(t *testing.T) {
 			t.Errorf("a pull from %s: status %d, want 200", address, got)
 		}
 	}
-	// authsvc is not asked about who is shut out.
+	// nginx does not ask authsvc about a banned address.
 	statusFrom(guesser, request{uri: "/v2/acme/appliance/manifests/banned"})
 	statusFrom("192.0.2.3", question)
 	if strings.Contains(logged(t, s, "authsvc", []string{"192.0.2.3"}), `"reference":"banned"`) {
@@ -192,7 +192,7 @@ func TestFail2banBans(t *testing.T) {
 		t.Error("a customer's e-mail is in fail2ban's database")
 	}
 
-	// fail2ban starts again: it knows its bans, and drops what a killed one left.
+	// After a restart, fail2ban restores its bans, and removes leftovers of a killed one.
 	stop()
 	waitFor(t, "the end of the worker that knows of the ban", func() bool { return accepting(t, s.Process("nginx").PID()) == 1 })
 	waitFor(t, "the end of all bans", func() bool { return statusFrom(guesser, pull) == 200 })
@@ -205,7 +205,7 @@ func TestFail2banBans(t *testing.T) {
 		return errors.Is(err, fs.ErrNotExist)
 	})
 
-	// What ends a ban ends it at nginx too.
+	// Whatever ends a ban ends it at nginx too.
 	for _, args := range [][]string{{"set", "registry", "banip", other}, {"set", "registry", "unbanip", guesser}} {
 		if out, err := fail2banClient(t, conf, args...); err != nil {
 			t.Fatalf("%q: %v\n%s", args, err, out)
@@ -224,8 +224,8 @@ func TestFail2banBans(t *testing.T) {
 	}
 }
 
-// accepting is the number of workers of a master of nginx that accept
-// connections; the others have it in their titles that they do not.
+// accepting returns how many workers of an nginx master accept connections. The
+// titles of the others say that they are shutting down.
 func accepting(t *testing.T, master int) (n int) {
 	t.Helper()
 	for _, child := range strings.Fields(readFile(t, fmt.Sprintf("/proc/%d/task/%d/children", master, master))) {
@@ -237,8 +237,8 @@ func accepting(t *testing.T, master int) (n int) {
 	return n
 }
 
-// TestFail2banSaysThatNginxDoesNotListen: without the include a ban would
-// be a file that nobody reads.
+// TestFail2banSaysThatNginxDoesNotListen: without the include, a ban would be a
+// file that nothing reads.
 func TestFail2banSaysThatNginxDoesNotListen(t *testing.T) {
 	s := start(t, stack.Options{})
 	denied := filepath.Join(t.TempDir(), "denied")
@@ -249,11 +249,11 @@ func TestFail2banSaysThatNginxDoesNotListen(t *testing.T) {
 	})
 }
 
-// startFail2ban starts the server and waits until it answers. What it returns
+// startFail2ban starts the server and waits until it answers. The returned function
 // stops it.
 func startFail2ban(t *testing.T, conf string) (stop func()) {
 	t.Helper()
-	starts := func() int { // the log goes on over a restart
+	starts := func() int { // the log continues after a restart
 		log, _ := os.ReadFile(filepath.Join(filepath.Dir(conf), "log")) // there is none at first
 		return strings.Count(string(log), "Jail 'registry' started")
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack"
 )
 
-// contract are the headers between nginx and authsvc, in both directions.
+// contract lists the headers between nginx and authsvc, in both directions.
 var contract = []string{
 	"X-Original-Method", "X-Original-URI", "X-Real-IP", "X-Request-ID", "X-Upstream-Rejected", "X-Upstream-Rejected-Token", "X-Upstream-Status",
 	"X-Ecr-Authorization", "X-Ecr-Registry", "X-Ecr-Token-Id", "X-Auth-Subject", "X-Auth-License",
@@ -18,7 +18,7 @@ var contract = []string{
 
 const forgery = "forged"
 
-// TestForgedHeaders: a client that sends the contract's headers is not heard
+// TestForgedHeaders: headers of the contract are ignored if a client sends them
 // (oauth2-proxy CVE-2026-40575, Caddy GHSA-7r4p-vjf4-gxv4, Traefik
 // CVE-2026-39858: forged and underscore-aliased headers were believed).
 func TestForgedHeaders(t *testing.T) {
@@ -31,7 +31,7 @@ func TestForgedHeaders(t *testing.T) {
 				for _, proto := range protocols {
 					for _, more := range [][]string{nil, {alias + ": again"}, {"Connection: " + alias}, {"Connection: X-Original-URI, Authorization"}} {
 						if proto == "HTTP/2" && more != nil {
-							continue // has no Connection, and one protocol is enough
+							continue // has no Connection header, and one protocol is enough
 						}
 						s.Forget()
 						r := request{proto: proto, uri: manifest, header: append([]string{alias + ": " + forgery}, more...)}
@@ -79,8 +79,8 @@ func wantUnforged(t *testing.T, s *stack.Stack, r request) {
 	}
 }
 
-// TestForgedCredentials: nothing of the client's that could be a credential or
-// change the request's meaning goes upstream.
+// TestForgedCredentials: nothing from the client that could be a credential, or
+// change the meaning of the request, goes upstream.
 func TestForgedCredentials(t *testing.T) {
 	s := start(t, stack.Options{})
 	push(t, s, "acme/appliance:1.0")
@@ -100,7 +100,7 @@ func TestForgedCredentials(t *testing.T) {
 	}
 }
 
-// TestTwoAuthorizations: which of them counts is not left to anybody's guess.
+// TestTwoAuthorizations: two Authorization headers are refused as ambiguous.
 func TestTwoAuthorizations(t *testing.T) {
 	s := start(t, stack.Options{})
 	push(t, s, "acme/appliance:1.0")
@@ -119,14 +119,14 @@ func TestTwoAuthorizations(t *testing.T) {
 	}
 }
 
-// TestInternalLocations: whoever could ask there would read the token.
+// TestInternalLocations: anybody who could reach them would read the token.
 func TestInternalLocations(t *testing.T) {
 	s := start(t, stack.Options{Interpose: true, Server: "include registry/dedicated.conf;"})
 	for _, uri := range []string{
 		"/_registry/authorize", "/_registry/authorize-again", "/_registry/report", "/_registry/authorize/", "/_registry/", "/_registry/authorize?x", "//_registry/authorize",
 		"/_registry%2fauthorize", "/x/../_registry/authorize", "/v2/../_registry/authorize", "/v2/%2e%2e/_registry/authorize", "/@registry_again",
 	} {
-		for _, proto := range protocols[:2] { // HTTP/2's library does not send such
+		for _, proto := range protocols[:2] { // the HTTP/2 library does not send these
 			a := send(t, s, request{proto: proto, uri: uri})
 			if a.status < 400 {
 				t.Errorf("%s %s: status %d", proto, uri, a.status)
@@ -134,14 +134,14 @@ func TestInternalLocations(t *testing.T) {
 			wantNoLeak(t, uri, a)
 		}
 	}
-	for _, asked := range s.Authsvc.Requests() { // by auth_request, for what lies under /v2/
+	for _, asked := range s.Authsvc.Requests() { // by auth_request, for paths under /v2/
 		if asked.URI != "/authorize" || !strings.HasPrefix(asked.Header.Get("X-Original-Uri"), "/v2/") {
 			t.Errorf("authsvc was asked %s about %s", asked.URI, asked.Header.Get("X-Original-Uri"))
 		}
 	}
 }
 
-// TestHosts: the host that the client names changes nothing.
+// TestHosts: the client's Host header changes nothing.
 func TestHosts(t *testing.T) {
 	s := start(t, stack.Options{})
 	push(t, s, "acme/appliance:1.0")

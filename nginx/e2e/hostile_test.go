@@ -14,18 +14,18 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack/standin"
 )
 
-// A hostile line stands in the server around the includes, or in the http
-// block, as a fleet has it for its own sites.
+// A hostile line is in the server block around the includes, or in the http block,
+// where a fleet has it for its own sites.
 type hostile struct {
 	name string
-	// http and server are lines of these blocks; DIR is a folder that nginx
-	// can write to, ELSEWHERE the address of a server that records.
+	// http and server are lines of these blocks. DIR is a directory that nginx
+	// can write to, ELSEWHERE the address of a server that records requests.
 	http, server string
-	// limited: it refuses some requests itself, and is meant to.
+	// limited: it refuses some requests itself, on purpose.
 	limited bool
 }
 
-// anywhere makes a test of lines in each of the blocks.
+// anywhere returns a test of lines in each of the blocks.
 func anywhere(lines ...string) (tests []hostile) {
 	for _, line := range lines {
 		tests = append(tests, hostile{name: line, http: line}, hostile{name: line, server: line})
@@ -33,8 +33,8 @@ func anywhere(lines ...string) (tests []hostile) {
 	return tests
 }
 
-// hostiles are those of facts that open or break an auth_request, and all that
-// nginx/README.md says to hold in.
+// hostiles are the directives known to open or break an auth_request, and
+// everything that nginx/README.md promises to withstand.
 func hostiles() []hostile {
 	tests := anywhere(
 		"error_page 401 403 =200 /ok.html;",
@@ -102,7 +102,7 @@ func hostiles() []hostile {
 	)
 }
 
-// TestInsideAnyServer: the includes hold inside whatever server a fleet has.
+// TestInsideAnyServer: the includes keep their promises inside any server block.
 func TestInsideAnyServer(t *testing.T) {
 	s := start(t, stack.Options{Tokenrefresher: quick})
 	digest := push(t, s, "acme/appliance:1.0")
@@ -134,7 +134,7 @@ func TestInsideAnyServer(t *testing.T) {
 			elsewhere.Forget()
 			err := s.ReconfigureNginx(t.Context(), func(o *stack.Options) {
 				o.HTTP = values.Replace(test.http)
-				// A 200 of the site's, to which its error pages lead.
+				// A page of the site that answers 200, the target of its error pages.
 				o.Server = fmt.Sprintf("location = /ok.html { auth_request off; root %s; } location @ok { return 200 site; }\n%s", dir, values.Replace(test.server))
 			})
 			if err != nil {
@@ -152,8 +152,8 @@ func TestInsideAnyServer(t *testing.T) {
 	}
 }
 
-// wantIntact tries the main promises: what is allowed is served as it is, what
-// is not is refused in the registry's words, and an outage is an outage.
+// wantIntact checks the main promises: what is allowed is served unchanged,
+// everything else is refused in the registry's format, and an outage is an outage.
 func wantIntact(t *testing.T, s *stack.Stack, digest string) {
 	t.Helper()
 	s.Forget()
@@ -224,7 +224,7 @@ func wantIntact(t *testing.T, s *stack.Stack, digest string) {
 	}
 }
 
-// wantLimited: a limit of the site is in force, in the registry's words.
+// wantLimited: a limit of the site applies, in the registry's format.
 func wantLimited(t *testing.T, s *stack.Stack) {
 	t.Helper()
 	limited := 0

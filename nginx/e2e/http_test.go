@@ -19,23 +19,22 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack"
 )
 
-// protocols are those in which clients come.
+// protocols are the protocols that clients use.
 var protocols = []string{"HTTP/1.0", "HTTP/1.1", "HTTP/2"}
 
-// A request is sent as it stands here, byte for byte in HTTP/1.
+// A request is sent as written here, byte for byte in HTTP/1.
 type request struct {
 	proto  string // of protocols; HTTP/1.1 if empty
 	method string // GET if empty
 	uri    string
 	header []string // "Name: value"
 	body   string
-	// user and password, if not those of the usual customer; anonymous for
-	// none.
+	// user and password, if not the usual customer's; anonymous for none.
 	user, password string
 	anonymous      bool
 }
 
-// An answer has been read to its end.
+// An answer has been read completely.
 type answer struct {
 	status int
 	header http.Header
@@ -46,7 +45,7 @@ func basic(user, password string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 }
 
-// lines are the request's header, with the credential.
+// lines returns the request's header lines, with the credential.
 func (r request) lines() []string {
 	lines := append(slices.Clone(r.header), // in several lines, as clients send it
 		"Accept: application/vnd.docker.distribution.manifest.v2+json", "Accept: application/vnd.oci.image.index.v1+json")
@@ -60,13 +59,13 @@ func (r request) lines() []string {
 	return lines
 }
 
-// get asks for uri as the usual customer does.
+// get requests uri as the usual customer.
 func get(t *testing.T, s *stack.Stack, uri string) answer {
 	t.Helper()
 	return send(t, s, request{uri: uri})
 }
 
-// send sends one request on a connection of its own.
+// send sends one request on its own connection.
 func send(t *testing.T, s *stack.Stack, r request) answer {
 	t.Helper()
 	if r.method == "" {
@@ -110,7 +109,7 @@ func sendHTTP1(s *stack.Stack, r request) (answer, error) {
 		b.WriteString(line + "\r\n")
 	}
 	b.WriteString("\r\n")
-	// The body goes by itself, since the answer may come before its end.
+	// The body is sent concurrently, since the answer may come before its end.
 	if _, err := conn.Write(b.Bytes()); err != nil {
 		return answer{}, err
 	}
@@ -154,7 +153,7 @@ func read(response *http.Response) (answer, error) {
 	return answer{response.StatusCode, response.Header, string(body)}, err
 }
 
-// registryError reads the body, strictly, as the Distribution API's error.
+// registryError parses the body strictly as a Distribution API error.
 func registryError(body string) (code string, err error) {
 	var object struct {
 		Errors []struct {
@@ -174,8 +173,8 @@ func registryError(body string) (code string, err error) {
 	return object.Errors[0].Code, nil
 }
 
-// wantError checks an error as a client meets it: status, form and headers,
-// whatever made it.
+// wantError checks an error as a client sees it: status, format and headers, from
+// whatever source.
 func wantError(t *testing.T, r request, a answer, status int, code string) {
 	t.Helper()
 	what := strings.TrimSpace(r.proto + " " + r.method + " " + r.uri)
@@ -207,7 +206,7 @@ func wantError(t *testing.T, r request, a answer, status int, code string) {
 	wantNoLeak(t, what, a)
 }
 
-// wantNoLeak checks that nothing of what lies behind nginx is in an answer.
+// wantNoLeak checks that an answer reveals nothing about what is behind nginx.
 func wantNoLeak(t *testing.T, what string, a answer) {
 	t.Helper()
 	for name, values := range a.header {
@@ -242,13 +241,13 @@ func wantNoSecret(t *testing.T, what, text string) {
 	}
 }
 
-// waitFor waits until done, asking many times; 30 s at most.
+// waitFor calls done until it returns true, for 30 s at most.
 func waitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for !done() {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
+			t.Fatalf("timed out waiting for %s", what)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

@@ -8,23 +8,23 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack"
 )
 
-// rawURIs have bytes that no path of the API has. nginx before 1.21.1 accepts
-// the TAB and the space, and newer ones those above 0x7f.
+// rawURIs contain bytes that no path of the API contains. nginx before 1.21.1
+// accepts TAB and space; newer versions accept bytes above 0x7f.
 func rawURIs() (uris []string) {
 	for _, raw := range []string{"\t", "\x01", "\x1f", "\x7f", "\x80", "\xff", "é"} {
 		uris = append(uris, manifest+raw, "/v2/"+raw, tagsList+raw, "/v2/_catalog"+raw, manifest+"?"+raw,
 			strings.Replace(manifest, "appliance", "app"+raw+"liance", 1))
 	}
-	return append(uris, manifest+" x", "/v2/ x", "/v2/acme/app liance/manifests/1.0") // at the end it is the protocol's
+	return append(uris, manifest+" x", "/v2/ x", "/v2/acme/app liance/manifests/1.0") // at the end it separates the protocol
 }
 
-// wantRawURIsRefused: authsvc would trim a TAB or a space, and so judge
-// something else than what nginx forwards.
+// wantRawURIsRefused: authsvc would trim a TAB or a space, and so judge something
+// other than what nginx forwards.
 func wantRawURIsRefused(t *testing.T, s *stack.Stack) {
 	t.Helper()
 	s.Forget()
 	for _, uri := range rawURIs() {
-		for _, proto := range protocols[:2] { // HTTP/2's library does not send such
+		for _, proto := range protocols[:2] { // the HTTP/2 library does not send these
 			r := request{proto: proto, method: "GET", uri: uri}
 			wantError(t, r, send(t, s, r), 400, "UNSUPPORTED")
 		}
@@ -40,7 +40,7 @@ func TestRawBytesInTheURI(t *testing.T) {
 	wantRawURIsRefused(t, s)
 }
 
-// TestControlBytesInAuthorization: such a credential is wrong. It is not an
+// TestControlBytesInAuthorization: such a credential is wrong. It does not cause an
 // outage, although authsvc's HTTP server rejects the whole request.
 func TestControlBytesInAuthorization(t *testing.T) {
 	s := start(t, stack.Options{Server: "include registry/dedicated.conf;"})

@@ -11,8 +11,8 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack/standin"
 )
 
-// TestNothingLeaks asks for everything that there is, in good and in bad
-// times, and then looks for the secrets in every answer and every log.
+// TestNothingLeaks requests everything, with all parts up and during outages, and
+// then looks for secrets in every answer and every log.
 func TestNothingLeaks(t *testing.T) {
 	s := start(t, stack.Options{Tokenrefresher: quick, Authsvc: map[string]any{"log.level": "debug"}})
 	digest := push(t, s, "acme/appliance:1.0")
@@ -81,7 +81,7 @@ func wantNone(t *testing.T, where, text string, secrets map[string]string) {
 	}
 }
 
-// fetch gets a URL as anybody.
+// fetch gets a URL without a credential.
 func fetch(t *testing.T, url string) answer {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
@@ -99,7 +99,7 @@ func fetch(t *testing.T, url string) answer {
 	return a
 }
 
-// layerOf is the digest of a layer of the image that push makes of reference.
+// layerOf returns the digest of a layer of the image that push makes for reference.
 func layerOf(t *testing.T, reference string) string {
 	t.Helper()
 	img, err := stack.Image(reference)
@@ -117,7 +117,7 @@ func layerOf(t *testing.T, reference string) string {
 	return digest.String()
 }
 
-// TestLinkIsRelative: ECR's names the account and another host.
+// TestLinkIsRelative: ECR's Link names the account and another host.
 func TestLinkIsRelative(t *testing.T) {
 	s := start(t, stack.Options{})
 	for _, tag := range []string{"1.0", "1.1", "1.2"} {
@@ -146,8 +146,8 @@ func TestLinkIsRelative(t *testing.T) {
 	}
 }
 
-// TestBlobs: a redirect passes as it is; Range and HEAD work where it leads,
-// and the customer's credential does not have to go there.
+// TestBlobs: a redirect passes unchanged. Range and HEAD work at its target, which
+// does not need the customer's credential.
 func TestBlobs(t *testing.T) {
 	s := start(t, stack.Options{})
 	push(t, s, "acme/appliance:1.0")

@@ -14,7 +14,7 @@ import (
 
 const manifest = "/v2/acme/appliance/manifests/1.0"
 
-// every asks r by each protocol and by GET and HEAD.
+// every sends r in each protocol, with GET and HEAD.
 func every(t *testing.T, s *stack.Stack, r request, check func(request, answer)) {
 	t.Helper()
 	for _, proto := range protocols {
@@ -25,9 +25,9 @@ func every(t *testing.T, s *stack.Stack, r request, check func(request, answer))
 	}
 }
 
-// TestEveryAnswerOfAuthsvc: what the contract has reaches the client as it is
-// meant, and what the contract does not have is an outage: never an allowance,
-// never "wrong password", never HTML.
+// TestEveryAnswerOfAuthsvc: an answer in the contract reaches the client as
+// intended. Any other answer is an outage: never allowed, never "wrong password",
+// never HTML.
 func TestEveryAnswerOfAuthsvc(t *testing.T) {
 	s := start(t, stack.Options{})
 	push(t, s, "acme/appliance:1.0")
@@ -50,8 +50,8 @@ func TestEveryAnswerOfAuthsvc(t *testing.T) {
 			return status
 		}
 	}
-	// Where authsvc answers whole, as with lists, a 2xx is the list, and nginx
-	// takes some of the others for its own.
+	// Where authsvc writes the whole answer, as with lists, a 2xx is the list,
+	// and nginx handles some other statuses itself.
 	wholeAnswers := []string{
 		"200 without a token", "200 without a host", "200 with nothing", "201", "204", "206", "405", "408", "444", "499", "600", "999",
 	}
@@ -103,14 +103,14 @@ func TestEveryAnswerOfAuthsvc(t *testing.T) {
 	}
 }
 
-// tokenOf is the Authorization that ECR would take now.
+// tokenOf returns the Authorization that ECR accepts now.
 func tokenOf(t *testing.T, s *stack.Stack) string {
 	t.Helper()
 	token, _ := s.ECR.IssueToken()
 	return "Basic " + token
 }
 
-// TestEveryAnswerOfTheRegistry: its good answers pass, its errors in our words.
+// TestEveryAnswerOfTheRegistry: successes pass unchanged, errors are rewritten.
 func TestEveryAnswerOfTheRegistry(t *testing.T) {
 	s := start(t, stack.Options{Tokenrefresher: map[string]any{"control.min_interval": "0s"}})
 	codes := map[int]string{400: "UNSUPPORTED", 404: "MANIFEST_UNKNOWN", 405: "UNSUPPORTED", 413: "UNSUPPORTED", 416: "RANGE_INVALID", 429: "TOOMANYREQUESTS"}
@@ -118,7 +118,7 @@ func TestEveryAnswerOfTheRegistry(t *testing.T) {
 	for status := 200; status < 600; status++ {
 		switch status {
 		case 204, 304: // no body
-		case 408, 444, 499: // nginx takes 408 and 444 for its own and closes, and cannot name 499
+		case 408, 444, 499: // nginx treats 408 and 444 as its own and closes; it cannot name 499
 			continue
 		}
 		s.ECR.Front.ClearFaults()
@@ -127,7 +127,7 @@ func TestEveryAnswerOfTheRegistry(t *testing.T) {
 			"X-Amz-Request-Id": {"1"}, "X-Amzn-Requestid": {"2"}, "Server": {"AmazonECR"},
 		}})
 		rs := []request{{method: "GET", uri: manifest}, {method: "HEAD", uri: manifest}}
-		if status%50 == 0 || codes[status] != "" { // each protocol, where it is worth the time
+		if status%50 == 0 || codes[status] != "" { // all protocols only for these, to save time
 			rs = append(rs, request{proto: "HTTP/2", method: "GET", uri: manifest}, request{proto: "HTTP/1.0", method: "GET", uri: manifest})
 		}
 		for _, r := range rs {
@@ -144,17 +144,17 @@ func TestEveryAnswerOfTheRegistry(t *testing.T) {
 					want = statuses[status]
 				}
 				wantError(t, r, a, want, codes[status])
-			default: // 401 and 403 too: the second try fails as well
+			default: // 401 and 403 too: the retry fails as well
 				wantError(t, r, a, 503, "UNAVAILABLE")
 			}
 		}
 	}
 }
 
-// leaky is what a customer must not read.
+// leaky is text that a customer must not see.
 const leaky = `<html>User: arn:aws:sts::123456789012:assumed-role/registry-pull/i-0 is not authorized</html>`
 
-// TestOnlyGETAndHEAD: everything else is refused before anything is asked.
+// TestOnlyGETAndHEAD: other methods are refused before authsvc or ECR is asked.
 func TestOnlyGETAndHEAD(t *testing.T) {
 	s := start(t, stack.Options{Interpose: true})
 	big := strings.Repeat("x", 2<<20)
@@ -168,7 +168,7 @@ func TestOnlyGETAndHEAD(t *testing.T) {
 							continue
 						}
 						a := send(t, s, r)
-						if method == "get" && a.status == 400 { // nginx takes no lower case
+						if method == "get" && a.status == 400 { // nginx rejects lower case
 							continue
 						}
 						wantError(t, r, a, 405, "UNSUPPORTED")
@@ -185,7 +185,7 @@ func TestOnlyGETAndHEAD(t *testing.T) {
 	}
 }
 
-// TestBodyOfAGet: a body on a GET goes nowhere.
+// TestBodyOfAGet: the body of a GET is not forwarded.
 func TestBodyOfAGet(t *testing.T) {
 	s := start(t, stack.Options{})
 	push(t, s, "acme/appliance:1.0")

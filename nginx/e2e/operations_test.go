@@ -21,11 +21,10 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack"
 )
 
-// operationsPackages bring what these tests run.
+// operationsPackages says how to install the programs that these tests run.
 const operationsPackages = "as root: apt-get install -y fail2ban python3-systemd systemd-journal-remote logrotate"
 
-// operationsTool finds a program that an operator has, be it where only root
-// looks.
+// operationsTool finds an operator's program, even outside of the user's PATH.
 func operationsTool(t *testing.T, name string) string {
 	t.Helper()
 	for _, path := range []string{name, "/usr/sbin/" + name, "/lib/systemd/" + name} {
@@ -37,8 +36,8 @@ func operationsTool(t *testing.T, name string) string {
 	return ""
 }
 
-// adapted is an example with this machine's paths in the place of a production
-// machine's, each of which has to be in it.
+// adapted returns an example with this machine's paths instead of a production
+// machine's. The example must contain each path that is replaced.
 func adapted(t *testing.T, file string, replace map[string]string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("../examples", file))
@@ -63,8 +62,8 @@ func readFile(t *testing.T, path string) string {
 	return string(text)
 }
 
-// TestLogrotate: a log is rotated while nginx writes into it. No line is lost,
-// and none is for everybody.
+// TestLogrotate: a log is rotated while nginx writes to it. No line is lost, and no
+// log is readable by everyone.
 func TestLogrotate(t *testing.T) {
 	t.Run("the stack's", func(t *testing.T) {
 		log := newLog(t, t.TempDir())
@@ -75,7 +74,7 @@ func TestLogrotate(t *testing.T) {
 	t.Run("an example's", func(t *testing.T) {
 		cmd := newExample(t, "../examples/tls.conf", map[string]string{"worker_processes auto;": "user www-data; worker_processes 2;"})()
 		dir := filepath.Dir(cmd.Args[4])
-		if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // the workers go from / to the log
+		if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // the workers need access from / to the log
 			t.Fatal(err)
 		}
 		log := newLog(t, filepath.Join(dir, "log"))
@@ -102,9 +101,8 @@ func newLog(t *testing.T, dir string) string {
 	return log
 }
 
-// rotate rotates a log three times while requests come. The owner is that of
-// nginx's workers, if they are not root: nginx gives them a log that it opens
-// again.
+// rotate rotates a log three times during requests. If nginx's workers are not
+// root, they own the log: nginx gives them a log when it reopens it.
 func rotate(t *testing.T, log, pid, url, owner string) {
 	t.Helper()
 	dir := filepath.Dir(log)
@@ -173,10 +171,10 @@ func rotate(t *testing.T, log, pid, url, owner string) {
 	if err := os.Remove(log); err != nil {
 		t.Fatal(err)
 	}
-	logrotate() // a machine without the log yet
+	logrotate() // a machine that has no log yet
 }
 
-// requestAllTheTime sends requests without credentials, each of another path,
+// requestAllTheTime sends requests without credentials, each with a different path,
 // until stop.
 func requestAllTheTime(t *testing.T, url string) (sent func() int, stop func()) {
 	t.Helper()
@@ -216,7 +214,7 @@ func requestAllTheTime(t *testing.T, url string) (sent func() int, stop func()) 
 	return func() int { return int(n.Load()) }, stop
 }
 
-// holdsOpen says whether nginx has a file open, master or worker.
+// holdsOpen reports whether nginx's master or a worker has a file open.
 func holdsOpen(t *testing.T, pid, file string) bool {
 	t.Helper()
 	master := strings.TrimSpace(readFile(t, pid))

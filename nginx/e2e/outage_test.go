@@ -14,7 +14,7 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack/standin"
 )
 
-// impatient is settings/authsvc-timeouts.conf for tests that wait for them.
+// impatient is settings/authsvc-timeouts.conf for tests that wait for timeouts.
 var impatient = map[string]string{"authsvc-timeouts.conf": `
 proxy_connect_timeout 300ms;
 proxy_send_timeout 300ms;
@@ -23,8 +23,8 @@ proxy_read_timeout 300ms;
 
 const tagsList = "/v2/acme/appliance/tags/list"
 
-// wantUnavailable checks that a pull and a ping are an outage, by each
-// protocol and method.
+// wantUnavailable checks that a pull and a ping report an outage, in each protocol
+// and method.
 func wantUnavailable(t *testing.T, s *stack.Stack, uris ...string) {
 	t.Helper()
 	for _, uri := range uris {
@@ -43,7 +43,7 @@ func TestAuthsvcIsDown(t *testing.T) {
 	}
 	wantPull()
 
-	if err := s.PauseAuthsvc(); err != nil { // it is there, and does not answer
+	if err := s.PauseAuthsvc(); err != nil { // it accepts connections, and does not answer
 		t.Fatal(err)
 	}
 	wantUnavailable(t, s, manifest, "/v2/", tagsList)
@@ -62,7 +62,7 @@ func TestAuthsvcIsDown(t *testing.T) {
 	wantPull()
 }
 
-// TestAuthsvcAnswersGarbage: bytes that are not HTTP, or not to its end.
+// TestAuthsvcAnswersGarbage: bytes that are not HTTP, or incomplete.
 func TestAuthsvcAnswersGarbage(t *testing.T) {
 	s := start(t, stack.Options{Settings: impatient})
 	push(t, s, "acme/appliance:1.0")
@@ -72,7 +72,7 @@ func TestAuthsvcAnswersGarbage(t *testing.T) {
 		if err != nil {
 			return
 		}
-		_, _ = conn.Write([]byte(garbage)) // nginx may leave before its end
+		_, _ = conn.Write([]byte(garbage)) // nginx may close before the end
 		_ = conn.Close()
 	}))
 	if err != nil {
@@ -123,8 +123,8 @@ func TestNoDNS(t *testing.T) {
 	wantUnavailable(t, s, manifest)
 }
 
-// TestRegistrysCertificate: another authority's certificate, or one for
-// another name, is not the registry.
+// TestRegistrysCertificate: nginx rejects a certificate of another CA, or for
+// another name.
 func TestRegistrysCertificate(t *testing.T) {
 	for _, noStream := range []bool{false, true} {
 		s := start(t, stack.Options{NoStream: noStream})
@@ -153,8 +153,7 @@ func TestRegistrysCertificate(t *testing.T) {
 	}
 }
 
-// TestRegistryByAnotherName: the name in the token's file is the one that the
-// certificate must have.
+// TestRegistryByAnotherName: the certificate must be for the name in the token file.
 func TestRegistryByAnotherName(t *testing.T) {
 	s := start(t, stack.Options{NoStream: true})
 	token := tokenOf(t, s)
@@ -180,8 +179,8 @@ func TestRegistryByAnotherName(t *testing.T) {
 	}
 }
 
-// TestVendorsAPIIsDown: who is known is served, who is not is told of the
-// outage, and neither is told of a wrong password.
+// TestVendorsAPIIsDown: known customers are served, others are told about the
+// outage, and nobody is told "wrong password".
 func TestVendorsAPIIsDown(t *testing.T) {
 	s := start(t, stack.Options{Authsvc: map[string]any{"cache.ttl": "1s"}})
 	push(t, s, "acme/appliance:1.0")
@@ -199,7 +198,7 @@ func TestVendorsAPIIsDown(t *testing.T) {
 		}
 		return strings.Contains(s.Log("authsvc"), `"cache":"stale"`)
 	})
-	// A refusal ends it, outage or not.
+	// A refusal ends access, even in an outage.
 	for _, server := range []*standin.Server{s.Vendor.Server, s.Vendor.TLS} {
 		server.ClearFaults()
 	}

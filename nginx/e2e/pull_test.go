@@ -17,7 +17,7 @@ import (
 )
 
 var (
-	// background outlives a test: the engine serves several.
+	// background outlives a test, because several share the engine.
 	background = context.Background()
 	started    atomic.Bool
 )
@@ -48,8 +48,8 @@ func TestDockerLogsInAndPulls(t *testing.T) {
 	}
 }
 
-// TestOddCredentials: all of an e-mail's and a token's characters arrive, and
-// what no Bearer token can hold is refused without asking the vendor's API.
+// TestOddCredentials: all characters of an email and a token arrive. What cannot be
+// in a Bearer token is refused without asking the vendor's API.
 func TestOddCredentials(t *testing.T) {
 	s := start(t, stack.Options{})
 	digest := push(t, s, "acme/appliance:1.0")
@@ -105,7 +105,7 @@ func TestManyArchitectures(t *testing.T) {
 	}
 }
 
-// TestBigLayer: 300 MB in one layer, whole and in a part.
+// TestBigLayer: 300 MB in one layer, whole and as a range.
 func TestBigLayer(t *testing.T) {
 	s := start(t, stack.Options{})
 	const size = 300 << 20
@@ -118,7 +118,7 @@ func TestBigLayer(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantPulled(t, login(t, s, email, secret), s.Host+"/acme/appliance:big", digest)
-	// The customer's credential stays where it belongs.
+	// The customer's credential must not reach the bucket.
 	for _, r := range s.ECR.Bucket.Requests() {
 		if r.Header.Get("Authorization") != "" {
 			t.Errorf("the bucket was sent an Authorization by %s", r.Header.Get("User-Agent"))
@@ -144,7 +144,7 @@ func TestBigLayer(t *testing.T) {
 		if ranges != "" {
 			r.Header.Set("Range", ranges)
 		}
-		// The bucket has the same host here, and no use for the credential.
+		// The bucket has the same host here, and does not need the credential.
 		client := &http.Client{Transport: transport, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
 			r.Header.Del("Authorization")
 			return nil
@@ -170,8 +170,8 @@ func TestBigLayer(t *testing.T) {
 	}
 }
 
-// TestLicenses come, go and expire while everything runs, and docker's user is
-// told.
+// TestLicenses: licenses are added, withdrawn, and expire while everything runs, and
+// docker tells the user.
 func TestLicenses(t *testing.T) {
 	const ttl = time.Second
 	s := start(t, stack.Options{Authsvc: map[string]any{
@@ -202,7 +202,7 @@ func TestLicenses(t *testing.T) {
 	s.Vendor.SetLicenses(secret, license("lic_1", "acme/appliance", "1.*"), license("lic_2", "acme/tools", "*"))
 	waitFor(t, "the added license", func() bool { return pulls("acme/tools:1.0") })
 
-	// The day is yesterday's or today's, as this test runs about midnight UTC.
+	// The date may be yesterday's, if this test runs around midnight UTC.
 	ended := time.Now().Add(-time.Minute)
 	expired := license("lic_2", "acme/tools", "*")
 	expired.Expiration = ended

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestReadmeLinks: each link in a README that leads to this repository leads
-// to a file, and to a heading in it if it names one.
+// TestReadmeLinks: each README link into this repository leads to an existing file,
+// and to an existing heading if it names one.
 func TestReadmeLinks(t *testing.T) {
 	links := 0
 	for _, readme := range []string{"../../README.md", "../../authsvc/README.md", "../../tokenrefresher/README.md", "../README.md", "../../ansible/README.md"} {
@@ -36,13 +36,13 @@ func TestReadmeLinks(t *testing.T) {
 	}
 }
 
-// withoutCode drops blocks of code and code within lines.
+// withoutCode drops code blocks and inline code.
 func withoutCode(text string) string {
 	text = regexp.MustCompile("(?ms)^ *```.*?^ *```").ReplaceAllString(text, "")
 	return regexp.MustCompile("`[^`\n]*`").ReplaceAllString(text, "")
 }
 
-// anchors are the names that GitHub gives to headings.
+// anchors returns the anchors that GitHub gives to headings.
 func anchors(text string) (names []string) {
 	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(withoutCode(text), -1) {
 		kept := regexp.MustCompile(`[^\pL\pN _-]`).ReplaceAllString(strings.ToLower(m[1]), "")

@@ -11,11 +11,11 @@ import (
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
-// quick lets a token be refreshed as often as a test wants.
+// quick lets a test refresh a token as often as it wants.
 var quick = map[string]any{"control.min_interval": "0s"}
 
-// TestExpiredTokenIsRenewed: ECR's ways to say "token expired" lead to one
-// refresh and one more try, in the same request of the client.
+// TestExpiredTokenIsRenewed: each of ECR's ways to say "token expired" leads to one
+// refresh and one retry, within the same client request.
 func TestExpiredTokenIsRenewed(t *testing.T) {
 	s := start(t, stack.Options{Interpose: true, Tokenrefresher: quick})
 	digest := push(t, s, "acme/appliance:1.0")
@@ -67,8 +67,8 @@ func wantTwoTries(t *testing.T, s *stack.Stack) {
 	}
 }
 
-// TestRejectedTwice: what ECR refuses with a new token is an outage; a
-// customer never sees ECR's own refusals.
+// TestRejectedTwice: if ECR refuses a new token too, that is an outage. A customer
+// never sees ECR's own refusals.
 func TestRejectedTwice(t *testing.T) {
 	s := start(t, stack.Options{Tokenrefresher: quick})
 	s.ECR.Front.Inject(s.ECR.DenyByIAM())
@@ -80,7 +80,7 @@ func TestRejectedTwice(t *testing.T) {
 	}
 }
 
-// TestRejectedWithoutTokenrefresher: nobody is there to renew the token.
+// TestRejectedWithoutTokenrefresher: nothing can renew the token.
 func TestRejectedWithoutTokenrefresher(t *testing.T) {
 	s := start(t, stack.Options{Tokenrefresher: quick})
 	push(t, s, "acme/appliance:1.0")
@@ -117,8 +117,8 @@ func TestTokenSizes(t *testing.T) {
 	}
 }
 
-// TestChangedTokenIsTakenUp: by authsvc, without a restart and without a
-// reload of nginx.
+// TestChangedTokenIsTakenUp: authsvc uses a new token without a restart, and nginx
+// needs no reload.
 func TestChangedTokenIsTakenUp(t *testing.T) {
 	s := start(t, stack.Options{Tokenrefresher: quick})
 	push(t, s, "acme/appliance:1.0")
@@ -136,7 +136,7 @@ func TestChangedTokenIsTakenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitFor(t, "the new token to be used", func() bool { return used() == "Basic "+value })
-	writeFile(t, s.TokenFile(), `{"version":1,"host":"`) // half of one
+	writeFile(t, s.TokenFile(), `{"version":1,"host":"`) // half of a file
 	if got := used(); got != "Basic "+value {
 		t.Errorf("after half a file another token is used")
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack"
 )
 
-// TestAttacks: what a customer of release 1.0 may not have, by whatever way.
+// TestAttacks: a customer of release 1.0 gets nothing else, whatever she tries.
 func TestAttacks(t *testing.T) {
 	s := start(t, stack.Options{})
 	s.Vendor.SetLicenses(secret, license("lic_1", "acme/appliance", "1.*"))
@@ -34,7 +34,7 @@ func TestAttacks(t *testing.T) {
 		t.Fatal(err)
 	}
 	inIndex := list.Manifests[0].Digest.String()
-	// What the tag had, and what it has, before anybody has asked.
+	// The tag's old and new content, before anybody has asked.
 	gone := push(t, s, "acme/appliance:1.1")
 	pushAs(t, s, "acme/appliance:1.1", "another image")
 	forbiddenLayer, otherLayer := layerOf(t, "acme/appliance:2.0"), layerOf(t, "acme/secret:1.0")
@@ -89,8 +89,8 @@ func pushAs(t *testing.T, s *stack.Stack, reference, seed string) v1.Image {
 	return img
 }
 
-// TestStrangersLearnNothing: a repository that there is and one that there is
-// not are the same to who has no license, to the byte, and ECR is not asked.
+// TestStrangersLearnNothing: without a license, the answers for an existing and a
+// missing repository are the same, byte for byte, and ECR is not asked.
 func TestStrangersLearnNothing(t *testing.T) {
 	s := start(t, stack.Options{})
 	s.Vendor.SetLicenses(secret, license("lic_1", "other/*", "*"))
@@ -113,7 +113,7 @@ func TestStrangersLearnNothing(t *testing.T) {
 	}
 }
 
-// TestMovedTag: a pull under way survives, a new one gets what is new.
+// TestMovedTag: a pull in progress survives; a new one gets the new image.
 func TestMovedTag(t *testing.T) {
 	s := start(t, stack.Options{Authsvc: map[string]any{"release.tag_ttl": "1s"}})
 	s.Vendor.SetLicenses(secret, license("lic_1", "acme/appliance", "latest"))
@@ -137,7 +137,7 @@ func TestMovedTag(t *testing.T) {
 	}
 }
 
-// TestExpiryBites: at its second, in the middle of the cache's time to live.
+// TestExpiryBites: a license ends at its exact second, even within the cache's TTL.
 func TestExpiryBites(t *testing.T) {
 	s := start(t, stack.Options{Authsvc: map[string]any{"cache.ttl": "1h"}})
 	digest := push(t, s, "acme/appliance:1.0")
@@ -161,8 +161,8 @@ func TestExpiryBites(t *testing.T) {
 	}
 }
 
-// TestUnknownDigest: Kubernetes pins by digest, and the other proxy of the
-// fleet has seen the tag; after a restart nothing is known, too.
+// TestUnknownDigest: Kubernetes pins by digest, and perhaps only another proxy of
+// the fleet has seen the tag. After a restart nothing is known either.
 func TestUnknownDigest(t *testing.T) {
 	for _, file := range []string{"", filepath.Join(t.TempDir(), "releases")} {
 		t.Run("file: "+strconv.FormatBool(file != ""), func(t *testing.T) { unknownDigest(t, file) })
@@ -186,7 +186,7 @@ func unknownDigest(t *testing.T, file string) {
 			t.Fatal(err)
 		}
 	}
-	// What is known is served when ECR cannot be asked, what is not is 503.
+	// If ECR is unreachable, known content is served, and unknown content gets 503.
 	if a := get(t, s, "/v2/acme/appliance/manifests/"+digests[3]); a.status != 200 {
 		t.Errorf("status %d: %s", a.status, a.body)
 	}
@@ -207,14 +207,14 @@ func unknownDigest(t *testing.T, file string) {
 	}
 }
 
-// TestListsByClients: each client follows the pages to the end, and sees what
-// is the customer's.
+// TestListsByClients: each client follows the pages to the end, and sees what the
+// customer has licensed.
 func TestListsByClients(t *testing.T) {
 	s := start(t, stack.Options{Authsvc: map[string]any{"catalog.repositories": []string{"acme/appliance", "acme/tools", "other/x"}}})
 	s.Vendor.SetLicenses(secret, license("lic_1", "acme/appliance", "1.*"), license("lic_2", "*/tools", "*"))
 	img := pushAs(t, s, "acme/tools:1", "tools")
 	var want []string
-	const tags = 1100 // more than the longest page of ECR's
+	const tags = 1100 // more than ECR's longest page
 	for i := range tags {
 		tag := fmt.Sprintf("1.%04d", i)
 		if _, err := s.Push(t.Context(), "acme/appliance:"+tag, img); err != nil {
@@ -245,7 +245,7 @@ func TestListsByClients(t *testing.T) {
 	if got := strings.Fields(x.must(t, "", "repo", "ls", s.Host)); !slices.Equal(got, []string{"acme/appliance", "acme/tools"}) {
 		t.Errorf("regctl repo ls: %q", got)
 	}
-	// Page by page, as a client that asks for few.
+	// Page by page, like a client that requests small pages.
 	var got []string
 	uri := "/v2/acme/appliance/tags/list?n=500"
 	for pages := 0; uri != ""; pages++ {

@@ -19,12 +19,11 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack/ecr"
 )
 
-// pullers is how many customers pull at a time.
+// pullers is how many customers pull in parallel.
 const pullers = 50
 
-// pullWhile lets crane pull 50 images at a time, each with all its layers, and
-// disturbs the system again and again until they are done; at least thrice. No
-// pull may fail.
+// pullWhile pulls 50 images in parallel with crane, with all layers, and keeps
+// disturbing the system until they are done, at least three times. No pull may fail.
 func pullWhile(t *testing.T, s *stack.Stack, disturb func()) {
 	t.Helper()
 	c := crane(t, s)
@@ -67,7 +66,7 @@ func pullWhile(t *testing.T, s *stack.Stack, disturb func()) {
 	}
 }
 
-// TestTokenRotatesDuringPulls: ECR ends its token in the middle of pulls.
+// TestTokenRotatesDuringPulls: ECR invalidates its token during pulls.
 func TestTokenRotatesDuringPulls(t *testing.T) {
 	for name, rejection := range map[string]ecr.Rejection{
 		"403 text": ecr.Forbidden403Text, "403 DENIED": ecr.Forbidden403Denied, "401": ecr.Unauthorized401,
@@ -84,7 +83,7 @@ func TestTokenRotatesDuringPulls(t *testing.T) {
 			if n := s.ECR.TokensIssued() - issued; n < 3 {
 				t.Errorf("%d tokens were fetched for %d rotations: no pull met a rejected one", n, rotations)
 			}
-			// Only the second of two tries is the customer's answer.
+			// The customer sees only the second of two tries.
 			access, err := os.ReadFile(s.LogFile("access"))
 			if err != nil {
 				t.Fatal(err)
@@ -96,8 +95,7 @@ func TestTokenRotatesDuringPulls(t *testing.T) {
 	}
 }
 
-// TestRestartsDuringPulls: each of the programs can restart while the others
-// serve.
+// TestRestartsDuringPulls: each program can restart while the others serve.
 func TestRestartsDuringPulls(t *testing.T) {
 	tests := map[string]func(*testing.T, *stack.Stack) error{
 		"authsvc":        func(t *testing.T, s *stack.Stack) error { return s.RestartAuthsvc(t.Context()) },
@@ -120,7 +118,7 @@ func TestRestartsDuringPulls(t *testing.T) {
 	}
 }
 
-// TestKilledAuthsvc: what was in flight is lost, and nothing after it.
+// TestKilledAuthsvc: only requests in flight are lost, none after them.
 func TestKilledAuthsvc(t *testing.T) {
 	s := start(t, stack.Options{})
 	push(t, s, "acme/appliance:1.0")
@@ -135,9 +133,9 @@ func TestKilledAuthsvc(t *testing.T) {
 	}
 }
 
-// TestRestartLeavesDeadConnections: nginx can take up many requests before it
-// sees that authsvc, restarting, has closed every connection that was kept. A
-// retry must not take another of these.
+// TestRestartLeavesDeadConnections: nginx can accept many requests before it sees
+// that a restarting authsvc has closed every kept connection. A retry must not use
+// another one of these.
 func TestRestartLeavesDeadConnections(t *testing.T) {
 	const clients = 20
 	s := start(t, stack.Options{})
@@ -174,13 +172,13 @@ func TestRestartLeavesDeadConnections(t *testing.T) {
 			}
 		}
 	}
-	signal := func(sig syscall.Signal) { // the group's: the workers too
+	signal := func(sig syscall.Signal) { // to the group, so the workers too
 		if err := syscall.Kill(-s.Process("nginx").PID(), sig); err != nil {
 			t.Fatal(err)
 		}
 	}
 
-	// While authsvc does not answer, each question needs a connection.
+	// While authsvc does not answer, each request needs its own connection.
 	if err := s.PauseAuthsvc(); err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +189,7 @@ func TestRestartLeavesDeadConnections(t *testing.T) {
 	}
 	wantAnswers()
 
-	// The requests are there first, and then the ends of the connections.
+	// First come the requests, then the connections close.
 	signal(syscall.SIGSTOP)
 	ask()
 	if err := s.RestartAuthsvc(t.Context()); err != nil {
@@ -202,8 +200,8 @@ func TestRestartLeavesDeadConnections(t *testing.T) {
 	wantAnswers()
 }
 
-// connectionsTo is how many connections nginx has to authsvc, as the kernel
-// lists them: those that were accepted, and those that wait for it.
+// connectionsTo returns how many connections nginx has to authsvc, as listed by the
+// kernel: accepted ones and waiting ones.
 func connectionsTo(t *testing.T, s *stack.Stack) int {
 	t.Helper()
 	text, err := os.ReadFile("/proc/net/unix")

@@ -14,8 +14,8 @@ type nginx struct {
 	version       stack.Version
 }
 
-// nginxes are this machine's nginx, and those of the oldest and the newest
-// Debian that have one.
+// nginxes returns this machine's nginx, and those of the oldest and newest supported
+// Debian.
 func nginxes(t *testing.T) []nginx {
 	t.Helper()
 	path, err := exec.LookPath("nginx")
@@ -38,8 +38,8 @@ func nginxes(t *testing.T) []nginx {
 	return all
 }
 
-// TestEveryNginx: the main promises hold in other versions of nginx too. 1.18
-// accepts a raw TAB in the request line, which newer ones refuse themselves.
+// TestEveryNginx: the main promises hold in other nginx versions too. 1.18 accepts
+// a raw TAB in the request line, which newer versions reject.
 func TestEveryNginx(t *testing.T) {
 	for _, nginx := range nginxes(t)[1:] {
 		t.Run(filepath.Base(filepath.Dir(nginx.path)), func(t *testing.T) {

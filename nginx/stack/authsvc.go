@@ -18,16 +18,16 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack/standin"
 )
 
-// A socket is where nginx asks. The stack holds it, as systemd does, so that
-// connections wait while authsvc is started again.
+// A socket is where nginx asks authsvc. The stack holds it open, as systemd does,
+// so that connections wait while authsvc restarts.
 type socket struct {
-	network, addr string // of what nginx connects to
-	path          string // of authsvc's own unix socket
+	network, addr string // where nginx connects
+	path          string // authsvc's own unix socket
 	listener      *net.UnixListener
-	front         *standin.Server // what answers nginx instead of authsvc
+	front         *standin.Server // answers nginx instead of authsvc
 }
 
-// newSocket decides the addresses.
+// newSocket chooses the addresses.
 func (s *Stack) newSocket() error {
 	s.socket = &socket{network: "unix", path: filepath.Join(s.Dir, "authsvc.sock")}
 	s.socket.addr = s.socket.path
@@ -43,7 +43,7 @@ func (s *Stack) newSocket() error {
 	return nil
 }
 
-// listen opens authsvc's unix socket, unless it is open or TCP is used.
+// listen opens authsvc's unix socket, unless it is already open or TCP is used.
 func (s *Stack) listen() error {
 	if s.opts.AuthsvcTCP || s.socket.listener != nil {
 		return nil
@@ -70,7 +70,7 @@ func (s *Stack) unlisten() error {
 func (s *Stack) interpose() error {
 	l, err := net.Listen("unix", s.socket.addr)
 	if err != nil {
-		return fmt.Errorf("opening the socket before authsvc: %w", err)
+		return fmt.Errorf("opening the socket in front of authsvc: %w", err)
 	}
 	s.interposed = &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -92,7 +92,7 @@ func (s *Stack) interpose() error {
 	return nil
 }
 
-// StartAuthsvc starts authsvc (again) and waits until it is ready.
+// StartAuthsvc starts or restarts authsvc and waits until it is ready.
 func (s *Stack) StartAuthsvc(ctx context.Context) error {
 	if err := s.listen(); err != nil {
 		return err
@@ -104,7 +104,7 @@ func (s *Stack) StartAuthsvc(ctx context.Context) error {
 			return fmt.Errorf("passing authsvc its socket: %w", err)
 		}
 		defer file.Close() //nolint:errcheck // a copy; the child has its own
-		// sd_listen_fds(3): only the process itself knows its LISTEN_PID.
+		// sd_listen_fds(3): only the process itself can set its LISTEN_PID.
 		c.argv = append([]string{"/bin/sh", "-c", `export LISTEN_PID=$$; exec "$@"`, "sh"}, c.argv...)
 		c.env = append(c.env, "LISTEN_FDS=1", "LISTEN_FDNAMES=authsvc")
 		c.files = []*os.File{file}
@@ -116,8 +116,8 @@ func (s *Stack) StartAuthsvc(ctx context.Context) error {
 	return poll(ctx, s.opts.Timeout, p, answers(s.client, s.AuthsvcURL()+"/readyz", http.StatusOK))
 }
 
-// RestartAuthsvc stops authsvc by SIGTERM and starts it, as systemd would:
-// with its socket open all the time.
+// RestartAuthsvc stops authsvc with SIGTERM and starts it, as systemd would: the
+// socket stays open.
 func (s *Stack) RestartAuthsvc(ctx context.Context) error {
 	if err := s.Process("authsvc").Stop(); err != nil {
 		return err
@@ -125,35 +125,35 @@ func (s *Stack) RestartAuthsvc(ctx context.Context) error {
 	return s.StartAuthsvc(ctx)
 }
 
-// KillAuthsvc kills authsvc and removes its socket, so that nginx is refused
-// at once; StartAuthsvc brings both back.
+// KillAuthsvc kills authsvc and removes its socket, so that nginx's connections
+// are refused at once. StartAuthsvc brings both back.
 func (s *Stack) KillAuthsvc() error {
 	s.Process("authsvc").Kill()
 	return s.unlisten()
 }
 
-// PauseAuthsvc stops authsvc with SIGSTOP: it is there and does not answer.
+// PauseAuthsvc stops authsvc with SIGSTOP: it accepts connections and does not answer.
 func (s *Stack) PauseAuthsvc() error {
 	p := s.Process("authsvc")
 	if err := p.Signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
-	// The signal stops one thread after the other.
+	// The signal stops the threads one by one.
 	return poll(context.Background(), s.opts.Timeout, p, func(context.Context) error { return stopped(p.PID()) })
 }
 
-// stopped is nil if all threads of a process are stopped (proc(5), state T).
+// stopped returns nil if all threads of a process are stopped (proc(5), state T).
 func stopped(pid int) error {
 	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
 	if err != nil {
 		return err
 	}
 	for _, thread := range threads {
-		stat, err := os.ReadFile(thread) //nolint:gosec // a child's
+		stat, err := os.ReadFile(thread) //nolint:gosec // a child process's
 		if err != nil {
 			return err
 		}
-		// The second field, the name, may hold anything and ends at the last ")".
+		// The second field, the name, may contain anything and ends at the last ")".
 		if state := bytes.TrimLeft(stat[bytes.LastIndexByte(stat, ')')+1:], " "); !bytes.HasPrefix(state, []byte("T")) {
 			return fmt.Errorf("pausing a process: thread %s still runs", thread)
 		}
@@ -164,14 +164,14 @@ func stopped(pid int) error {
 // ResumeAuthsvc ends PauseAuthsvc.
 func (s *Stack) ResumeAuthsvc() error { return s.Process("authsvc").Signal(syscall.SIGCONT) }
 
-// ReplaceAuthsvc kills authsvc and lets h answer nginx in its place, until
-// Close. The server records what nginx sends, and counts its connections.
+// ReplaceAuthsvc kills authsvc and lets h answer nginx instead, until Close. The
+// server records nginx's requests and counts its connections.
 func (s *Stack) ReplaceAuthsvc(h http.Handler) (*standin.Server, error) {
 	if s.opts.Interpose {
-		return nil, errors.New("replacing authsvc: with Options.Interpose inject faults into Stack.Authsvc instead")
+		return nil, errors.New("replacing authsvc: Options.Interpose is set; inject faults into Stack.Authsvc instead")
 	}
 	if s.socket.front != nil {
-		return nil, errors.New("replacing authsvc: it is replaced already")
+		return nil, errors.New("replacing authsvc: it has already been replaced")
 	}
 	if err := s.KillAuthsvc(); err != nil {
 		return nil, err

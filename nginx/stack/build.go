@@ -11,17 +11,17 @@ import (
 	"syscall"
 )
 
-// module is this project's path: what go build is asked for.
+// module is this project's module path.
 const module = "github.com/pullgate/pullgate"
 
-// BinDirEnv names the environment variable with the folder of built programs,
-// as Options.BinDir.
+// BinDirEnv is the environment variable with the directory of built programs, the
+// same as Options.BinDir.
 const BinDirEnv = "PULLGATE_BIN_DIR"
 
 var programs = []string{"authsvc", "tokenrefresher"}
 
-// build builds the programs once a process. It returns them as open files
-// without a name, so that nothing has to be removed when the process ends.
+// build builds the programs once per process. It returns open files without names,
+// so that nothing has to be removed when the process ends.
 var build = sync.OnceValues(func() (built map[string]*os.File, err error) {
 	dir, err := os.MkdirTemp("", "pullgate-build-")
 	if err != nil {
@@ -50,8 +50,8 @@ var build = sync.OnceValues(func() (built map[string]*os.File, err error) {
 	return built, nil
 })
 
-// binaries returns the folder that has the programs: binDir, the environment's
-// or else dir, into which they are put.
+// binaries returns the directory with the programs: binDir, the one in the
+// environment, or else dir, where it puts them.
 func binaries(binDir, dir string) (string, error) {
 	if binDir == "" {
 		binDir = os.Getenv(BinDirEnv)
@@ -65,15 +65,15 @@ func binaries(binDir, dir string) (string, error) {
 	}
 	for name, file := range built {
 		if err := copyProgram(file, filepath.Join(dir, name)); err != nil {
-			return "", fmt.Errorf("putting %s into the stack's folder: %w", name, err)
+			return "", fmt.Errorf("copying %s to the stack's directory: %w", name, err)
 		}
 	}
 	return dir, nil
 }
 
-// copyProgram holds the fork lock: a child that is forked while the file is
-// open for writing has it open too, and then the kernel refuses to run it
-// ("text file busy", golang.org/issue/22315).
+// copyProgram holds the fork lock: a child forked while the file is open for
+// writing would have it open too, and the kernel would refuse to run it ("text
+// file busy", golang.org/issue/22315).
 func copyProgram(from *os.File, to string) (err error) {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
@@ -81,7 +81,7 @@ func copyProgram(from *os.File, to string) (err error) {
 	if err != nil {
 		return err
 	}
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o700) //nolint:gosec // it is to be run
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o700) //nolint:gosec // it must be executable
 	if err != nil {
 		return err
 	}
@@ -90,25 +90,24 @@ func copyProgram(from *os.File, to string) (err error) {
 	return err
 }
 
-// moduleRoot is the folder of this project's go.mod, at or above the working
+// moduleRoot is the directory of this project's go.mod, at or above the working
 // directory.
 func moduleRoot() (string, error) {
 	start, err := os.Getwd()
 	if err != nil {
-		return "", fmt.Errorf("looking for the project's folder: %w", err)
+		return "", fmt.Errorf("looking for the root of the repository: %w", err)
 	}
 	for dir := start; ; dir = filepath.Dir(dir) {
 		if _, err := os.Stat(filepath.Join(dir, "nginx", "stack", "build.go")); err == nil {
 			return dir, nil
 		}
 		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("looking for the project's folder: %s is not inside it; run this below the folder with go.mod", start)
+			return "", fmt.Errorf("looking for the root of the repository: %s is not inside it; run this inside the repository", start)
 		}
 	}
 }
 
-// tool finds a program that Debian's packages bring, also when /usr/sbin is
-// not on PATH.
+// tool finds a program from a Debian package, even if /usr/sbin is not on PATH.
 func tool(name, pkg string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {
 		return path, nil

@@ -7,13 +7,13 @@ import (
 	"os"
 )
 
-// Close stops the children, ends the stand-ins and removes the folder. It can
-// be called again, and after a start that failed.
+// Close stops the children and the stand-ins, and removes the directory. It is safe
+// to call it again, and after a failed start.
 func (s *Stack) Close() error {
 	if s.shut() {
 		return nil
 	}
-	// From the customer inwards, so that nobody logs the loss of another.
+	// From the customer inward, so that no program logs that another one is gone.
 	errs := []error{s.stop("nginx", "authsvc", "tokenrefresher")}
 	if s.socket != nil && s.socket.front != nil {
 		errs = append(errs, s.socket.front.Close())
@@ -38,19 +38,19 @@ func (s *Stack) Close() error {
 	return nil
 }
 
-// Close ends the registry and the stand-ins, and removes the folder. It can be
-// called again, and after a start that failed.
+// Close stops the registry and the stand-ins, and removes the directory. It is safe
+// to call it again, and after a failed start.
 func (o *Outside) Close() error {
 	if o.shut() {
 		return nil
 	}
 	if err := o.end(); err != nil {
-		return fmt.Errorf("closing what is outside: %w", err)
+		return fmt.Errorf("closing the outside services: %w", err)
 	}
 	return nil
 }
 
-// shut lets nothing start any more, and tells whether that was so already.
+// shut prevents further starts, and reports whether it was already shut.
 func (o *Outside) shut() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -79,7 +79,7 @@ func (o *Outside) end() error {
 	return errors.Join(errs...)
 }
 
-// stop stops children, those of them that were started.
+// stop stops those children that were started.
 func (o *Outside) stop(names ...string) error {
 	var errs []error
 	for _, name := range names {

@@ -18,20 +18,20 @@ import (
 
 // EngineOptions of Dockerd.
 type EngineOptions struct {
-	// Own starts an own engine even when one is running: without images, and
-	// nobody's else.
+	// Own starts a new engine even if one is running: it has no images and no
+	// other users.
 	Own bool
-	// Progress gets a line about the choice; nil for none.
+	// Progress gets a line about the choice; may be nil.
 	Progress io.Writer
-	// Timeout bounds the wait for an own engine; 60 s when zero.
+	// Timeout limits the wait for a new engine; 60 s if zero.
 	Timeout time.Duration
 }
 
 // An Engine is a running Docker Engine on this machine.
 type Engine struct {
-	// Host is its address for DOCKER_HOST.
+	// Host is its address, for DOCKER_HOST.
 	Host string
-	// Own tells whether the stack started it.
+	// Own is true if the stack started it.
 	Own bool
 
 	docker  string
@@ -41,8 +41,8 @@ type Engine struct {
 	clients []*DockerClient
 }
 
-// Dockerd finds the engine that runs on this machine, or starts one of its
-// own that touches neither iptables nor the network, which needs root.
+// Dockerd finds the engine that runs on this machine, or starts a new one that
+// touches neither iptables nor the network, which needs root.
 func Dockerd(ctx context.Context, opts EngineOptions) (*Engine, error) {
 	if opts.Timeout == 0 {
 		opts.Timeout = time.Minute
@@ -71,8 +71,8 @@ func Dockerd(ctx context.Context, opts EngineOptions) (*Engine, error) {
 	return e, nil
 }
 
-// runningEngine returns the address of an engine that can reach 127.0.0.1 of
-// this machine, or why there is none.
+// runningEngine returns the address of an engine that can reach this machine's
+// 127.0.0.1, or why there is none.
 func runningEngine(ctx context.Context) (string, error) {
 	host := os.Getenv("DOCKER_HOST")
 	if host == "" {
@@ -91,7 +91,7 @@ func runningEngine(ctx context.Context) (string, error) {
 	if err := engineGet(ctx, path, "/info", &info); err != nil {
 		return "", fmt.Errorf("none answers at %s", host)
 	}
-	// Both have a network of their own, whose 127.0.0.1 is not this one.
+	// Both have their own network, where 127.0.0.1 is not this machine's.
 	if info.OperatingSystem == "Docker Desktop" {
 		return "", errors.New("the running one is Docker Desktop, which does not reach this machine's 127.0.0.1")
 	}
@@ -131,10 +131,10 @@ func (e *Engine) startOwn(ctx context.Context, limit time.Duration) error {
 		return err
 	}
 	if os.Geteuid() != 0 {
-		return errors.New("no Docker Engine is running, and to start one needs root: run this by sudo, or start the machine's own by: sudo systemctl start docker")
+		return errors.New("no Docker Engine is running, and starting one needs root: run this with sudo, or start the machine's engine: sudo systemctl start docker")
 	}
 	in := func(name string) string { return filepath.Join(e.dir, name) }
-	// The machine's own /etc/docker/daemon.json is not for this one.
+	// The machine's /etc/docker/daemon.json must not affect this engine.
 	if err := os.WriteFile(in("daemon.json"), []byte("{}"), 0o600); err != nil {
 		return err
 	}
@@ -157,11 +157,11 @@ func (e *Engine) startOwn(ctx context.Context, limit time.Duration) error {
 	})
 }
 
-// Log returns the last lines of an own engine's log.
+// Log returns the last lines of the log, if the stack started the engine.
 func (e *Engine) Log() string { return tail(filepath.Join(e.dir, "dockerd.log"), 40) }
 
-// Close removes what was pulled into an engine that is not its own, stops an
-// own one, and removes the folder.
+// Close stops an engine that the stack started, removes pulled images from any
+// other, and removes the directory.
 func (e *Engine) Close() error {
 	var errs []error
 	if !e.Own {
@@ -177,8 +177,8 @@ func (e *Engine) Close() error {
 		e.starter.close()
 		e.starter = nil
 	}
-	// dockerd mounts its folder on itself where / is not shared, and does not
-	// always take that back.
+	// dockerd bind-mounts its directory on itself where / is not shared, and does
+	// not always unmount it.
 	_ = syscall.Unmount(filepath.Join(e.dir, "data"), syscall.MNT_DETACH)
 	errs = append(errs, os.RemoveAll(e.dir))
 	if err := errors.Join(errs...); err != nil {
@@ -187,29 +187,29 @@ func (e *Engine) Close() error {
 	return nil
 }
 
-// A DockerClient is the docker command of one person, with a DOCKER_CONFIG
-// folder of its own: ~/.docker is neither read nor written.
+// A DockerClient is the docker command of one person, with its own DOCKER_CONFIG
+// directory: it neither reads nor writes ~/.docker.
 type DockerClient struct {
-	// Config is the folder.
+	// Config is the directory.
 	Config string
 
 	engine *Engine
 	pulled []string
 }
 
-// Client makes a new person, who is logged in nowhere.
+// Client creates a new person, who is not logged in anywhere.
 func (e *Engine) Client() (*DockerClient, error) {
 	dir, err := os.MkdirTemp(e.dir, "config-")
 	if err != nil {
-		return nil, fmt.Errorf("making a docker configuration: %w", err)
+		return nil, fmt.Errorf("creating a docker configuration: %w", err)
 	}
 	c := &DockerClient{Config: dir, engine: e}
 	e.clients = append(e.clients, c)
 	return c, nil
 }
 
-// Run runs docker with stdin and returns what it wrote, as on a terminal; the
-// error repeats its last line.
+// Run runs docker with stdin and returns its output, as on a terminal. The error
+// repeats the last line.
 func (c *DockerClient) Run(ctx context.Context, stdin string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, c.engine.docker, args...) //nolint:gosec // that is what it is for
 	cmd.Env = append(baseEnv(c.Config), "DOCKER_HOST="+c.engine.Host, "DOCKER_CONFIG="+c.Config)
@@ -223,7 +223,7 @@ func (c *DockerClient) Run(ctx context.Context, stdin string, args ...string) (s
 	return text, nil
 }
 
-// Login logs in; the password goes by standard input.
+// Login logs in, with the password on standard input.
 func (c *DockerClient) Login(ctx context.Context, registry, user, password string) (string, error) {
 	return c.Run(ctx, password, "login", "--username", user, "--password-stdin", registry)
 }
@@ -237,13 +237,13 @@ func (c *DockerClient) Pull(ctx context.Context, ref string) (string, error) {
 	return out, err
 }
 
-// Remove removes images that were pulled.
+// Remove removes pulled images.
 func (c *DockerClient) Remove(ctx context.Context, refs ...string) error {
 	_, err := c.Run(ctx, "", append([]string{"image", "rm", "--force"}, refs...)...)
 	return err
 }
 
-// removePulled cleans up behind the client in somebody's engine.
+// removePulled cleans up in an engine that the stack did not start.
 func (c *DockerClient) removePulled() error {
 	if len(c.pulled) == 0 {
 		return nil

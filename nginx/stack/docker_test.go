@@ -35,7 +35,7 @@ func TestOwnEngineLeavesNothing(t *testing.T) {
 	wantGoroutines(t, before)
 }
 
-// Somebody's engine is used, and left as it was.
+// An engine that was already running is used, and left as it was.
 func TestRunningEngineIsUsedAndCleaned(t *testing.T) {
 	s := start(t, stack.Options{})
 	_, want := push(t, s)

@@ -18,8 +18,8 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack"
 )
 
-// The front's rules on the real registry behind it, which the in-memory one
-// of the unit tests does not have.
+// The front's rules with the real registry behind it, where the in-memory one of
+// the unit tests behaves differently.
 func TestFrontBeforeTheRealRegistry(t *testing.T) {
 	s := start(t, stack.Options{})
 	img, _ := push(t, s)
@@ -80,7 +80,7 @@ func TestFrontBeforeTheRealRegistry(t *testing.T) {
 		t.Fatal(err)
 	}
 	tags = append(tags, strings.Replace(descriptor.Digest.String(), ":", "-", 1), "signature")
-	// The registry behind wants an Accept for an index; clients need not send one.
+	// The backend requires an Accept for an index; clients need not send one.
 	if status, body := ask("/v2/acme/appliance/referrers/" + descriptor.Digest.String()); status != 200 || !strings.Contains(body, signed) {
 		t.Errorf("referrers: %d %s, want %s among them", status, body, signed)
 	}

@@ -23,7 +23,7 @@ const (
 	token = "anns-token"
 )
 
-// start starts a stack, and checks at the end that nothing of it is left.
+// start starts a stack, and checks at the end that nothing is left of it.
 func start(t *testing.T, opts stack.Options) *stack.Stack {
 	t.Helper()
 	before := goroutines()
@@ -101,7 +101,7 @@ func pull(t *testing.T, s *stack.Stack, ref string) string {
 	return digest(t, img).String()
 }
 
-// status asks nginx for the API's root with a credential.
+// status requests the API's root from nginx with a credential.
 func status(t *testing.T, s *stack.Stack, base string) int {
 	t.Helper()
 	transport := s.Transport()

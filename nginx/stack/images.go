@@ -16,16 +16,16 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// Image makes a small image for linux/amd64 with two layers. The same seed
-// makes the same digests.
+// Image creates a small image for linux/amd64 with two layers. The same seed gives
+// the same digests.
 func Image(seed string) (v1.Image, error) { return imageFor("amd64", seed, 1<<10, 4<<10) }
 
-// BigImage makes an image for linux/amd64 with one layer of about size bytes
-// that do not compress. They are made while they are read, not kept.
+// BigImage creates an image for linux/amd64 with one layer of about size
+// incompressible bytes, generated while they are read.
 func BigImage(seed string, size int64) (v1.Image, error) { return imageFor("amd64", seed, size) }
 
-// Index makes a multi-architecture image; architectures are Go's, as "amd64"
-// and "arm64".
+// Index creates a multi-architecture image. Architectures have Go's names, such as
+// "amd64" and "arm64".
 func Index(seed string, architectures ...string) (v1.ImageIndex, error) {
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, arch := range architectures {
@@ -49,22 +49,22 @@ func imageFor(arch, seed string, sizes ...int64) (v1.Image, error) {
 		RootFS:       v1.RootFS{Type: "layers"},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("making an image: %w", err)
+		return nil, fmt.Errorf("creating an image: %w", err)
 	}
 	for i, size := range sizes {
 		layer, err := tarball.LayerFromOpener(opener(fmt.Sprintf("%s/%d", seed, i), size),
 			tarball.WithCompressionLevel(gzip.NoCompression)) // random bytes would only cost time
 		if err != nil {
-			return nil, fmt.Errorf("making an image's layer: %w", err)
+			return nil, fmt.Errorf("creating an image's layer: %w", err)
 		}
 		if img, err = mutate.AppendLayers(img, layer); err != nil {
-			return nil, fmt.Errorf("making an image: %w", err)
+			return nil, fmt.Errorf("creating an image: %w", err)
 		}
 	}
 	return img, nil
 }
 
-// opener returns a tar with one file of size bytes, named after the seed.
+// opener returns a tar file with one file of size bytes, named after the seed.
 func opener(seed string, size int64) tarball.Opener {
 	return func() (io.ReadCloser, error) {
 		var head bytes.Buffer

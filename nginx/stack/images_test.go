@@ -20,7 +20,7 @@ func TestImagesAreValidAndDeterministic(t *testing.T) {
 		if err != nil || len(layers) != 1 {
 			t.Fatalf("image %s of %d bytes: %d layers, %v", seed, size, len(layers), err)
 		}
-		// Unpacks it to its end, and computes every digest and size again.
+		// This unpacks everything, and recomputes every digest and size.
 		if err := validate.Layer(layers[0]); err != nil {
 			t.Fatalf("layer of image %s of %d bytes: %v", seed, size, err)
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack"
 )
 
-// parentEnv makes the test binary a program that starts a stack and waits.
+// parentEnv turns the test binary into a program that starts a stack and waits.
 const parentEnv = "PULLGATE_TEST_PARENT"
 
 func TestMain(m *testing.M) {
@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	time.Sleep(time.Hour)
 }
 
-// A parent that is killed cannot clean up: its children still end.
+// A killed parent cannot clean up, but its children still end.
 func TestChildrenDieWithTheirParent(t *testing.T) {
 	parent := exec.Command(os.Args[0])
 	parent.Env = append(os.Environ(), parentEnv+"=yes", "TMPDIR="+t.TempDir())

@@ -11,8 +11,8 @@ import (
 
 func goroutines() int { return runtime.NumGoroutine() }
 
-// wantGoroutines waits until there are no more goroutines than before: some
-// end a moment after what they served.
+// wantGoroutines waits until there are no more goroutines than before: some end a
+// moment after the request that they served.
 func wantGoroutines(t *testing.T, before int) {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
@@ -25,8 +25,8 @@ func wantGoroutines(t *testing.T, before int) {
 	}
 }
 
-// processesIn returns the command lines of processes that mention dir or work
-// in it (nginx's workers have a title instead of a command line).
+// processesIn returns the command lines of processes that mention dir or run in it
+// (nginx's workers have a title instead of a command line).
 func processesIn(t *testing.T, dir string) []string {
 	t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -37,7 +37,7 @@ func processesIn(t *testing.T, dir string) []string {
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
-			continue // it ended meanwhile
+			continue // it has ended
 		}
 		cwd, err := os.Readlink(filepath.Join(filepath.Dir(file), "cwd"))
 		if err == nil && strings.Contains(cwd, dir) || strings.Contains(string(text), dir) {

@@ -15,12 +15,12 @@ import (
 	"text/template"
 )
 
-// ServerName is the name under which customers know the registry, and what
-// nginx's certificate is for (besides localhost and 127.0.0.1).
+// ServerName is the registry's name for customers. nginx's certificate is for it
+// (and for localhost and 127.0.0.1).
 const ServerName = "docker.vendor.com"
 
-// nginxConf is a fleet's nginx.conf: a server that takes the includes in, by
-// the same relative paths as under /etc/nginx.
+// nginxConf is a fleet's nginx.conf: a server with our includes, at the same
+// relative paths as under /etc/nginx.
 var nginxConf = template.Must(template.New("nginx.conf").Parse(`# Written by nginx/stack for one run.
 {{- if .Root}}
 user root; # the stack's folder is closed to others
@@ -66,12 +66,12 @@ http {
 }
 `))
 
-// A change sets a value in one of the fleet's settings: the text stays as it
-// is shipped, so that what is shipped is what is tested.
+// A change sets one value in a settings file. The rest stays as shipped, so that
+// the tests test what is shipped.
 type change struct {
 	file string
 	old  *regexp.Regexp
-	new  string // as in regexp.Expand
+	new  string // syntax of regexp.Expand
 }
 
 func (s *Stack) changes() []change {
@@ -92,7 +92,7 @@ func (s *Stack) changes() []change {
 	}
 	forwarder := fmt.Sprintf("127.0.0.1:%d", s.forwardPort)
 	return append(all,
-		// The block is shipped as a comment, since it needs the stream module
+		// The block is shipped commented out, since it needs the stream module
 		// and the account's host.
 		change{"keep-alive.conf", regexp.MustCompile(`(?m)^#(upstream |    |\})`), "$1"},
 		change{"keep-alive.conf", regexp.MustCompile(`(?m)^upstream \S+`), "upstream " + s.ECR.Name()},
@@ -105,7 +105,7 @@ func (s *Stack) changes() []change {
 
 var resolver = regexp.MustCompile(`(?m)^(\s*)resolver [^;]*;`)
 
-// configureNginx writes nginx/nginx.conf with a copy of nginx/registry beside
+// configureNginx writes nginx/nginx.conf, with a copy of nginx/registry next to
 // it.
 func (s *Stack) configureNginx() error {
 	dir := filepath.Join(s.Dir, "nginx")
@@ -133,7 +133,7 @@ func (s *Stack) configureSettings(dir string) error {
 			return fmt.Errorf("setting nginx/registry/settings/%s: %w", c.file, err)
 		}
 		if !c.old.Match(text) {
-			return fmt.Errorf("setting nginx/registry/settings/%s: found nothing like %s to set", c.file, c.old)
+			return fmt.Errorf("setting nginx/registry/settings/%s: expected text that matches %s, found none", c.file, c.old)
 		}
 		if err := os.WriteFile(path, c.old.ReplaceAll(text, []byte(c.new)), 0o600); err != nil {
 			return fmt.Errorf("setting nginx/registry/settings/%s: %w", c.file, err)
@@ -192,7 +192,7 @@ func (s *Stack) startNginx(ctx context.Context) error {
 	}
 	err = poll(ctx, s.opts.Timeout, p, answers(s.client, s.URL+"/v2/", http.StatusUnauthorized))
 	if err != nil {
-		return fmt.Errorf("%w\nnginx's error log ends:\n%s", err, s.Log("nginx-error"))
+		return fmt.Errorf("%w\nend of nginx's error log:\n%s", err, s.Log("nginx-error"))
 	}
 	return nil
 }
@@ -208,12 +208,12 @@ func (s *Stack) TestNginx(ctx context.Context) error {
 	return nil
 }
 
-// streamModule returns the module to load for stream{}: none when nginx has
-// it built in, as nginx.org's packages.
+// streamModule returns the module to load for stream{}: none if nginx has it built
+// in, like nginx.org's packages.
 func streamModule(nginx string) ([]string, error) {
-	out, err := exec.Command(nginx, "-V").CombinedOutput() //nolint:gosec // the nginx that is about to run
+	out, err := exec.Command(nginx, "-V").CombinedOutput() //nolint:gosec // the nginx under test
 	if err != nil {
-		return nil, fmt.Errorf("asking nginx what it is built with: %w", err)
+		return nil, fmt.Errorf("getting nginx's build options: %w", err)
 	}
 	text := string(out)
 	if strings.Contains(text, "--with-stream ") {
@@ -223,7 +223,7 @@ func streamModule(nginx string) ([]string, error) {
 	if m == nil {
 		return nil, errors.New("nginx has neither --with-stream nor a --modules-path")
 	}
-	// One of another Debian lies in a folder of its own (nginx/stack/install.sh).
+	// An nginx of another Debian has its own directory (nginx/stack/install.sh).
 	for _, root := range []string{filepath.Join(filepath.Dir(nginx), "root"), "/"} {
 		path := filepath.Join(root, m[1], "ngx_stream_module.so")
 		if _, err := os.Stat(path); err == nil {
@@ -233,23 +233,23 @@ func streamModule(nginx string) ([]string, error) {
 	return nil, errors.New("nginx's stream module is not installed; as root: apt-get install libnginx-mod-stream")
 }
 
-// A Version is nginx's: 1.22.1 is {1, 22, 1}.
+// A Version of nginx: 1.22.1 is {1, 22, 1}.
 type Version [3]int
 
-// Before tells whether v is older.
+// Before reports whether v is older.
 func (v Version) Before(major, minor, patch int) bool {
 	return slices.Compare(v[:], []int{major, minor, patch}) < 0
 }
 
-// NginxVersion asks an nginx for its version.
+// NginxVersion returns the version of an nginx.
 func NginxVersion(nginx string) (v Version, err error) {
-	out, err := exec.Command(nginx, "-v").CombinedOutput() //nolint:gosec // the nginx that is about to run
+	out, err := exec.Command(nginx, "-v").CombinedOutput() //nolint:gosec // the nginx under test
 	if err != nil {
-		return v, fmt.Errorf("asking nginx for its version: %w\n%s", err, out)
+		return v, fmt.Errorf("getting nginx's version: %w\n%s", err, out)
 	}
 	_, text, _ := strings.Cut(string(out), "nginx/")
 	if _, err := fmt.Sscanf(text, "%d.%d.%d", &v[0], &v[1], &v[2]); err != nil {
-		return v, fmt.Errorf("asking nginx for its version: expected nginx/1.22.1 or the like, found %q", out)
+		return v, fmt.Errorf("getting nginx's version: expected something like nginx/1.22.1, found %q", out)
 	}
 	return v, nil
 }

@@ -19,17 +19,17 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack/vendorapi"
 )
 
-// Outside is what lies outside of the fleet's machines: the registry with the
-// images, and the stand-ins.
+// Outside holds the services outside of the fleet's machines: the registry with
+// the images, and the stand-ins.
 type Outside struct {
-	// Dir is the temporary folder.
+	// Dir is the temporary directory.
 	Dir string
 	// ECR, Vendor and DNS are the stand-ins.
 	ECR    *ecr.Server
 	Vendor *vendorapi.Server
 	DNS    *dns.Server
 
-	timeout           time.Duration // for a child to be ready
+	timeout           time.Duration // until a child must be ready
 	out               io.Writer
 	ca                *pki.Authority
 	starter           *starter
@@ -41,32 +41,31 @@ type Outside struct {
 	closed    bool
 }
 
-// OutsideOptions of StartOutside: addresses of this machine, without ports,
-// at which the stand-ins have the originals' ports and names.
+// OutsideOptions of StartOutside: addresses of this machine, without ports, where
+// the stand-ins use the originals' ports and names.
 type OutsideOptions struct {
 	// API is ECR's API, Registry ECR's registry, Vendor the vendor's API, and
 	// DNS the name server, which knows these and Names.
 	API, Registry, Vendor, DNS string
 	// VendorHost is the vendor's API's name.
 	VendorHost string
-	// Names are further ones, to their addresses.
+	// Names maps additional names to addresses.
 	Names map[string]string
-	// ECR are further options of its stand-in.
+	// ECR are additional options of its stand-in.
 	ECR ecr.Options
-	// Progress gets a line when a part is started; nil for none.
+	// Progress gets a line when a part starts; may be nil.
 	Progress io.Writer
 }
 
-// StartOutside starts what lies outside of the fleet's machines, and none of
-// the programs, by TLS under the names that the originals have, for machines of
-// their own.
+// StartOutside starts only the services outside of the fleet's machines, over TLS
+// and with the originals' names, for separate machines.
 func StartOutside(ctx context.Context, opts OutsideOptions) (*Outside, error) {
 	if opts.Progress == nil {
 		opts.Progress = io.Discard
 	}
 	o := &Outside{timeout: 30 * time.Second, out: opts.Progress, starter: newStarter(), processes: map[string]*Process{}}
 	if err := o.startAll(ctx, opts); err != nil {
-		return nil, errors.Join(fmt.Errorf("starting what is outside: %w", err), o.Close())
+		return nil, errors.Join(fmt.Errorf("starting the outside services: %w", err), o.Close())
 	}
 	return o, nil
 }
@@ -138,8 +137,8 @@ func (o *Outside) startECRAt(opts OutsideOptions) error {
 	return err
 }
 
-// Certificate makes a certificate of the stack's CA for host, and returns the
-// files of both.
+// Certificate issues a certificate for host, signed by the stack's CA, and returns
+// the files of the certificate and its key.
 func (o *Outside) Certificate(host string) (certificate, key string, err error) {
 	if _, err := o.ca.Issue(host, host); err != nil {
 		return "", "", err
@@ -148,13 +147,13 @@ func (o *Outside) Certificate(host string) (certificate, key string, err error) 
 	return base + ".pem", base + ".key", nil
 }
 
-// CA returns the pool with the stack's CA; CAFile is its PEM file.
+// CA returns a pool with the stack's CA; CAFile is its PEM file.
 func (o *Outside) CA() *x509.CertPool { return o.ca.Pool }
 
 // CAFile is the PEM file of the CA that signs nginx's certificate.
 func (o *Outside) CAFile() string { return o.ca.File }
 
-// Process returns a child: "docker-registry"; of a Stack also "nginx",
+// Process returns a child: "docker-registry", and in a Stack also "nginx",
 // "authsvc" and "tokenrefresher".
 func (o *Outside) Process(name string) *Process {
 	o.mu.Lock()
@@ -162,8 +161,8 @@ func (o *Outside) Process(name string) *Process {
 	return o.processes[name]
 }
 
-// Log returns the last lines of a log: a child's by its name; of a Stack
-// also "access" and "nginx-error".
+// Log returns the last lines of a child's log, and in a Stack also of "access" and
+// "nginx-error".
 func (o *Outside) Log(name string) string { return tail(o.LogFile(name), 40) }
 
 // LogFile is the path of that log.
@@ -171,7 +170,7 @@ func (o *Outside) LogFile(name string) string { return filepath.Join(o.logDir(),
 
 func (o *Outside) logDir() string { return filepath.Join(o.Dir, "log") }
 
-// start starts a child in the place of the one of the same name.
+// start starts a child that replaces the one with the same name.
 func (o *Outside) start(name string, c command) (*Process, error) {
 	c.name, c.dir = name, o.Dir
 	if o.Dir == "" {
@@ -186,7 +185,7 @@ func (o *Outside) start(name string, c command) (*Process, error) {
 		select {
 		case <-old.exited:
 		default:
-			return nil, fmt.Errorf("starting %s: it is running", name)
+			return nil, fmt.Errorf("starting %s: it is already running", name)
 		}
 	}
 	p, err := o.starter.start(c, o.logDir())
@@ -197,5 +196,5 @@ func (o *Outside) start(name string, c command) (*Process, error) {
 }
 
 func (o *Outside) progress(what string) {
-	_, _ = fmt.Fprintln(o.out, what) // a terminal that is gone is no reason to stop
+	_, _ = fmt.Fprintln(o.out, what) // a closed terminal is no reason to stop
 }

@@ -7,13 +7,13 @@ import (
 	"sync"
 )
 
-// The kernel takes the ports of outgoing connections from 32768 on; below, a
-// port that is free now is still free when a child binds it.
+// The kernel uses ports from 32768 up for outgoing connections. A lower port that
+// is free now is still free when a child binds it.
 const firstPort, lastPort = 20000, 32000
 
 var (
 	portsMu sync.Mutex
-	ports   = map[int]bool{} // given out by this process
+	ports   = map[int]bool{} // allocated by this process
 )
 
 // freePort returns a port of 127.0.0.1 that nothing listens on.

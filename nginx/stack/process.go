@@ -15,31 +15,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// grace is how long a process may take to end after SIGTERM.
+// grace is how long a process may take to exit after SIGTERM.
 const grace = 10 * time.Second
 
-// A Process is a child of the stack. It leads a process group of its own, so
-// that Ctrl-C in the terminal reaches the stack alone, and dies with it.
+// A Process is a child of the stack. It leads its own process group, so that
+// Ctrl-C in the terminal reaches only the stack, and it dies with the stack.
 type Process struct {
 	name   string
 	cmd    *exec.Cmd
 	log    string
 	exited chan struct{}
-	state  string // how it ended; read it after exited is closed
+	state  string // how it ended; read only after exited is closed
 }
 
 // command is what to start.
 type command struct {
 	name  string // of the log file
 	argv  []string
-	env   []string // nothing is inherited
+	env   []string // complete: nothing is inherited
 	files []*os.File
 	dir   string
 }
 
-// A starter starts processes from one thread that lives until close: the
-// kernel sends Pdeathsig when the thread that forked ends, not the process,
-// and Go ends threads when it likes (golang.org/issue/27505).
+// A starter starts processes from one thread that lives until close: the kernel
+// sends Pdeathsig when the forking thread ends, not the process, and Go may end
+// threads at any time (golang.org/issue/27505).
 type starter struct {
 	jobs chan func()
 	done chan struct{}
@@ -74,7 +74,7 @@ func (s *starter) start(c command, logDir string) (*Process, error) {
 	p.cmd = exec.Command(c.argv[0], c.argv[1:]...) //nolint:gosec // the stack's own command lines
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	p.cmd.Env, p.cmd.ExtraFiles, p.cmd.Dir = c.env, c.files, c.dir
-	// SIGTERM, for nginx and dockerd end their own children when they get it.
+	// SIGTERM, because nginx and dockerd then stop their own children.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	started := make(chan error)
 	s.jobs <- func() { started <- p.cmd.Start() }
@@ -85,8 +85,8 @@ func (s *starter) start(c command, logDir string) (*Process, error) {
 	return p, nil
 }
 
-// wait ends what is left of the group when its leader has ended. Until the
-// leader is reaped no other group can have the same number.
+// wait kills the rest of the group when its leader has ended. Until the leader is
+// reaped, no other group can get the same number.
 func (p *Process) wait() {
 	defer close(p.exited)
 	for {
@@ -95,12 +95,12 @@ func (p *Process) wait() {
 			break
 		}
 	}
-	_ = syscall.Kill(-p.PID(), syscall.SIGKILL) // nothing left is the usual case
+	_ = syscall.Kill(-p.PID(), syscall.SIGKILL) // usually nothing is left
 	_ = p.cmd.Wait()                            // its error is the state
 	p.state = p.cmd.ProcessState.String()
 }
 
-// PID is the leader's process id, and the group's.
+// PID is the process ID of the leader and of the group.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // Signal sends sig to the leader.
@@ -111,14 +111,14 @@ func (p *Process) Signal(sig syscall.Signal) error {
 	return nil
 }
 
-// Exited is closed when the process has ended.
+// Exited returns a channel that is closed when the process has ended.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
-// Stop ends the process by SIGTERM, and by SIGKILL when that takes too long.
-// A process that has ended is no error.
+// Stop ends the process with SIGTERM, and with SIGKILL if that takes too long. If
+// it has already ended, that is not an error.
 func (p *Process) Stop() error {
 	err := p.Signal(syscall.SIGTERM)
-	// A stopped process (PauseAuthsvc) takes SIGTERM when it goes on.
+	// A paused process (PauseAuthsvc) handles SIGTERM only when it continues.
 	_ = p.Signal(syscall.SIGCONT)
 	if errors.Is(err, os.ErrProcessDone) {
 		err = nil
@@ -129,20 +129,20 @@ func (p *Process) Stop() error {
 	case <-time.After(grace):
 	}
 	p.Kill()
-	return errors.Join(err, fmt.Errorf("stopping %s: still there %s after SIGTERM, so it was killed", p.name, grace))
+	return errors.Join(err, fmt.Errorf("stopping %s: still running %s after SIGTERM, so it was killed", p.name, grace))
 }
 
-// Kill ends the process and its children by SIGKILL.
+// Kill ends the process and its children with SIGKILL.
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill() // it may have ended
 	<-p.exited
 }
 
-// CPU is the processor time that the group's living processes have used.
+// CPU returns the CPU time that the group's running processes have used.
 func (p *Process) CPU() (time.Duration, error) {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
-		return 0, fmt.Errorf("processor time of %s: %w", p.name, err)
+		return 0, fmt.Errorf("CPU time of %s: %w", p.name, err)
 	}
 	// proc(5): after the name in parentheses come state, ppid, pgrp as fields
 	// 3 to 5, and utime and stime as 14 and 15, in ticks of 10 ms.
@@ -151,7 +151,7 @@ func (p *Process) CPU() (time.Duration, error) {
 	for _, path := range stats {
 		text, err := os.ReadFile(path) //nolint:gosec // a path of /proc
 		if err != nil {
-			continue // it ended meanwhile
+			continue // it has ended
 		}
 		_, after, _ := strings.Cut(string(text), ") ")
 		f := strings.Fields(after)
@@ -161,7 +161,7 @@ func (p *Process) CPU() (time.Duration, error) {
 		for _, field := range f[11:13] {
 			n, err := strconv.Atoi(field)
 			if err != nil {
-				return 0, fmt.Errorf("processor time of %s: %w", p.name, err)
+				return 0, fmt.Errorf("CPU time of %s: %w", p.name, err)
 			}
 			total += time.Duration(n) * tick
 		}
@@ -169,9 +169,9 @@ func (p *Process) CPU() (time.Duration, error) {
 	return total, nil
 }
 
-// died is the error for a process that ended by itself.
+// died returns the error for a process that ended by itself.
 func (p *Process) died() error {
-	return fmt.Errorf("%s ended (%s); its log ends:\n%s", p.name, p.state, tail(p.log, 20))
+	return fmt.Errorf("%s ended (%s); the end of its log:\n%s", p.name, p.state, tail(p.log, 20))
 }
 
 // tail returns the last lines of a file.

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// poll calls ready every few milliseconds until it returns nil, the process
-// ends, or the time is up; then the error says what was still missing.
+// poll calls ready every few milliseconds until it returns nil, the process ends,
+// or the time is up. Then the error says what was still missing.
 func poll(ctx context.Context, limit time.Duration, p *Process, ready func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -22,14 +22,14 @@ func poll(ctx context.Context, limit time.Duration, p *Process, ready func(conte
 		case <-p.exited:
 			return p.died()
 		case <-ctx.Done():
-			return fmt.Errorf("%s is not ready after %s: %w; its log ends:\n%s", p.name, limit, err, tail(p.log, 20))
+			return fmt.Errorf("%s is not ready after %s: %w; the end of its log:\n%s", p.name, limit, err, tail(p.log, 20))
 		case <-time.After(pause):
 			pause = min(2*pause, 100*time.Millisecond)
 		}
 	}
 }
 
-// answers makes a check for poll: url answers one of the statuses.
+// answers returns a check for poll: url must answer one of the statuses.
 func answers(client *http.Client, url string, statuses ...int) func(context.Context) error {
 	return func(ctx context.Context) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

@@ -20,8 +20,8 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack/ecr"
 )
 
-// registryUser is the only user of the registry behind ECR's stand-in, whose
-// password only the stand-in and the stack know.
+// registryUser is the only user of the registry behind the stand-in for ECR. Only
+// the stand-in and the stack know the password.
 const registryUser = "AWS"
 
 // startRegistry starts Debian's docker-registry on a unix socket.
@@ -63,8 +63,8 @@ func (o *Outside) startRegistry(ctx context.Context) error {
 // writeRegistryConfig writes config.yml and htpasswd.
 // https://distribution.github.io/distribution/about/configuration/
 func writeRegistryConfig(dir, password string) error {
-	// The registry hashes for each request: the cheapest is good enough for a
-	// password of 128 random bits.
+	// The registry hashes on every request. For a password of 128 random bits the
+	// lowest cost is enough.
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
 	if err != nil {
 		return fmt.Errorf("configuring docker-registry: %w", err)
@@ -92,8 +92,8 @@ func writeRegistryConfig(dir, password string) error {
 	return nil
 }
 
-// Push puts an image or an index under ref, "REPOSITORY:TAG", straight into
-// the registry behind ECR, and returns its digest.
+// Push pushes an image or an index as ref, "REPOSITORY:TAG", directly to the
+// registry behind ECR, and returns its digest.
 func (o *Outside) Push(ctx context.Context, ref string, what interface {
 	remote.Taggable
 	Digest() (v1.Hash, error)

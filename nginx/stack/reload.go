@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// ReconfigureNginx changes the options of nginx (Main, HTTP, Server, Servers,
-// Settings, Workers), writes its configuration again, and reloads it. When it
-// returns, every new connection meets the new configuration. A configuration
-// that nginx -t refuses is an error and changes nothing in the running nginx.
+// ReconfigureNginx changes nginx's options (Main, HTTP, Server, Servers, Settings,
+// Workers), rewrites its configuration, and reloads it. When it returns, every new
+// connection uses the new configuration. If nginx -t rejects it, that is an error,
+// and the running nginx does not change.
 func (s *Stack) ReconfigureNginx(ctx context.Context, change func(*Options)) error {
 	change(&s.opts)
 	dir := filepath.Join(s.Dir, "nginx", "registry")
@@ -27,8 +27,8 @@ func (s *Stack) ReconfigureNginx(ctx context.Context, change func(*Options)) err
 	return s.ReloadNginx(ctx)
 }
 
-// ReloadNginx makes nginx read its configuration again, after nginx -t, and
-// waits until the old workers accept no more.
+// ReloadNginx reloads nginx after nginx -t, and waits until the old workers stop
+// accepting connections.
 func (s *Stack) ReloadNginx(ctx context.Context) error {
 	if err := s.TestNginx(ctx); err != nil {
 		return err
@@ -55,8 +55,8 @@ func (s *Stack) ReloadNginx(ctx context.Context) error {
 	})
 }
 
-// accepting returns the workers of an nginx master that are not shutting
-// down; nginx writes that into their titles.
+// accepting returns the workers of an nginx master that are not shutting down,
+// which nginx shows in their process titles.
 func accepting(master int) map[int]bool {
 	workers := map[int]bool{}
 	deadline := time.Now().Add(time.Second)

@@ -16,7 +16,7 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack/vendorapi"
 )
 
-// baseEnv is the environment of every child: nothing of the person's.
+// baseEnv is the environment of every child, without the user's variables.
 func baseEnv(home string) []string {
 	return []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + home, "LANG=C.UTF-8"}
 }
@@ -29,7 +29,7 @@ func (s *Stack) configureTokenrefresher() error {
 		"region":    ecr.Region,
 		"endpoint":  s.ECR.API.URL(),
 		"host":      s.registryHost(),
-		"probe_url": s.ECR.Front.URL() + "/v2/", // by address: the name is in the stack's own DNS alone
+		"probe_url": s.ECR.Front.URL() + "/v2/", // by address: only the stack's own DNS has the name
 		"ca_file":   s.ca.File,
 		"file":      s.TokenFile(),
 	}
@@ -55,7 +55,7 @@ func (s *Stack) configureAuthsvc() error {
 		"upstream.token_file":     s.TokenFile(),
 		"upstream.refresh_socket": "unix:" + s.controlSocket(),
 		"upstream.refresh_name":   "main",
-		"upstream.address":        s.ECR.Endpoint.Addr(), // the name is in the stack's own DNS alone
+		"upstream.address":        s.ECR.Endpoint.Addr(), // only the stack's own DNS has the name
 		"upstream.ca_file":        s.ca.File,
 		"kloudless.url":           s.Vendor.TLS.URL() + vendorapi.Base,
 		"kloudless.ca_file":       s.ca.File,
@@ -64,7 +64,7 @@ func (s *Stack) configureAuthsvc() error {
 	}, s.opts.Authsvc)
 }
 
-// configure writes NAME.yaml out of dotted keys; those of changes win.
+// configure writes NAME.yaml from dotted keys; changes take precedence.
 func (s *Stack) configure(name string, keys, changes map[string]any) error {
 	maps.Copy(keys, changes)
 	tree := map[string]any{}
@@ -98,7 +98,7 @@ func (s *Stack) controlSocket() string { return filepath.Join(s.Dir, "control.so
 // TokenFile is the path of the file that tokenrefresher writes.
 func (s *Stack) TokenFile() string { return filepath.Join(s.Dir, "token", "main.json") }
 
-// StartTokenrefresher starts it (again) and waits until it is ready.
+// StartTokenrefresher starts or restarts it and waits until it is ready.
 func (s *Stack) StartTokenrefresher(ctx context.Context) error {
 	env := baseEnv(s.Dir)
 	if s.opts.AWSEnv != nil {
@@ -124,7 +124,7 @@ func (s *Stack) TokenrefresherURL() string {
 // AuthsvcURL is where authsvc serves /healthz, /readyz, /metrics.
 func (s *Stack) AuthsvcURL() string { return fmt.Sprintf("http://127.0.0.1:%d", s.authsvcPort) }
 
-// RestartTokenrefresher stops it by SIGTERM and starts it, as systemd would.
+// RestartTokenrefresher stops it with SIGTERM and starts it, as systemd would.
 func (s *Stack) RestartTokenrefresher(ctx context.Context) error {
 	if err := s.StopTokenrefresher(); err != nil {
 		return err
@@ -132,15 +132,15 @@ func (s *Stack) RestartTokenrefresher(ctx context.Context) error {
 	return s.StartTokenrefresher(ctx)
 }
 
-// StopTokenrefresher stops it by SIGTERM.
+// StopTokenrefresher stops it with SIGTERM.
 func (s *Stack) StopTokenrefresher() error { return s.Process("tokenrefresher").Stop() }
 
 // KillTokenrefresher kills it.
 func (s *Stack) KillTokenrefresher() { s.Process("tokenrefresher").Kill() }
 
-// WaitForToken waits until a token that was fetched after t is in the file and
-// returns how long that took. It looks at the file, as authsvc does, and not
-// at what tokenrefresher says.
+// WaitForToken waits until the file has a token that was fetched after t, and
+// returns how long that took. Like authsvc, it reads the file and does not ask
+// tokenrefresher.
 func (s *Stack) WaitForToken(ctx context.Context, t time.Time) error {
 	for {
 		fetched, err := tokenFetchedAt(s.TokenFile())

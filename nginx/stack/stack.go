@@ -3,12 +3,12 @@
 // docker-registry, and stand-ins for AWS ECR, the vendor's API, and DNS. The demo,
 // the end-to-end tests, and the benchmarks use it.
 //
-// Everything uses free ports of 127.0.0.1 and one temporary folder. Close ends all
-// of it and removes the folder; the children also die with the process that started
-// them.
+// Everything uses free ports of 127.0.0.1 and one temporary directory. Close stops
+// everything and removes the directory. The children also die with the process that
+// started them.
 //
-// Where to read on: startAll, below, starts the parts in their order. The stand-ins
-// are the packages ecr, vendorapi, and dns; what they share is in package standin.
+// Start reading at startAll, below, which starts the parts in order. The stand-ins
+// are the packages ecr, vendorapi, and dns; package standin has what they share.
 package stack
 
 import (
@@ -34,8 +34,8 @@ import (
 // Stack is a running system.
 type Stack struct {
 	Outside
-	// URL and TLSURL are nginx's, without a slash at the end; Host is what
-	// docker calls the registry, "127.0.0.1:PORT" of URL.
+	// URL and TLSURL are nginx's, without a trailing slash; Host is the registry's
+	// name for docker, "127.0.0.1:PORT" of URL.
 	URL, TLSURL, Host string
 	// Authsvc is between nginx and authsvc with Options.Interpose, else nil.
 	Authsvc *standin.Server
@@ -53,8 +53,8 @@ type Stack struct {
 	ports                           []int
 }
 
-// Start starts everything, and returns when customers can pull. Whatever goes
-// wrong, nothing is left behind.
+// Start starts everything, and returns when customers can pull. If it fails, it
+// leaves nothing behind.
 func Start(ctx context.Context, opts Options) (*Stack, error) {
 	if opts.Timeout == 0 {
 		opts.Timeout = 30 * time.Second
@@ -79,7 +79,7 @@ func (s *Stack) startAll(ctx context.Context) error {
 	if s.version, err = NginxVersion(s.nginxPath); err != nil {
 		return err
 	}
-	// A short path: a unix socket's may have 107 bytes.
+	// Keep the path short: a unix socket's path is limited to 107 bytes.
 	if s.Dir, err = os.MkdirTemp("", "pullgate-"); err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func (s *Stack) startPrograms(ctx context.Context) error {
 	return nil
 }
 
-// Forget drops what the stand-ins have recorded and counted.
+// Forget drops the stand-ins' recorded requests and counts.
 func (s *Stack) Forget() {
 	servers := []*standin.Server{s.ECR.API, s.ECR.Front, s.ECR.Endpoint, s.ECR.Bucket, s.Vendor.Server, s.Vendor.TLS, s.Authsvc}
 	for _, server := range servers {
@@ -188,8 +188,8 @@ func (s *Stack) Forget() {
 	}
 }
 
-// Transport returns a new transport that trusts the stack's CA. Whoever uses
-// it calls CloseIdleConnections.
+// Transport returns a new transport that trusts the stack's CA. The caller must
+// call CloseIdleConnections.
 func (s *Stack) Transport() *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.Proxy = nil

@@ -153,7 +153,7 @@ func TestReconfigureNginx(t *testing.T) {
 	}
 }
 
-// A start that fails says why, with the log, and leaves nothing.
+// A failed start says why, shows the log, and leaves nothing behind.
 func TestFailedStartLeavesNothing(t *testing.T) {
 	before := goroutines()
 	bin := t.TempDir()
@@ -176,7 +176,7 @@ func TestFailedStartLeavesNothing(t *testing.T) {
 	wantGoroutines(t, before)
 }
 
-// The children's environment is the stack's, and no secret is on a command
+// The children get only the stack's environment, and no secret is on a command
 // line.
 func TestChildrenGetNothingOfThePersons(t *testing.T) {
 	t.Setenv("AWS_PROFILE", "the person's own")

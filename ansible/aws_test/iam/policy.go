@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// A Policy is a policy document. Elements that are not here (Condition,
-// NotAction …) are refused, so that Allows never judges what it cannot.
+// A Policy is a policy document. Other elements (Condition, NotAction …) are
+// refused, so that Allows never sees what it does not understand.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements.html
 type Policy struct {
 	Version   string
@@ -33,15 +33,15 @@ type Strings []string
 // Statements are one statement, or a list of them.
 type Statements []Statement
 
-// Malformed is what IAM says of a document that it does not take.
+// Malformed is IAM's error for a document that it rejects.
 type Malformed string
 
 func (m Malformed) Error() string { return string(m) }
 
-// UnmarshalJSON takes one value for a list of it.
+// UnmarshalJSON accepts a single value as a list of one.
 func (s *Strings) UnmarshalJSON(b []byte) error { return unmarshalList(b, (*[]string)(s)) }
 
-// UnmarshalJSON takes one value for a list of it.
+// UnmarshalJSON accepts a single value as a list of one.
 func (s *Statements) UnmarshalJSON(b []byte) error { return unmarshalList(b, (*[]Statement)(s)) }
 
 func unmarshalList[T any](b []byte, list *[]T) error {
@@ -92,7 +92,7 @@ func ParsePolicy(document string) (*Policy, error) {
 	return p, nil
 }
 
-// ParseTrust reads the policy of who may assume a role.
+// ParseTrust reads the policy that says who may assume a role.
 func ParseTrust(document string) (*Policy, error) {
 	p, err := parse(document)
 	if err != nil {
@@ -137,7 +137,7 @@ func parse(document string) (*Policy, error) {
 	return p, nil
 }
 
-// Allows tells whether an identity's policy allows action on resource, an ARN.
+// Allows reports whether an identity's policy allows action on resource, an ARN.
 func (p *Policy) Allows(action, resource string) bool {
 	allowed := false
 	for _, st := range p.Statement {

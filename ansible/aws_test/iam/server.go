@@ -1,6 +1,6 @@
 // Package iam is a stand-in for AWS IAM, as far as ansible/aws.yml needs it: the
-// Query API of version 2010-05-08 with its errors. It is strict: it refuses what is
-// not signed, unknown, or incomplete, and what the caller has no right to do.
+// Query API, version 2010-05-08, with its errors. It is strict: it refuses requests
+// that are unsigned, unknown, incomplete, or not permitted.
 // https://docs.aws.amazon.com/IAM/latest/APIReference/
 package iam
 
@@ -49,7 +49,7 @@ type Server struct {
 	faults  map[string][]*Error
 }
 
-// New returns the IAM of an account that has nothing yet.
+// New returns the IAM of an empty account.
 func New(opts Options) *Server {
 	return &Server{
 		opts:    opts,
@@ -64,7 +64,7 @@ type Error struct {
 	Code, Message string
 }
 
-// Change lets f look at the account, and change it by hand.
+// Change lets f read and change the account directly.
 func (s *Server) Change(f func(*Account)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,7 +87,7 @@ func (s *Server) Calls() []string {
 	return calls
 }
 
-// Changes tells whether an action can change the account.
+// Changes reports whether an action can change the account.
 func Changes(action string) bool {
 	return !strings.HasPrefix(action, "Get") && !strings.HasPrefix(action, "List")
 }

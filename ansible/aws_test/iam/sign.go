@@ -7,7 +7,7 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack/sigv4"
 )
 
-// refusals are IAM's errors for what is wrong with a signature.
+// refusals are IAM's errors for bad signatures.
 // https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html
 var refusals = map[error]Error{
 	sigv4.ErrMissing:    {Status: http.StatusForbidden, Code: "MissingAuthenticationToken"},

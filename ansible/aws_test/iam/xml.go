@@ -37,7 +37,7 @@ func (e element) MarshalXML(enc *xml.Encoder, _ xml.StartElement) error {
 	return enc.EncodeElement(e.Value, xml.StartElement{Name: xml.Name{Local: e.Name}})
 }
 
-// A list shows even when it is empty: clients count on it.
+// A list appears even if it is empty: clients rely on it.
 type list[T any] struct {
 	Member []T `xml:"member"`
 }
@@ -117,7 +117,7 @@ func (a *Account) toProfileXML(name string, p *InstanceProfile) profileXML {
 	return x
 }
 
-// created is when all was made: nothing here depends on it.
+// created is when everything was created; nothing depends on it.
 var created = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).Format(time.RFC3339)
 
 // escape is RFC 3986's, in which IAM returns documents.

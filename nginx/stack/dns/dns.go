@@ -1,5 +1,5 @@
-// Package dns is a name server on loopback whose answers a test can change while it
-// runs, to see whether a proxy asks again.
+// Package dns is a name server on loopback. A test can change its answers while it
+// runs, to see whether a proxy resolves again.
 package dns
 
 import (
@@ -13,8 +13,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// A Server answers A questions for the names it was given, with NXDOMAIN for
-// others and with an empty answer for other types.
+// A Server answers A queries for the names it was given, with NXDOMAIN for other
+// names and with an empty answer for other types.
 type Server struct {
 	udp, tcp *dns.Server
 	addr     string
@@ -23,7 +23,7 @@ type Server struct {
 	mu      sync.Mutex
 	records map[string]record
 	queries map[string]int
-	failing int // an rcode, 0 for none
+	failing int // rcode; 0 for none
 }
 
 type record struct {
@@ -35,7 +35,7 @@ func newServer() *Server {
 	return &Server{records: map[string]record{}, queries: map[string]int{}}
 }
 
-// StartAt listens at address, HOST:PORT, by UDP and TCP.
+// StartAt listens at address, HOST:PORT, over UDP and TCP.
 func StartAt(address string) (*Server, error) {
 	s := newServer()
 	if err := s.listen(address); err != nil {
@@ -44,10 +44,10 @@ func StartAt(address string) (*Server, error) {
 	return s, nil
 }
 
-// Start listens on one free port of 127.0.0.1, by UDP and TCP.
+// Start listens on a free port of 127.0.0.1, over UDP and TCP.
 func Start() (*Server, error) {
 	s := newServer()
-	// The port that UDP got may be taken for TCP: another one, then.
+	// The UDP port may be in use for TCP: then try another one.
 	var err error
 	for range 20 {
 		if err = s.listen("127.0.0.1:0"); err == nil {
@@ -73,18 +73,18 @@ func (s *Server) listen(address string) error {
 		ready := make(chan struct{})
 		server.NotifyStartedFunc = func() { close(ready) }
 		s.done.Go(func() {
-			_ = server.ActivateAndServe() // ends by Shutdown
+			_ = server.ActivateAndServe() // Shutdown ends it
 		})
 		<-ready
 	}
 	return nil
 }
 
-// Addr is "HOST:PORT", as nginx's resolver takes it.
+// Addr returns "HOST:PORT", the format of nginx's resolver directive.
 func (s *Server) Addr() string { return s.addr }
 
-// Set makes name resolve to ips, each an IPv4 address; ttl is in whole
-// seconds, and 0 is allowed. Without ips the name does not exist.
+// Set makes name resolve to ips, which are IPv4 addresses. ttl is in whole seconds
+// and may be 0. Without ips the name does not exist.
 func (s *Server) Set(name string, ttl time.Duration, ips ...string) error {
 	r := record{ttl: ttl}
 	for _, text := range ips {
@@ -114,7 +114,7 @@ func (s *Server) Fail(on bool) {
 	}
 }
 
-// Queries is how often name was asked for, any type.
+// Queries returns the number of queries for name, of any type.
 func (s *Server) Queries(name string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,7 +143,7 @@ func (s *Server) answer(w dns.ResponseWriter, question *dns.Msg) {
 		}
 	}
 	s.mu.Unlock()
-	_ = w.WriteMsg(reply) // a client that left has no use for an error
+	_ = w.WriteMsg(reply) // a client that has left needs no error
 }
 
 func canonical(name string) string { return dns.CanonicalName(strings.ToLower(name)) }

@@ -42,7 +42,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 	s.writeTokens(w, registries)
 }
 
-// parseRegistries returns registryIds (deprecated, and still sent), or what is
+// parseRegistries returns registryIds (deprecated, but still sent), or what is
 // wrong with the body.
 func parseRegistries(r *http.Request, body []byte) (ids []string, message string) {
 	if r.Header.Get("Content-Type") != "application/x-amz-json-1.1" {
@@ -84,7 +84,7 @@ func (s *Server) writeTokens(w http.ResponseWriter, registries []string) {
 		})
 	}
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-	_ = json.NewEncoder(w).Encode(out) // a client that left has no use for an error
+	_ = json.NewEncoder(w).Encode(out) // a client that has left needs no error
 }
 
 // apiError writes an error of AWS JSON 1.1.

@@ -17,7 +17,7 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack/standin"
 )
 
-// session is what an instance role's credential has.
+// session is a session token, as in an instance role's credentials.
 const session = "session token"
 
 func ask(ctx context.Context, w *world, change func(*awsecr.Options), ids ...string) (*awsecr.GetAuthorizationTokenOutput, error) {

@@ -5,11 +5,11 @@ import (
 	"net/http"
 )
 
-// passed are the client's headers that mean something to a registry. Accept
-// comes in several lines.
+// passed are the client headers that matter to a registry. Accept may have several
+// lines.
 var passed = []string{"Accept", "If-None-Match", "Range", "If-Range"}
 
-// do asks the backend for path in the name of r, with the backend's own
+// do requests path from the backend on behalf of r, with the backend's own
 // credential.
 func (b Backend) do(r *http.Request, method, path string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(r.Context(), method, b.URL.JoinPath(path).String(), nil)
@@ -17,7 +17,7 @@ func (b Backend) do(r *http.Request, method, path string) (*http.Response, error
 		return nil, fmt.Errorf("asking the backend for %s: %w", path, err)
 	}
 	copyHeaders(req.Header, r.Header, passed...)
-	// Without this the transport asks for gzip and drops the length.
+	// Otherwise the transport requests gzip and drops the length.
 	req.Header.Set("Accept-Encoding", "identity")
 	req.SetBasicAuth(b.User, b.Password)
 	resp, err := b.Transport.RoundTrip(req)

@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// bucketSession is the session token in the signed URLs: the original's have
-// one, of about this size, and it makes Location long.
+// bucketSession is the session token in the signed URLs. The original's URLs have
+// one of about this size, which makes Location long.
 var bucketSession = "IQoJb3JpZ2luX2VjE" + strings.Repeat("EXAMPLEsession/token+", 40)
 
 // object is a blob in the bucket.
 type object struct{ repository, digest string }
 
-// store makes a key for the blob, from which nothing can be read.
+// store creates an opaque key for the blob.
 func (s *Server) store(o object) (key string) {
 	sum := sha256.Sum256([]byte(s.opts.SecretAccessKey + "\x00" + o.repository + "\x00" + o.digest))
 	key = hex.EncodeToString(sum[:])
@@ -26,7 +26,7 @@ func (s *Server) store(o object) (key string) {
 	return key
 }
 
-// serveBucket is S3 for GET by a signed URL, and nothing else.
+// serveBucket is S3 for GET with a signed URL, and nothing else.
 func (s *Server) serveBucket(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Server", "AmazonS3")
 	w.Header().Set("X-Amz-Request-Id", requestID())
@@ -35,7 +35,7 @@ func (s *Server) serveBucket(w http.ResponseWriter, r *http.Request) {
 		s3Error(w, refusal{http.StatusBadRequest, "InvalidArgument", "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or the Authorization header should be specified"})
 		return
 	}
-	// Another method than the signed one makes another signature.
+	// A method other than the signed one gives another signature.
 	if refused := s.verifyQuery(r); refused != nil {
 		s3Error(w, *refused)
 		return
@@ -50,7 +50,7 @@ func (s *Server) serveBucket(w http.ResponseWriter, r *http.Request) {
 	s.serveObject(w, r, o)
 }
 
-// bucketPrefix is the part of a key before its secret part.
+// bucketPrefix is the start of a key, before its secret part.
 func (s *Server) bucketPrefix() string { return s.opts.Account + "/" }
 
 func (s *Server) serveObject(w http.ResponseWriter, r *http.Request, o object) {
@@ -76,7 +76,7 @@ func (s *Server) serveObject(w http.ResponseWriter, r *http.Request, o object) {
 	w.Header().Set("Accept-Ranges", "bytes")
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.WriteHeader(resp.StatusCode)
-	_, _ = io.Copy(w, resp.Body) // a client that left has no use for an error
+	_, _ = io.Copy(w, resp.Body) // a client that has left needs no error
 }
 
 // s3Error writes S3's XML.

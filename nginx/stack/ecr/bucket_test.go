@@ -10,7 +10,7 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack/ecr"
 )
 
-// Sources: F = facts.md; P = S3 API Reference, "Authenticating Requests: Using
+// Sources: F = observed at AWS; P = S3 API Reference, "Authenticating Requests: Using
 // Query Parameters"; E = S3 API Reference, "Error Responses".
 func TestBucket(t *testing.T) {
 	w := newWorld(t, ecr.Options{})
@@ -90,7 +90,7 @@ func TestURLExpiry(t *testing.T) {
 	}
 }
 
-// location is where the front sends a GET for the blob.
+// location returns where the front redirects a GET for the blob.
 func location(t *testing.T, w *world, digest string) string {
 	t.Helper()
 	got := w.front(t, "GET", "/v2/"+repository+"/blobs/"+digest, w.authorization())

@@ -24,7 +24,7 @@ func (s *Server) serveManifest(w http.ResponseWriter, r *http.Request, repositor
 	case http.StatusOK, http.StatusNotModified:
 		copyHeaders(w.Header(), resp.Header, "Content-Type", "Content-Length", "Docker-Content-Digest", "Etag")
 		w.WriteHeader(resp.StatusCode)
-		_, _ = io.Copy(w, resp.Body) // a client that left has no use for an error
+		_, _ = io.Copy(w, resp.Body) // a client that has left needs no error
 	case http.StatusNotFound:
 		digest, tag := "null", reference
 		if strings.Contains(reference, ":") {
@@ -37,7 +37,7 @@ func (s *Server) serveManifest(w http.ResponseWriter, r *http.Request, repositor
 	}
 }
 
-// serveBlob answers HEAD itself, and sends GET to the bucket.
+// serveBlob answers HEAD itself and redirects GET to the bucket.
 func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request, repository, digest string) {
 	resp, err := s.opts.Backend.do(r, http.MethodHead, "/v2/"+repository+"/blobs/"+digest)
 	if err != nil {
@@ -69,12 +69,12 @@ func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request, repository, d
 	w.WriteHeader(http.StatusTemporaryRedirect)
 }
 
-// serveReferrers answers from the tag that the specification's fallback uses,
-// since the registry behind is older than referrers.
+// serveReferrers answers from the specification's fallback tag, since the backend
+// registry is older than the referrers API.
 // https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers
 func (s *Server) serveReferrers(w http.ResponseWriter, r *http.Request, repository, digest string) {
 	index := r.Clone(r.Context())
-	index.Header = http.Header{"Accept": {indexType}} // the registry behind wants it, clients need not send it
+	index.Header = http.Header{"Accept": {indexType}} // the backend requires it, but clients need not send it
 	resp, err := s.opts.Backend.do(index, http.MethodGet, "/v2/"+repository+"/manifests/"+strings.Replace(digest, ":", "-", 1))
 	if err != nil {
 		internalError(w)
@@ -84,7 +84,7 @@ func (s *Server) serveReferrers(w http.ResponseWriter, r *http.Request, reposito
 	if resp.StatusCode == http.StatusOK {
 		copyHeaders(w.Header(), resp.Header, "Content-Length")
 		w.Header().Set("Content-Type", indexType)
-		_, _ = io.Copy(w, resp.Body) // a client that left has no use for an error
+		_, _ = io.Copy(w, resp.Body) // a client that has left needs no error
 		return
 	}
 	if known, err := s.tags(r, repository); err != nil {
@@ -96,8 +96,8 @@ func (s *Server) serveReferrers(w http.ResponseWriter, r *http.Request, reposito
 	}
 }
 
-// notFound is code when the repository exists and NAME_UNKNOWN when not. Both
-// texts name the account, as the original's do.
+// notFound answers with code if the repository exists, otherwise with NAME_UNKNOWN.
+// Both texts name the account, like the original's.
 func (s *Server) notFound(w http.ResponseWriter, r *http.Request, repository, code, what string) {
 	known, err := s.tags(r, repository)
 	switch {
@@ -112,7 +112,7 @@ func (s *Server) notFound(w http.ResponseWriter, r *http.Request, repository, co
 	}
 }
 
-// tags returns the repository's tags, nil when there is no such repository.
+// tags returns the repository's tags, or nil if there is no such repository.
 func (s *Server) tags(r *http.Request, repository string) ([]string, error) {
 	plain := r.Clone(r.Context())
 	plain.Header = http.Header{}

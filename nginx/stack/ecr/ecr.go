@@ -1,13 +1,12 @@
-// Package ecr stands in for AWS ECR: the API call that hands out tokens (api.go),
-// the registry behind TLS that accepts only such a token (front.go), and the
-// bucket that blobs come from (bucket.go). A real registry behind it has the images.
+// Package ecr stands in for AWS ECR: the API call that issues tokens (api.go), the
+// TLS registry that accepts only such a token (front.go), and the bucket that serves
+// blobs (bucket.go). A real registry behind it stores the images.
 //
-// It is meant to be as strict as the original. Where the original's behavior is
-// known, the tests name the source; where it is not, the stand-in refuses. It
-// differs on purpose in this: everything listens on 127.0.0.1 unless told
-// otherwise, so the proxyEndpoint names a port; the bucket is plain HTTP; and the
-// registry can also be reached by its address without SNI (for programs that look
-// up names only in the system's DNS).
+// It is as strict as the original. Where the original's behavior is known, the
+// tests name the source; where it is not, the stand-in refuses. The intended
+// differences: everything listens on 127.0.0.1 by default, so the proxyEndpoint
+// has a port; the bucket is plain HTTP; and the registry also answers at its
+// address without SNI (for programs that use only the system's DNS).
 package ecr
 
 import (
@@ -24,15 +23,15 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack/standin"
 )
 
-// Defaults of Options, and the values that the stack's configurations name.
+// Defaults of Options, which the stack's configurations use too.
 const (
 	Account         = "123456789012"
 	Region          = "eu-central-1"
-	AccessKeyID     = "AKIAIOSFODNN7EXAMPLE"                     // of AWS's documentation
+	AccessKeyID     = "AKIAIOSFODNN7EXAMPLE"                     // from AWS's documentation
 	SecretAccessKey = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY" //nolint:gosec // likewise
 )
 
-// Host is the registry's name, as AWS forms it from account and region.
+// Host is the registry's name, which AWS derives from account and region.
 func Host(account, region string) string {
 	return account + ".dkr.ecr." + region + ".amazonaws.com"
 }
@@ -41,24 +40,24 @@ func Host(account, region string) string {
 // https://docs.aws.amazon.com/general/latest/gr/ecr.html
 func APIHost(region string) string { return "api.ecr." + region + ".amazonaws.com" }
 
-// Options of a Server. Backend and Certificate must be given.
+// Options of a Server. Backend and Certificate are required.
 type Options struct {
-	// Account (12 digits) and Region; Account and Region of this package when
+	// Account (12 digits) and Region; this package's Account and Region if
 	// empty.
 	Account, Region string
-	// AccessKeyID and SecretAccessKey sign the API's requests; those of this
-	// package when empty. With a SessionToken, requests must carry it.
+	// AccessKeyID and SecretAccessKey sign the API's requests; this package's
+	// if empty. If SessionToken is set, requests must contain it.
 	AccessKeyID, SecretAccessKey, SessionToken string
-	// Backend is the registry that has the images.
+	// Backend is the registry that stores the images.
 	Backend Backend
-	// Certificate is the front's, for Host and 127.0.0.1.
+	// Certificate is the front's certificate, for Host and 127.0.0.1.
 	Certificate tls.Certificate
-	// APIListener and FrontListener are served instead of ports of 127.0.0.1;
-	// the API then by TLS, as the original, with a certificate for APIHost too.
+	// APIListener and FrontListener replace ports of 127.0.0.1. The API then uses
+	// TLS, like the original, and needs a certificate for APIHost too.
 	APIListener, FrontListener net.Listener
-	// Now is the clock; time.Now when nil.
+	// Now is the clock; time.Now if nil.
 	Now func() time.Time
-	// Record is as in standin.Options, for each of the servers.
+	// Record is as in standin.Options, for each server.
 	Record int
 }
 
@@ -66,22 +65,22 @@ type Options struct {
 type Backend struct {
 	// URL is its base, without a path.
 	URL *url.URL
-	// Transport reaches it; http.DefaultTransport when nil.
+	// Transport reaches it; http.DefaultTransport if nil.
 	Transport http.RoundTripper
-	// User and Password are its Basic credential, known to nobody else.
+	// User and Password are its Basic credential, which nobody else knows.
 	User, Password string
 }
 
-// Server is the servers that are ECR together.
+// Server holds the servers that together are ECR.
 type Server struct {
 	// API is the AWS JSON 1.1 endpoint (plain HTTP).
 	API *standin.Server
 	// Front is the registry (HTTPS).
 	Front *standin.Server
-	// Endpoint is the registry once more, as at an endpoint in the VPC: what
-	// authsvc asks itself is not mixed up with what nginx forwards.
+	// Endpoint is the same registry again, like a VPC endpoint: it separates
+	// authsvc's own requests from those that nginx forwards.
 	Endpoint *standin.Server
-	// Bucket is where blobs are fetched by signed URLs (plain HTTP).
+	// Bucket serves blobs by signed URLs (plain HTTP).
 	Bucket *standin.Server
 
 	opts   Options
@@ -114,7 +113,7 @@ func Start(opts Options) (*Server, error) {
 		objects:   map[string]object{},
 	}
 	if err := s.listen(); err != nil {
-		return nil, errors.Join(fmt.Errorf("starting the stand-in of ECR: %w", err), s.Close())
+		return nil, errors.Join(fmt.Errorf("starting the stand-in for ECR: %w", err), s.Close())
 	}
 	return s, nil
 }
@@ -136,7 +135,7 @@ func (s *Server) listen() (err error) {
 		NextProtos: []string{"http/1.1"},
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			if hello.ServerName != "" && !strings.EqualFold(hello.ServerName, s.host) {
-				return nil, fmt.Errorf("asked for %q, this is %q", hello.ServerName, s.host)
+				return nil, fmt.Errorf("expected server name %q, found %q", s.host, hello.ServerName)
 			}
 			return &s.opts.Certificate, nil
 		},
@@ -150,7 +149,7 @@ func (s *Server) listen() (err error) {
 	return err
 }
 
-// Close ends the servers.
+// Close stops the servers.
 func (s *Server) Close() error {
 	var errs []error
 	for _, server := range []*standin.Server{s.API, s.Bucket, s.Front, s.Endpoint} {
@@ -164,8 +163,8 @@ func (s *Server) Close() error {
 // Name is the registry's host name, without a port.
 func (s *Server) Name() string { return s.host }
 
-// Host is the registry's host name with its port if that is not 443, as the
-// tokens' file has it.
+// Host is the registry's host name, with its port if that is not 443, as in the
+// token file.
 func (s *Server) Host() string { return s.withPort(s.host) }
 
 func (s *Server) withPort(host string) string {
@@ -175,10 +174,10 @@ func (s *Server) withPort(host string) string {
 	return fmt.Sprintf("%s:%d", host, s.Front.Port())
 }
 
-// Rejection is how the registry answers a token that has expired.
+// Rejection is how the registry answers an expired token.
 type Rejection int
 
-// All of these were seen (facts.md, "AWS ECR").
+// All of these have been observed.
 const (
 	// Forbidden403Text is a sentence in plain text.
 	Forbidden403Text Rejection = iota
@@ -197,34 +196,34 @@ func (s *Server) RejectWith(r Rejection) {
 	s.rejection = r
 }
 
-// SetTokenLifetime sets the lifetime of tokens issued from now on; 12 h at
-// the start.
+// SetTokenLifetime sets the lifetime of tokens issued from now on. The default is
+// 12 h.
 func (s *Server) SetTokenLifetime(d time.Duration) { s.tokens.setLifetime(d) }
 
-// SetTokenSize sets the size in bytes of tokens issued from now on, which are
-// up to 8 bytes longer; 2368 at the start.
+// SetTokenSize sets the size in bytes of tokens issued from now on; they may be up
+// to 8 bytes longer. The default is 2368.
 func (s *Server) SetTokenSize(n int) { s.tokens.setSize(n) }
 
-// InvalidateTokens ends all tokens issued so far, before their time.
+// InvalidateTokens invalidates all tokens issued so far.
 func (s *Server) InvalidateTokens() { s.tokens.invalidate() }
 
-// TokensIssued is the number of tokens handed out.
+// TokensIssued returns the number of issued tokens.
 func (s *Server) TokensIssued() int { return s.tokens.count() }
 
-// IssueToken hands out a token without the API: the value after "Basic " of
-// an Authorization header.
+// IssueToken issues a token without the API: the value after "Basic " in an
+// Authorization header.
 func (s *Server) IssueToken() (token string, expires time.Time) { return s.tokens.issue() }
 
-// SetURLExpiry sets for how long the URLs of blobs are good; an hour at the
-// start, and whole seconds.
+// SetURLExpiry sets how long blob URLs are valid, in whole seconds. The default is
+// one hour.
 func (s *Server) SetURLExpiry(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.urlExpiry = d
 }
 
-// DenyByIAM is a fault of the front: the role lost its rights. The text names
-// the role, the session and the repository, as the original's does.
+// DenyByIAM is a fault of the front: the role lost its rights. The text names the
+// role, the session and the repository, like the original's.
 func (s *Server) DenyByIAM() standin.Fault {
 	return standin.Fault{
 		Status: http.StatusForbidden,

@@ -59,7 +59,7 @@ func newWorld(t *testing.T, opts ecr.Options) *world {
 		t.Fatal(err)
 	}
 	w.push(t, "1.0")
-	ts := httptest.NewUnstartedServer(nil) // for its certificate, which is for example.com and 127.0.0.1
+	ts := httptest.NewUnstartedServer(nil) // its certificate is for example.com and 127.0.0.1
 	ts.StartTLS()
 	t.Cleanup(ts.Close)
 	opts.Backend = ecr.Backend{URL: base, User: "AWS", Password: password}
@@ -118,15 +118,15 @@ func (w *world) push(t *testing.T, tags ...string) {
 	}
 }
 
-// reply is a response with its body read.
+// reply is a response after its body was read.
 type reply struct {
 	status int
 	header http.Header
 	body   string
 }
 
-// front asks the registry by its name, with a token (or another Authorization)
-// when it is not empty.
+// front sends a request to the registry by its name, with a token (or another
+// Authorization) if not empty.
 func (w *world) front(t *testing.T, method, path, authorization string) reply {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, w.Front.URL()+path, nil)

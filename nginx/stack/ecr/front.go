@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// route is the Distribution API's paths by the specification's grammar, on the
-// target as it was sent: a path that is not exactly this is not found.
+// route matches the Distribution API's paths, by the specification's grammar, in
+// the request target as sent. Any other path is not found.
 var route = regexp.MustCompile(`^/v2/(?:([a-z0-9]+(?:(?:\.|_|__|-+|/)[a-z0-9]+)*)/(manifests|blobs|tags|referrers)/([^/]+)|(_catalog)|)$`)
 
 // serveFront is the registry.
@@ -39,8 +39,7 @@ func (s *Server) serveFront(w http.ResponseWriter, r *http.Request) {
 	case m == nil:
 		writeText(w, http.StatusNotFound, "text/plain; charset=utf-8", "404 page not found\n")
 	case m[4] != "":
-		// Reports conflict on _catalog; a stand-in must not be the reason to
-		// depend on it.
+		// Reports about _catalog conflict, so nothing may depend on it.
 		writeError(w, http.StatusMethodNotAllowed, "UNSUPPORTED", "The operation is unsupported.")
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		writeError(w, http.StatusForbidden, "DENIED", s.denial(writeAction(m[2]), m[1]))
@@ -52,8 +51,8 @@ func (s *Server) serveFront(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// addressed tells whether the request is for this registry: the host's name
-// with SNI, or (other than the original) the front's address without.
+// addressed reports whether the request is for this registry: its host name with
+// SNI, or (unlike the original) the front's address without SNI.
 func (s *Server) addressed(r *http.Request) bool {
 	if r.TLS.ServerName == "" {
 		return r.Host == s.Front.Addr()
@@ -80,7 +79,7 @@ func (s *Server) serveRepository(w http.ResponseWriter, r *http.Request, reposit
 	}
 }
 
-// unauthorized is the answer to no token and to one that is none.
+// unauthorized answers a missing or malformed token.
 // keel-hq/keel, mdlavin/copy-docker-image #5: body "Not Authorized\n".
 func (s *Server) unauthorized(w http.ResponseWriter) {
 	w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Basic realm="https://%s/",service="ecr.amazonaws.com"`, s.host))
@@ -104,7 +103,7 @@ func (s *Server) rejectExpired(w http.ResponseWriter) {
 	}
 }
 
-// writeAction is the right that a writing request would need.
+// writeAction returns the permission that a write request would need.
 func writeAction(kind string) string {
 	if kind == "manifests" {
 		return "ecr:PutImage"
@@ -112,7 +111,7 @@ func writeAction(kind string) string {
 	return "ecr:InitiateLayerUpload"
 }
 
-// errorBody is the Distribution API's error object with one error.
+// errorBody returns the Distribution API's error object with one error.
 func errorBody(code, message string) string {
 	type one struct {
 		Code    string `json:"code"`

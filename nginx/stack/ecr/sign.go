@@ -17,16 +17,16 @@ import (
 
 const (
 	unsignedBody  = "UNSIGNED-PAYLOAD"
-	maxURLExpires = 7 * 24 * time.Hour // S3's bound for presigned URLs
+	maxURLExpires = 7 * 24 * time.Hour // S3's limit for presigned URLs
 )
 
-// refusal is an answer to a request that is not signed as it must be.
+// refusal is an answer to a request that is not properly signed.
 type refusal struct {
 	status        int
 	code, message string
 }
 
-// codes are ECR's for what is wrong with a signature.
+// codes are ECR's error codes for bad signatures.
 // https://docs.aws.amazon.com/AmazonECR/latest/APIReference/CommonErrors.html
 var codes = map[error]string{
 	sigv4.ErrMissing:    "MissingAuthenticationTokenException",
@@ -57,7 +57,7 @@ func (s *Server) credentials(session string) aws.Credentials {
 	return aws.Credentials{AccessKeyID: s.opts.AccessKeyID, SecretAccessKey: s.opts.SecretAccessKey, SessionToken: session}
 }
 
-// presign returns a URL good for one method and one object.
+// presign returns a URL that is valid for one method and one object.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 func (s *Server) presign(method, host, path string, expires time.Duration, date time.Time) (string, error) {
 	query := url.Values{"X-Amz-Expires": {fmt.Sprint(int(expires.Seconds()))}}
@@ -71,7 +71,7 @@ func (s *Server) presign(method, host, path string, expires time.Duration, date 
 	return signed, nil
 }
 
-// verifyQuery checks that r is what presign allowed.
+// verifyQuery checks that presign allowed r.
 func (s *Server) verifyQuery(r *http.Request) *refusal {
 	query := r.URL.Query()
 	for _, name := range []string{"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature"} {
@@ -92,8 +92,8 @@ func (s *Server) verifyQuery(r *http.Request) *refusal {
 		return &refusal{http.StatusInternalServerError, "InternalError", err.Error()}
 	}
 	want, err := url.Parse(again)
-	// The whole query is compared, not the signature alone: what was added or
-	// changed is what was not signed.
+	// Compare the whole query, not just the signature, because anything added or
+	// changed was not signed.
 	if err != nil || !equal(want.Query().Encode(), query.Encode()) {
 		return &refusal{http.StatusForbidden, "SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided. Check your key and signing method."}
 	}

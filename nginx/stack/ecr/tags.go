@@ -17,8 +17,8 @@ const (
 	mostTags    = 1000
 )
 
-// serveTags pages as the original: 100 by default, 1000 at most, in no order
-// that a client could use, with an opaque cursor in an absolute Link.
+// serveTags pages like the original: 100 by default, 1000 at most, in no useful
+// order, with an opaque cursor in an absolute Link.
 func (s *Server) serveTags(w http.ResponseWriter, r *http.Request, repository string) {
 	all, err := s.tags(r, repository)
 	switch {
@@ -55,7 +55,7 @@ func (s *Server) serveTags(w http.ResponseWriter, r *http.Request, repository st
 	writeText(w, http.StatusOK, "application/json; charset=utf-8", string(body))
 }
 
-// pageSize returns n, or the original's complaint about it.
+// pageSize returns n, or the original's error message about it.
 // google/go-containerregistry #681, renovatebot/renovate #3800.
 func pageSize(query url.Values) (n int, message string) {
 	if !query.Has("n") {
@@ -71,11 +71,11 @@ func pageSize(query url.Values) (n int, message string) {
 	return n, ""
 }
 
-// cursorAt makes the opaque value of last: bound to the repository, so that
-// neither a tag nor another list's value passes.
+// cursorAt creates the opaque value of last. It is bound to the repository, so
+// neither a tag nor a value from another list is accepted.
 func (s *Server) cursorAt(repository string, from int) string {
 	mark := fnv.New64a()
-	_, _ = fmt.Fprintf(mark, "%s\x00%s\x00%d", s.opts.SecretAccessKey, repository, from) // a hash takes everything
+	_, _ = fmt.Fprintf(mark, "%s\x00%s\x00%d", s.opts.SecretAccessKey, repository, from) // writing to a hash never fails
 	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, `{"nextToken":"%016x","from":%d}`, mark.Sum64(), from))
 }
 
@@ -96,12 +96,11 @@ func (s *Server) cursor(repository, last string) (from int, ok bool) {
 	return value.From, equal(last, s.cursorAt(repository, value.From))
 }
 
-// scramble puts tags into an order that is the same every time, and no
-// alphabet's.
+// scramble puts tags into a stable order that is not alphabetical.
 func scramble(tags []string) {
 	key := func(tag string) uint64 {
 		h := fnv.New64a()
-		_, _ = h.Write([]byte(tag)) // a hash takes everything
+		_, _ = h.Write([]byte(tag)) // writing to a hash never fails
 		return h.Sum64()
 	}
 	sort.Slice(tags, func(i, j int) bool { return key(tags[i]) < key(tags[j]) })

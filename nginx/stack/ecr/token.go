@@ -18,13 +18,13 @@ const (
 	good
 )
 
-// tokens are those issued. Several are good at once: a new one does not end
-// the ones before.
+// tokens are the issued tokens. Several are valid at once: a new one does not
+// invalidate older ones.
 type tokens struct {
 	now func() time.Time
 
 	mu       sync.RWMutex
-	issued   map[string]time.Time // to the end of its life
+	issued   map[string]time.Time // to its expiry
 	lifetime time.Duration
 	size     int
 }
@@ -59,15 +59,15 @@ func (t *tokens) count() int {
 	return len(t.issued)
 }
 
-// issue returns base64("AWS:" + password). The password is base64 of a JSON
-// object with an opaque payload, as the original's.
+// issue returns base64("AWS:" + password). The password is base64 of a JSON object
+// with an opaque payload, like the original's.
 func (t *tokens) issue() (string, time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	expires := t.now().Add(t.lifetime)
 	shape := `{"payload":"%s","datakey":"AQEBAHhwm0YaISJeRtJm5n1G6uqeekXuoXXPe5UFce9Rq8/14wAAAH4wfAYJKoZIhvcNAQcGoG8wbQIBADBoBgkqhkiG9w0BBwEwHgYJYIZIAWUDBAEuMBEEDA==","version":"2","type":"DATA_KEY","expiration":` + fmt.Sprint(expires.Unix()) + `}`
-	// Base64 twice makes 9 bytes into 16; 32 characters is the least for a
-	// payload that nobody guesses.
+	// Base64 twice turns 9 bytes into 16. A payload of 32 characters is the
+	// minimum that nobody can guess.
 	payload := max(32, (t.size-8)*9/16-(len(shape)-2))
 	var token string
 	for ; len(token) < t.size; payload++ {

@@ -1,4 +1,4 @@
-// Package pki makes certificates that live as long as a test.
+// Package pki issues certificates for tests.
 package pki
 
 import (
@@ -17,9 +17,9 @@ import (
 	"time"
 )
 
-// An Authority signs certificates, for two days.
+// An Authority signs certificates that are valid for two days.
 type Authority struct {
-	// File is its own certificate as PEM, Pool the same for clients.
+	// File is its own certificate as PEM; Pool is the same for clients.
 	File string
 	Pool *x509.CertPool
 
@@ -27,7 +27,7 @@ type Authority struct {
 	key  *ecdsa.PrivateKey
 }
 
-// New makes an Authority that keeps its files in dir, its own as ca.pem.
+// New creates an Authority with its files in dir; its own certificate is ca.pem.
 func New(dir string) (*Authority, error) {
 	a := &Authority{File: filepath.Join(dir, "ca.pem"), Pool: x509.NewCertPool()}
 	template := &x509.Certificate{
@@ -41,27 +41,27 @@ func New(dir string) (*Authority, error) {
 	}
 	var err error
 	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-		return nil, fmt.Errorf("making a CA: %w", err)
+		return nil, fmt.Errorf("creating a CA: %w", err)
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
 	if err != nil {
-		return nil, fmt.Errorf("making a CA: %w", err)
+		return nil, fmt.Errorf("creating a CA: %w", err)
 	}
 	if a.cert, err = x509.ParseCertificate(der); err != nil {
-		return nil, fmt.Errorf("making a CA: %w", err)
+		return nil, fmt.Errorf("creating a CA: %w", err)
 	}
 	a.Pool.AddCert(a.cert)
 	if err := writePEM(a.File, 0o644, "CERTIFICATE", der); err != nil {
-		return nil, fmt.Errorf("making a CA: %w", err)
+		return nil, fmt.Errorf("creating a CA: %w", err)
 	}
 	return a, nil
 }
 
-// Issue makes a certificate for names and addresses, as NAME.pem and NAME.key
-// in the authority's folder.
+// Issue creates a certificate for names and addresses, as NAME.pem and NAME.key in
+// the authority's directory.
 func (a *Authority) Issue(name string, hosts ...string) (tls.Certificate, error) {
 	fail := func(err error) (tls.Certificate, error) {
-		return tls.Certificate{}, fmt.Errorf("making the certificate %s: %w", name, err)
+		return tls.Certificate{}, fmt.Errorf("creating the certificate %s: %w", name, err)
 	}
 	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
 	if err != nil {

@@ -1,5 +1,5 @@
 // Package sigv4 verifies the signatures of requests to stand-ins for AWS (Signature
-// Version 4). It signs the same request again with AWS's own signer, and compares.
+// Version 4). It signs the same request with AWS's own signer and compares.
 //
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
 package sigv4
@@ -24,34 +24,32 @@ import (
 // Time is the layout of X-Amz-Date.
 const Time = "20060102T150405Z"
 
-// maxClockSkew is how old a signature may be, or how far in the future.
+// maxClockSkew is how far a signature may be in the past or future.
 const maxClockSkew = 5 * time.Minute
 
-// Why a request is refused. Each service has an error code of its own for it.
+// Why a request is refused. Each service has its own error codes.
 var (
 	ErrMissing    = errors.New("missing authentication token")
 	ErrIncomplete = errors.New("incomplete signature")
 	ErrExpired    = errors.New("signature expired")
-	ErrCredential = errors.New("the access key or the session token is not known")
+	ErrCredential = errors.New("unknown access key or session token")
 	ErrMismatch   = errors.New("the signature that was calculated does not match the one provided")
 )
 
-// A Verifier takes what one credential has signed, for one service in one
-// region.
+// A Verifier accepts signatures of one credential, for one service in one region.
 type Verifier struct {
 	Credentials     aws.Credentials
 	Service, Region string
-	// Signed are headers that must be signed, beside those that every signer
-	// signs.
+	// Signed are headers that must be signed, in addition to those that every
+	// signer signs.
 	Signed []string
-	// Now is the time; nil for the machine's.
+	// Now is the clock; time.Now if nil.
 	Now func() time.Time
 }
 
 var authorization = regexp.MustCompile(`^AWS4-HMAC-SHA256 Credential=([^/]+)/[^ ,]+, SignedHeaders=([a-z0-9;-]+), Signature=[0-9a-f]{64}$`)
 
-// Verify checks the Authorization header of r. Its error wraps one of those
-// above.
+// Verify checks the Authorization header of r. Its error wraps one of the above.
 func (v Verifier) Verify(r *http.Request, body []byte) error {
 	sent := r.Header.Get("Authorization")
 	if sent == "" {
@@ -79,7 +77,7 @@ func (v Verifier) Verify(r *http.Request, body []byte) error {
 	if err != nil {
 		return err
 	}
-	// All of the header: key, scope, signed headers and signature.
+	// Compare the whole header: key, scope, signed headers and signature.
 	if subtle.ConstantTimeCompare([]byte(want), []byte(sent)) != 1 {
 		return fmt.Errorf("%w: found %s, expected %s", ErrMismatch, sent, want)
 	}

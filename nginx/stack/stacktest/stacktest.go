@@ -1,4 +1,4 @@
-// Package stacktest starts a stack for a test, and ends it with the test.
+// Package stacktest starts a stack for a test, and stops it when the test ends.
 package stacktest
 
 import (
@@ -7,8 +7,8 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack"
 )
 
-// Start starts a stack, which ends with the test. What its programs logged is
-// shown if the test fails.
+// Start starts a stack that stops when the test ends. If the test fails, it shows
+// what the programs logged.
 func Start(t *testing.T, opts stack.Options) *stack.Stack {
 	t.Helper()
 	s, err := stack.Start(t.Context(), opts)

@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// A Fault is a way in which the original fails. Exactly one of Hang, Reset and
-// Status decides the answer; with none of them the request is served as usual,
-// after Delay.
+// A Fault is a way in which the original can fail. Exactly one of Hang, Reset and
+// Status determines the answer; without any, the request is served as usual, after
+// Delay.
 type Fault struct {
-	// Match chooses the requests; nil for all.
+	// Match selects the requests; nil for all.
 	Match func(*http.Request) bool
-	// Times is how many requests it hits; 0 for all until ClearFaults.
+	// Times is how many requests it affects; 0 for all until ClearFaults.
 	Times int
 	// Delay comes before the answer.
 	Delay time.Duration
-	// Hang gives no answer until the client leaves, or ClearFaults or Close.
+	// Hang gives no answer until the client leaves, ClearFaults, or Close.
 	Hang bool
 	// Reset closes the connection without an answer.
 	Reset bool
@@ -28,7 +28,7 @@ type Fault struct {
 	Body   string
 }
 
-// Path is a Match for requests of one path, as "/v2/".
+// Path is a Match for requests of one path, such as "/v2/".
 func Path(path string) func(*http.Request) bool {
 	return func(r *http.Request) bool { return r.URL.Path == path }
 }
@@ -53,7 +53,7 @@ func (f *faults) clear() {
 	f.released = make(chan struct{})
 }
 
-// take finds the first fault that hits r, and uses up one of its times.
+// take finds the first fault that matches r, and uses up one of its times.
 func (f *faults) take(r *http.Request) (Fault, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -72,7 +72,7 @@ func (f *faults) take(r *http.Request) (Fault, bool) {
 	return Fault{}, false
 }
 
-// apply answers as fault says, and tells whether it did.
+// apply answers as the fault says, and reports whether it did.
 func (f *faults) apply(w http.ResponseWriter, r *http.Request, fault Fault) bool {
 	if fault.Delay > 0 && !f.wait(r, time.After(fault.Delay)) {
 		return true
@@ -90,7 +90,7 @@ func (f *faults) apply(w http.ResponseWriter, r *http.Request, fault Fault) bool
 	return false
 }
 
-// wait returns true when timer fires or the faults are cleared, false when the
+// wait returns true if the timer fires or the faults are cleared, false if the
 // client has left.
 func (f *faults) wait(r *http.Request, timer <-chan time.Time) bool {
 	f.mu.Lock()

@@ -1,6 +1,5 @@
-// Package standin is what the stack's stand-ins share: an HTTP server on loopback
-// that records what it received, counts its connections, and can be told to fail
-// (fault.go).
+// Package standin has what the stack's stand-ins share: an HTTP server on loopback
+// that records requests, counts connections, and can fail on command (fault.go).
 package standin
 
 import (
@@ -16,26 +15,26 @@ import (
 	"time"
 )
 
-// defaultRecord is how many requests are kept when Options.Record is zero.
+// defaultRecord is how many requests are kept if Options.Record is zero.
 const defaultRecord = 4096
 
 // Options of a Server.
 type Options struct {
 	// TLS makes it an HTTPS server; nil for plain HTTP.
 	TLS *tls.Config
-	// Record is how many of the last requests are kept: 0 for 4096, negative
-	// for none (load tests).
+	// Record is how many of the last requests are kept: 0 means 4096, negative
+	// means none (for load tests).
 	Record int
 	// Listener is served, and closed, instead of a port of its own.
 	Listener net.Listener
 }
 
-// A Request is what arrived, before anything judged it.
+// A Request is a request as it arrived, before any check.
 type Request struct {
 	Time   time.Time
-	Proto  string // as "HTTP/1.1"
+	Proto  string // such as "HTTP/1.1"
 	Method string
-	// URI is the request target byte for byte, as http.Request.RequestURI.
+	// URI is the request target byte for byte, like http.Request.RequestURI.
 	URI    string
 	Host   string
 	Header http.Header
@@ -44,8 +43,7 @@ type Request struct {
 	RemoteAddr string
 }
 
-// A Server serves one handler, on a free port of 127.0.0.1 if not told
-// otherwise.
+// A Server serves one handler, by default on a free port of 127.0.0.1.
 type Server struct {
 	handler  http.Handler
 	http     *http.Server
@@ -78,8 +76,8 @@ func Start(h http.Handler, opts Options) (*Server, error) {
 	s.faults.released = make(chan struct{})
 	s.http = &http.Server{
 		Handler: s,
-		// A client that goes away in the middle of a handshake is part of
-		// what the tests do, and of no interest.
+		// The tests make clients leave in the middle of a handshake, which
+		// is of no interest.
 		ErrorLog:          log.New(io.Discard, "", 0),
 		ReadHeaderTimeout: 30 * time.Second,
 		MaxHeaderBytes:    64 << 10,
@@ -96,8 +94,8 @@ func Start(h http.Handler, opts Options) (*Server, error) {
 
 func (s *Server) serve() {
 	defer close(s.served)
-	// Both return ErrServerClosed after Close, and nothing else that could be
-	// acted upon: a broken listener shows in the client at once.
+	// Both return ErrServerClosed after Close. Other errors need no handling: the
+	// client notices a broken listener at once.
 	if s.tls {
 		_ = s.http.ServeTLS(s.listener, "", "")
 		return
@@ -105,7 +103,7 @@ func (s *Server) serve() {
 	_ = s.http.Serve(s.listener)
 }
 
-// ServeHTTP records the request, lets a fault answer it, or else the handler.
+// ServeHTTP records the request, and lets a fault or the handler answer it.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.received.Add(1)
 	s.record(r)
@@ -142,8 +140,8 @@ func (s *Server) Requests() []Request {
 	return append([]Request(nil), s.requests[from:]...)
 }
 
-// Forget drops the recorded requests and sets both counters to zero.
-// Connections that are open stay open and are not counted again.
+// Forget drops the recorded requests and resets both counters to zero. Open
+// connections stay open and are not counted again.
 func (s *Server) Forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,13 +156,13 @@ func (s *Server) Received() int64 { return s.received.Load() }
 // Connections is the number of connections accepted since the start or Forget.
 func (s *Server) Connections() int64 { return s.connections.Load() }
 
-// Inject replaces answers as f says. Faults injected earlier go first.
+// Inject replaces answers as f says. Earlier faults go first.
 func (s *Server) Inject(f Fault) { s.faults.add(f) }
 
-// ClearFaults ends all faults, and releases the requests that hang.
+// ClearFaults ends all faults and releases hanging requests.
 func (s *Server) ClearFaults() { s.faults.clear() }
 
-// Addr is "127.0.0.1:PORT", or what the given listener says.
+// Addr is "127.0.0.1:PORT", or the address of the given listener.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
 // Port is the port of Addr, 0 without one.
@@ -175,7 +173,7 @@ func (s *Server) Port() int {
 	return 0
 }
 
-// URL is the base without a slash at its end, as "http://127.0.0.1:PORT".
+// URL is the base URL without a trailing slash, such as "http://127.0.0.1:PORT".
 func (s *Server) URL() string {
 	if s.tls {
 		return "https://" + s.Addr()
@@ -183,11 +181,11 @@ func (s *Server) URL() string {
 	return "http://" + s.Addr()
 }
 
-// Close ends the server, its connections, and the requests that hang.
+// Close ends the server, its connections, and hanging requests.
 func (s *Server) Close() error {
 	s.faults.clear()
 	err := s.http.Close()
-	// Serve closes the listener, unless it had not begun when Close came.
+	// Serve closes the listener, unless Close came before it started.
 	if cerr := s.listener.Close(); err == nil && !errors.Is(cerr, net.ErrClosed) {
 		err = cerr
 	}

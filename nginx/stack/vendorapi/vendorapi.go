@@ -1,8 +1,8 @@
 // Package vendorapi stands in for the vendor's API: the part of the Kloudless Meta
-// API that package authsvc/auth/kloudless asks.
+// API that package authsvc/auth/kloudless uses.
 //
-// Lists, paging, and errors follow Kloudless' documentation. The path of licenses
-// and their fields are not public, so they are assumed here, as in the defaults of
+// Lists, paging, and errors follow Kloudless's documentation. The path and fields of
+// licenses are not public, so this package assumes the same ones as the defaults of
 // authsvc's configuration.
 package vendorapi
 
@@ -22,7 +22,7 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack/standin"
 )
 
-// Base is the path below which the API lives.
+// Base is the API's base path.
 const Base = "/v1/"
 
 const (
@@ -33,9 +33,9 @@ const (
 // A License entitles an account to releases.
 type License struct {
 	ID string
-	// Inactive is a license that was withdrawn.
+	// Inactive means that the license was withdrawn.
 	Inactive bool
-	// Expiration is the end; zero for never.
+	// Expiration is when it ends; zero for never.
 	Expiration time.Time
 	Releases   []Release
 }
@@ -76,22 +76,22 @@ type Account struct {
 	Licenses []License
 }
 
-// A Server is the API. The embedded one serves plain HTTP; TLS serves the same
-// by HTTPS, with its own records and faults.
+// A Server is the API. The embedded server uses plain HTTP; TLS serves the same
+// over HTTPS, with its own records and faults.
 type Server struct {
 	*standin.Server
-	// TLS is nil when the server was started without a certificate.
+	// TLS is nil if the server was started without a certificate.
 	TLS *standin.Server
 
 	mu       sync.Mutex
 	accounts map[string]Account // by token
 	refusal  int
-	raw      map[string]string // by token: instead of a list
+	raw      map[string]string // by token: body to answer instead of a list
 }
 
 // Options of a Server.
 type Options struct {
-	// Certificate starts TLS, on Listener or else on a port of 127.0.0.1.
+	// Certificate enables TLS, on Listener or else on a port of 127.0.0.1.
 	Certificate *tls.Certificate
 	Listener    net.Listener
 	// Record is as in standin.Options.
@@ -103,19 +103,19 @@ func Start(opts Options) (*Server, error) {
 	s := &Server{accounts: map[string]Account{}, refusal: http.StatusUnauthorized, raw: map[string]string{}}
 	var err error
 	if s.Server, err = standin.Start(http.HandlerFunc(s.serve), standin.Options{Record: opts.Record}); err != nil {
-		return nil, fmt.Errorf("starting the stand-in of the vendor's API: %w", err)
+		return nil, fmt.Errorf("starting the stand-in for the vendor's API: %w", err)
 	}
 	if opts.Certificate == nil {
 		return s, nil
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*opts.Certificate}}
 	if s.TLS, err = standin.Start(http.HandlerFunc(s.serve), standin.Options{TLS: config, Record: opts.Record, Listener: opts.Listener}); err != nil {
-		return nil, errors.Join(fmt.Errorf("starting the stand-in of the vendor's API: %w", err), s.Server.Close())
+		return nil, errors.Join(fmt.Errorf("starting the stand-in for the vendor's API: %w", err), s.Server.Close())
 	}
 	return s, nil
 }
 
-// Close ends the server.
+// Close stops the server.
 func (s *Server) Close() error {
 	err := s.Server.Close()
 	if s.TLS != nil {
@@ -141,8 +141,8 @@ func (s *Server) SetLicenses(token string, licenses ...License) {
 	s.accounts[token] = a
 }
 
-// SetRaw makes body, status 200, the answer to the token's requests: garbage,
-// or objects of another shape.
+// SetRaw answers the token's requests with body and status 200: garbage, or objects
+// of another shape.
 func (s *Server) SetRaw(token, body string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -157,8 +157,8 @@ func (s *Server) RemoveAccount(token string) {
 	delete(s.raw, token)
 }
 
-// RefuseWith is the status for an unknown token: 401 at the start, or 403
-// (facts.md: both mean that the credential is refused).
+// RefuseWith sets the status for an unknown token: 401 (the default) or 403. Both
+// mean that the credential is refused.
 func (s *Server) RefuseWith(status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -188,8 +188,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// list writes one page. A page after the last one is a 404, and so is a page
-// that is no number.
+// list writes one page. A page after the last one is a 404, and so is a page that
+// is not a number.
 func list(w http.ResponseWriter, r *http.Request, licenses []License) {
 	page, ok := number(r, "page", 1)
 	size, sizeOK := number(r, "page_size", defaultPageSize)
@@ -239,5 +239,5 @@ func apiError(w http.ResponseWriter, status int, code, message string) {
 func writeJSON(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // a client that left has no use for an error
+	_, _ = w.Write(body) // a client that has left needs no error
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // Sources: K = Kloudless's documentation of lists, authorization and errors,
-// F = facts.md "Kloudless", A = assumed, for it is not public.
+// F = known behavior of Kloudless, A = assumed, because it is not public.
 func TestAPI(t *testing.T) {
 	s, err := vendorapi.Start(vendorapi.Options{})
 	if err != nil {
