@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	// lookUpTimeout bounds a look-up that callers share, and that therefore
-	// does not end with any caller's context. The source's own is shorter.
+	// lookUpTimeout bounds a lookup. Callers share lookups, so none ends with a
+	// caller's context. The source's own timeout is shorter.
 	lookUpTimeout = 2 * time.Minute
-	// patience is how long a known customer waits for a renewal before the
-	// last answer serves.
+	// patience is how long a known customer waits for a renewal before getting
+	// the last answer.
 	patience = 250 * time.Millisecond
-	// outagePause is how long nothing is asked about a credential after the
-	// source could not be asked: a pull is dozens of requests, and each would
-	// wait for the source's timeout.
+	// outagePause is how long a credential is not looked up again after an
+	// outage: a pull is dozens of requests, and each would wait for the source's
+	// timeout.
 	outagePause = 5 * time.Second
 	// trialPoll is how often the end of a breaker's trial is looked for.
 	trialPoll = 100 * time.Millisecond

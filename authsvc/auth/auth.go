@@ -1,13 +1,12 @@
 // Package auth finds out who a customer is and what the customer has licensed.
 //
-// A Source asks somebody who knows; package auth/kloudless is the first. A Cache
-// stands in front of the source, and is what the rest of authsvc asks. It
-// remembers answers, serves known customers through an outage, and lets package
-// guard limit what unknown credentials may cost. Package entitlement decides what
-// grants allow.
+// A Source asks the vendor's system; package auth/kloudless is the first. A Cache
+// sits in front of the source and serves the rest of authsvc. It remembers answers,
+// serves known customers through an outage, and lets package guard limit the cost
+// of unknown credentials. Package entitlement decides what grants allow.
 //
-// Where to read on: cache.go has the order of things, ask.go when the source is
-// asked, store.go what is remembered, file.go what survives a restart.
+// Where to read on: cache.go has the main path, ask.go decides when to ask the
+// source, store.go holds what is remembered, file.go survives a restart.
 package auth
 
 import (
@@ -21,10 +20,10 @@ import (
 
 // A Source knows customers and licenses.
 //
-// It returns an error only if it could not find out: it is down, slow, or
-// answers what cannot be understood. That it knows the credential and refuses
-// it is a Decision. The two must never be mixed: a customer who is told "wrong
-// password" during an outage changes a password that was right.
+// It returns an error only if it could not find out: it is down, slow, or its
+// answer cannot be understood. Refusing a credential is a Decision. The two must
+// never be mixed: a customer who is told "wrong password" during an outage changes
+// a password that was right.
 type Source interface {
 	Authenticate(context.Context, credential.Credential) (Decision, error)
 	// Bearer says whether the secret alone names the account, as a bearer
@@ -32,10 +31,10 @@ type Source interface {
 	Bearer() bool
 }
 
-// ErrUnreadable is in the error of a Source that has answered about one
-// credential, neither yes nor no: it cannot read the credential, or what it says
-// of the account cannot be understood. To whoever presents the credential it is
-// an outage; of others it says nothing.
+// ErrUnreadable is wrapped by a Source's error when its answer about one credential
+// is neither yes nor no: it cannot read the credential, or its answer about the
+// account cannot be understood. For that caller it is an outage; it says nothing
+// about others.
 var ErrUnreadable = errors.New("the source's answer about this credential is neither yes nor no")
 
 // A Caller is who presents a credential, and from where.
@@ -45,17 +44,17 @@ type Caller struct {
 	Address netip.Addr
 }
 
-// A Decision is what is said of a credential. It is shared between requests
-// and must not be changed.
+// A Decision is the answer about a credential. It is shared between requests and
+// must not be changed.
 type Decision struct {
 	// Refusal is why the credential is not accepted; empty if it is.
 	Refusal Refusal
-	// RetryAfter is when to come back, in whole seconds; of TooManyGuesses and
-	// TooBusy alone.
+	// RetryAfter is when to come back, in whole seconds; only with
+	// TooManyGuesses and TooBusy.
 	RetryAfter time.Duration
-	// Subject is the source's own name of the account: an account id, or the
-	// e-mail that it confirms. Empty if the source names none; a Cache then
-	// says a hash of the secret.
+	// Subject is the source's own name for the account: an account id, or the
+	// e-mail that it confirms. If the source has none, a Cache sets a hash of
+	// the secret.
 	Subject string
 	// User is the user name that the source confirms for the secret; empty if
 	// it confirms none. A Cache refuses any other.
@@ -80,12 +79,12 @@ const (
 	// TooManyGuesses: the credential was not looked at, because too many
 	// others were wrong.
 	TooManyGuesses Refusal = "guesses"
-	// TooBusy: the credential was not looked at, because too many others that
-	// nobody knows are. It says nothing of the caller.
+	// TooBusy: the credential was not looked at, because too many other unknown
+	// ones are. It says nothing about the caller.
 	TooBusy Refusal = "busy"
 )
 
-// A CacheState tells how a Decision was come by.
+// A CacheState tells where a Decision came from.
 type CacheState string
 
 // The cache states.

@@ -17,22 +17,22 @@ import (
 
 // CacheConfig bounds a Cache in time and in size.
 type CacheConfig struct {
-	// TTL is how long an acceptance is not asked about again, RefusalTTL a
-	// refusal. They run from the look-up, and a hit does not prolong them.
+	// TTL is how long an acceptance is cached, and RefusalTTL a refusal. They
+	// run from the lookup; a hit does not extend them.
 	TTL, RefusalTTL time.Duration
-	// StaleTTL is how much longer an acceptance serves while the source
-	// cannot be asked.
+	// StaleTTL is how much longer an acceptance is used while the source cannot
+	// be asked.
 	StaleTTL time.Duration
 	// MaxEntries and MaxRefusals bound the numbers kept. They are counted
-	// apart, so that guessed passwords cannot push customers out.
+	// separately, so that guessed passwords cannot evict customers.
 	MaxEntries, MaxRefusals int
-	// MaxStrangers is how many requests may wait at once for an answer about a
-	// credential that is not known; the rest are an outage at once. They leave
-	// room for those of known customers. Zero for no bound.
+	// MaxStrangers bounds the requests that wait for an answer about an unknown
+	// credential; any more get an outage immediately. This leaves room for known
+	// customers. Zero for no bound.
 	MaxStrangers int
 }
 
-// Options are what a Cache is made of. All must be set.
+// Options configure a Cache. All must be set.
 type Options struct {
 	Source  Source
 	Config  CacheConfig
@@ -42,12 +42,11 @@ type Options struct {
 	Metrics prometheus.Registerer
 }
 
-// A Cache remembers what a source said, and decides when to ask it again.
+// A Cache remembers a source's answers, and decides when to ask it again.
 //
-// An outage is not an answer: a customer who was accepted goes on for
-// StaleTTL. A refusal ends that at once. The bound from a license's withdrawal
-// to the refusal is TTL plus the time that the source takes to answer; in an
-// outage TTL + StaleTTL.
+// An outage is not an answer: an accepted customer is served for StaleTTL longer.
+// A refusal ends that at once. A withdrawn license is refused within TTL plus the
+// time that the source takes to answer; in an outage, within TTL + StaleTTL.
 type Cache struct {
 	source Source
 	bearer bool
@@ -61,15 +60,15 @@ type Cache struct {
 	failed   *store // outages, for those who are not known
 	flights  singleflight.Group
 	wave     wave
-	// Strangers have a breaker of their own, so that what their look-ups meet
-	// never keeps a known customer from being asked about.
+	// Strangers have their own breaker, so that their failed lookups never block
+	// the renewals of known customers.
 	customers, strangers *gobreaker.CircuitBreaker[Decision]
 	metrics              *metrics
 	waiting              atomic.Int64 // strangers
 }
 
-// knownFor is how long a customer is known who was accepted once. A known
-// customer is asked about without the guard, which bounds what strangers cost.
+// knownFor is how long an accepted customer stays known. Lookups of known customers
+// bypass the guard, which limits strangers.
 const knownFor = 24 * time.Hour
 
 // NewCache returns a Cache before a source.
@@ -81,8 +80,8 @@ func NewCache(o Options) *Cache {
 		failed:   newStore(o.Config.MaxRefusals, outagePause),
 	}
 	c.customers = c.newBreaker("customers", func() bool { return true })
-	// Somebody who has found a credential at which the source fails must not
-	// shut out all who log in for the first time while it answers others.
+	// Anybody who finds a credential that makes the source fail must not be able
+	// to block all first logins while the source still answers others.
 	c.strangers = c.newBreaker("strangers", func() bool { return c.customers.Counts().TotalSuccesses == 0 })
 	c.metrics = newMetrics(o.Metrics, c)
 	return c
@@ -91,13 +90,13 @@ func NewCache(o Options) *Cache {
 // Len is the number of credentials that are remembered.
 func (c *Cache) Len() int { return c.accepted.len() + c.refused.len() }
 
-// Authenticate says who presents a credential. However many callers ask about
-// one at a time, the source is asked once; a caller whose context ends leaves
-// alone.
+// Authenticate says whose credential it is. Concurrent callers with the same
+// credential share one lookup; a caller whose context ends leaves without ending
+// it.
 func (c *Cache) Authenticate(ctx context.Context, caller Caller) (Decision, error) {
 	hash := c.hash(caller.Credential)
-	// Before anything is looked at: neither what passes nor how long it takes
-	// must tell a banned guesser that a credential is right.
+	// Before any lookup: neither the answer nor its timing may tell a banned
+	// guesser that a credential is right.
 	if limit := c.guard.Banned(guardCaller(hash, caller)); limit != nil {
 		return limited(limit), nil
 	}
@@ -125,14 +124,14 @@ func (c *Cache) Authenticate(ctx context.Context, caller Caller) (Decision, erro
 	return c.confirm(caller, decision), nil
 }
 
-// refusal returns a refusal that still stands.
+// refusal returns a cached refusal that is still valid.
 func (c *Cache) refusal(hash credential.Hash, now time.Time) (entry, bool) {
 	e, ok := c.refused.get(hash, now)
 	return e, ok && now.Before(e.asked.Add(c.config.RefusalTTL))
 }
 
-// hash names a credential. An account's bearer token has one name, whoever is
-// typed with it; a password is nothing without its user.
+// hash identifies a credential. A bearer token has one hash, whatever user is typed
+// with it; a password's hash includes the user.
 func (c *Cache) hash(presented credential.Credential) credential.Hash {
 	if c.bearer {
 		return c.hashes.Hash("bearer", presented.Secret.Reveal())
@@ -152,7 +151,7 @@ func guardCaller(hash credential.Hash, caller Caller) guard.Caller {
 	return guard.Caller{Address: caller.Address, User: caller.User, Credential: hash}
 }
 
-// limited is what a caller is told who must wait.
+// limited is the answer to a caller who must wait.
 func limited(limit *guard.Limit) Decision {
 	refusal := TooManyGuesses
 	if limit.Reason == guard.Busy {
@@ -161,8 +160,7 @@ func limited(limit *guard.Limit) Decision {
 	return Decision{Refusal: refusal, RetryAfter: limit.RetryAfter}
 }
 
-// An entry is a decision and the moment at which it was asked for, or an
-// outage.
+// An entry is a decision and the time at which it was asked for, or an outage.
 type entry struct {
 	decision Decision
 	asked    time.Time

@@ -78,9 +78,9 @@ func sooner(t time.Time) time.Time {
 	return t
 }
 
-// Load takes over a file that Save has written under the same key for the same
-// source. What is in it is as old as it was then. An error means that nothing
-// was taken over; errors.Is(err, fs.ErrNotExist) that there is no file.
+// Load reads a file written by Save with the same key for the same source. Entries
+// keep their original age. After an error nothing was loaded;
+// errors.Is(err, fs.ErrNotExist) means that there is no file.
 func (c *Cache) Load(path, source string) error {
 	content, err := os.ReadFile(path)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A Grant is a right to pull from the repositories and the tags that match,
-// until a moment.
+// A Grant is the right to pull matching tags from matching repositories until it
+// expires.
 type Grant struct {
 	// Repository and Tag are patterns as path.Match has them: "*" does not
 	// cross a "/".
@@ -28,9 +28,9 @@ func (g Grant) ValidAt(t time.Time) bool {
 	return !g.Withdrawn && (g.Expires.IsZero() || t.Before(g.Expires))
 }
 
-// Grants are a customer's, indexed once for many decisions: one takes no longer
-// for many grants than for few. The zero value is none. Grants are shared, and
-// never change.
+// Grants are a customer's grants, indexed once for many decisions: a decision takes
+// no longer with many grants than with few. The zero value has none. Grants are
+// shared and immutable.
 type Grants struct{ index *index }
 
 type index struct {

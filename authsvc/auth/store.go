@@ -10,13 +10,13 @@ import (
 	"github.com/pullgate/pullgate/authsvc/credential"
 )
 
-// protectedFor is how long after its last use the entry of somebody with a
-// license is not given up for another.
+// protectedFor is how long after its last use the entry of a licensed customer
+// cannot be evicted.
 const protectedFor = time.Hour
 
-// A store keeps at most size entries, each for its time to live. A new one
-// takes the place of the one that was used least recently; but not of one that
-// a customer with a license in force has used within protectedFor.
+// A store keeps at most size entries, each for its time to live. A new entry evicts
+// the least recently used one, but never one that a customer with a license in
+// force has used within protectedFor.
 type store struct {
 	entries *cache.Cache
 	size    int

@@ -8,21 +8,19 @@ import (
 	"github.com/pullgate/pullgate/authsvc/credential"
 )
 
-// errWave is that the source refuses so many known customers at a time that it
-// is more likely to be broken than right.
+// errWave means that the source refuses so many known customers at a time that it
+// is more likely broken than right.
 var errWave = errors.New("the vendor's API refuses more than half of the customers it accepted before; " +
 	"treating this as an outage and serving the last answers")
 
-// minRenewals is how many renewals it takes within waveWindow to judge the
-// source by them.
+// minRenewals is the minimum of renewals within waveWindow to judge the source.
 const (
 	minRenewals = 10
 	waveWindow  = time.Minute
 )
 
-// A wave counts what the source says of customers that it accepted before, the
-// last word on each. A firewall of the vendor's that refuses everybody must not
-// end every customer.
+// A wave counts the source's latest answers about customers it accepted before. A
+// vendor's firewall that refuses everybody must not cut off every customer.
 type wave struct {
 	mu       sync.Mutex
 	recent   []renewal // of the last minute, the oldest first
@@ -36,7 +34,7 @@ type renewal struct {
 	refused bool
 }
 
-// renewed notes a renewal, and says whether it is a refusal in a wave of them.
+// renewed records a renewal, and says whether it is a refusal within a wave.
 func (w *wave) renewed(hash credential.Hash, refused bool, now time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

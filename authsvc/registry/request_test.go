@@ -116,10 +116,10 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// TestParseRefusesWhatAProxyWouldNormalise: ingress-nginx #8644, Malcolm
+// TestParseRefusesWhatAProxyWouldNormalize: ingress-nginx #8644, Malcolm
 // #1042, #1055, #1106 (CVE-2026-63177): rights were checked on the raw URI and
-// routed on the normalised one, or the reverse.
-func TestParseRefusesWhatAProxyWouldNormalise(t *testing.T) {
+// routed on the normalized one, or the reverse.
+func TestParseRefusesWhatAProxyWouldNormalize(t *testing.T) {
 	for _, uri := range []string{
 		"/v2/a/../b/manifests/1", "/v2/a/./b/manifests/1", "/v2//a/manifests/1", "//v2/a/manifests/1",
 		"/v2/a//manifests/1", "/v2/a/manifests//1", "/v2/a/manifests/..", "/v2/a/manifests/.",

@@ -11,12 +11,12 @@ import (
 	"github.com/pullgate/pullgate/authsvc/release/graph"
 )
 
-// pieceTimeout bounds one question that callers share, and that therefore does
-// not end with any caller's context. The Source's own timeout is shorter.
+// pieceTimeout bounds one request to the Source. Callers share requests, so none
+// ends with a caller's context. The Source's own timeout is shorter.
 const pieceTimeout = time.Minute
 
-// shared runs ask once for all who ask for the same key at a time. A caller
-// whose context ends leaves alone.
+// shared runs ask once for concurrent callers with the same key. A caller whose
+// context ends leaves without ending it.
 func (r *Releases) shared(ctx context.Context, key string, ask func(context.Context) error) error {
 	result := r.flights.DoChan(key, func() (any, error) {
 		ctx, cancel := context.WithTimeout(r.life, pieceTimeout)

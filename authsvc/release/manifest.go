@@ -14,8 +14,7 @@ import (
 // Bytes that are none of these, and digests that are none, have no content.
 // That is not an error: the manifest is what it is, for good.
 //
-// Foreign layers count like others. Where a client fetches them from is
-// between it and that place; the registry may have a copy.
+// Foreign layers count like others, since the registry may have a copy.
 //
 // https://github.com/opencontainers/image-spec/blob/main/manifest.md
 // https://github.com/opencontainers/image-spec/blob/main/image-index.md

@@ -1,25 +1,25 @@
 // Package release answers which tags lead to a digest: as manifest, through an
 // index or an index in it, as configuration or layer, as signature, SBOM or
 // attestation. It decides when to ask the registry for what it does not know,
-// and lets all who wait for an answer share it. What it has learned is in
-// package graph, how a registry is asked in package remote.
+// and lets concurrent callers share an answer. Package graph stores what was
+// learned; package remote sends the requests.
 //
 // The content of a manifest follows from its bytes, which its digest names, so
-// it is fetched once and stays true. What can change is asked for again: the
-// digest of a tag, the tags of a repository, the referrers of a manifest.
+// it is fetched once and stays true. What can change is fetched again: the digest
+// of a tag, the tags of a repository, the referrers of a manifest.
 //
-// What is known is answered at once, without asking anybody. What is not leads
-// to a look through the tags that the customer may pull. All who wait for the
-// same tags share the look, and its result is remembered, so that a stranger's
-// guesses do not cause one each. It is an answer only if everything could be
-// asked. Otherwise it is an error: neither "yes" nor "no".
+// What is known is answered at once, without a request. Anything else causes a
+// search through the tags that the customer may pull (a look). Callers with the
+// same tags share the look, and its result is remembered, so that repeated guesses
+// cause no new one. If any request of the look fails, the result is an error,
+// neither "yes" nor "no".
 //
-// A tag leads to what it has, and for a while to what it had before, so that a
-// pull survives a tag that moves or goes. It does not lead to its subject: the
-// right to a signature does not include the image.
+// A tag leads to its current content, and for a while to its previous content, so
+// that a pull survives when a tag is moved or deleted. It does not lead to its
+// subject: the right to a signature does not include the image.
 //
-// Where to read on: release.go has the questions, search.go how an answer is
-// found that is not known, learn.go what is asked for it.
+// Where to read on: release.go has the public methods, search.go finds what is not
+// known yet, learn.go asks the registry for it.
 package release
 
 import (
@@ -36,26 +36,25 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// Options are what Releases are made of. Only Source is required.
+// Options configure Releases. Only Source is required.
 type Options struct {
 	Source Source
 	// TagTTL is how long the digest of a tag, and the tags of a repository,
-	// are believed before the registry is asked again; 30 s if zero.
+	// are cached; 30 s if zero.
 	TagTTL time.Duration
 	// Previous is how long a tag still leads to a digest after it was last
 	// seen to have it; TagTTL if that is longer.
 	Previous time.Duration
-	// Timeout is how long a caller of Find and Tags waits for what has to be
-	// learned; 5 s if zero. The learning itself goes on.
+	// Timeout is how long Find and Tags wait for the registry; 5 s if zero. The
+	// requests themselves go on.
 	Timeout time.Duration
 	// MaxDigests bounds what is remembered; 1,000,000 if zero.
 	MaxDigests int
 	// Parallel is how many questions one look asks the Source at a time; 16 if
 	// zero.
 	Parallel int
-	// NoReferrers leaves out the question for the referrers of a manifest, for
-	// a registry that does not know it. Tags of the referrers tag schema and
-	// of cosign count nevertheless.
+	// NoReferrers disables the referrers API, for a registry without it. Tags of
+	// the referrers tag schema and of cosign still count.
 	NoReferrers bool
 	// Logger gets what went wrong; nil for none.
 	Logger *slog.Logger
@@ -65,8 +64,7 @@ type Options struct {
 	Now func() time.Time
 }
 
-// Releases know which tags lead to a digest. Their methods may be called at
-// the same time.
+// Releases know which tags lead to a digest. They are safe for concurrent use.
 type Releases struct {
 	options Options
 	store   *graph.Store
@@ -95,7 +93,7 @@ var errClosed = errors.New("the program is stopping")
 // maxAhead bounds the tags that are learned ahead at once.
 const maxAhead = 64
 
-// New makes Releases. It asks nothing yet. Close ends it.
+// New makes Releases. It sends no request yet. Close ends it.
 func New(o Options) *Releases {
 	setDefault(&o.TagTTL, 30*time.Second)
 	setDefault(&o.Timeout, 5*time.Second)
@@ -167,9 +165,9 @@ func (r *Releases) place(repository string) (place, error) {
 // Tags are the tags that a customer may pull.
 type Tags = graph.Tags
 
-// Find returns a tag of want that leads to a digest in a repository; "" if
-// none does. What is not known is asked for, for as long as Options.Timeout.
-// An error means that it could not be found out.
+// Find returns a tag of want that leads to a digest in a repository; "" if none
+// does. It asks the registry for what is not known, for at most Options.Timeout.
+// An error is an outage.
 func (r *Releases) Find(ctx context.Context, repository, digest string, want Tags) (tag string, err error) {
 	d, ok := graph.ParseDigest(digest)
 	if !ok {
@@ -205,8 +203,8 @@ func (r *Releases) known(p place, d graph.Digest, want Tags) (tag string, lapsed
 }
 
 // Tags returns the tags of a repository, sorted; ErrNotFound if there is no
-// such repository. The slice is shared and must not be changed. While the
-// registry cannot be asked, the tags last known are returned.
+// such repository. The slice is shared and must not be changed. While the registry
+// is unreachable, Tags returns the last known tags.
 func (r *Releases) Tags(ctx context.Context, repository string) ([]string, error) {
 	p, err := r.place(repository)
 	if err != nil {
@@ -228,9 +226,9 @@ func (r *Releases) Tags(ctx context.Context, repository string) ([]string, error
 	return names, nil
 }
 
-// Asked notes that a customer is let through to a tag. Its digests will be
-// asked for next, so it is learned ahead; if it was learned before, it is no
-// longer believed to have only what it had.
+// Asked notes that a customer may pull a tag now. The client will request its
+// digests next, so the tag is prefetched. If the tag was known before, it may have
+// new content by now.
 func (r *Releases) Asked(repository, tag string) {
 	p, err := r.place(repository)
 	if err != nil {
@@ -282,13 +280,13 @@ func (r *Releases) noteLearning(p place, tag string, more int) {
 func (r *Releases) Size() int { return r.store.Size() }
 
 // Save writes what is known into a file, atomically, with mode 0600.
-// Meanwhile everything goes on as usual.
+// It does not block other calls.
 func (r *Releases) Save(path string) error { return r.store.Save(path) }
 
-// Load reads a file that Save has written. What it says is believed as if the
-// registry had said it then: for good of a manifest, for a while of a tag. An
-// error means that not all of it was taken over, and that the rest will be
-// learned again; errors.Is(err, fs.ErrNotExist) that there is no file.
+// Load reads a file written by Save. Its content counts as if the registry had
+// answered it then: manifests for good, tags for a while. After an error, not all
+// of it was loaded, and the rest is learned again; errors.Is(err, fs.ErrNotExist)
+// means that there is no file.
 func (r *Releases) Load(path string) error { return r.store.Load(path, r.now()) }
 
 // Subject returns the digest that a tag of the referrers tag schema, or of

@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// lookTimeout bounds a look. What it has learned until then stays, so the
-	// next one gets further.
+	// lookTimeout bounds a look. What it learned until then stays, so the next
+	// look gets further.
 	lookTimeout = 2 * time.Minute
 	// minRest and restPerQuestion are how long the result of a look stands
 	// before there may be another for the same tags: long enough that guesses
@@ -34,8 +34,7 @@ const (
 // both, since patterns may be many and long.
 type viewKey [sha256.Size]byte
 
-// A view is what is remembered of the looks through one set of tags of one
-// repository.
+// A view holds the results of the looks through one set of tags of one repository.
 type view struct {
 	current *look // the one under way, nil if there is none
 
@@ -50,8 +49,8 @@ type view struct {
 	failAt time.Time
 }
 
-// A look goes through the tags of a view. Whoever waits for it is woken
-// whenever it has learned something. Releases.mu guards all of it.
+// A look goes through the tags of a view. Its waiters wake whenever it has learned
+// something. Releases.mu guards all of it.
 type look struct {
 	view     *view
 	cancel   context.CancelFunc
@@ -62,8 +61,8 @@ type look struct {
 	done     chan struct{}
 }
 
-// errSuperseded is the result of a look that ended because all who waited for
-// it had found what they wanted.
+// errSuperseded is the result of a look that ended because all its waiters had found
+// what they wanted.
 var errSuperseded = errors.New("the search ended early")
 
 // search finds what is not known: by the tags that may have changed, lapsed

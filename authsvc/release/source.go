@@ -8,11 +8,11 @@ import (
 // A Source is the registry from which Releases learn. The remote package asks
 // a real one.
 //
-// All errors but the three below are outages: what a Source could not find out
-// must never look like something that does not exist.
+// All errors except the three below are outages: a failure must never look like
+// something that does not exist.
 type Source interface {
-	// Host names the registry. What is known of one is not believed of a
-	// repository of the same name in another.
+	// Host names the registry. What is known of one registry's repository does
+	// not apply to a repository of the same name in another.
 	Host() (string, error)
 	// Tags lists a repository's tags, in any order; ErrNotFound if there is no
 	// such repository.

@@ -216,7 +216,7 @@ func TestAuthorize(t *testing.T) {
 				"X-Registry-Error-Message": `license lic_2 expired on 2026-11-22; renew at \"https://vendor.com/?a=\u00e4\"`}},
 		{name: "push", method: "PUT", uri: "/v2/acme/appliance/manifests/1.4", authorization: right, wantStatus: 403,
 			want: map[string]string{"X-Registry-Status": "405", "X-Registry-Error-Code": "UNSUPPORTED"}},
-		{name: "path to be normalised", uri: "/v2/acme/appliance/../other/manifests/1.4", authorization: right, wantStatus: 403,
+		{name: "path to be normalized", uri: "/v2/acme/appliance/../other/manifests/1.4", authorization: right, wantStatus: 403,
 			want: map[string]string{"X-Registry-Status": "400", "X-Registry-Error-Code": "NAME_INVALID"}},
 		// Authelia GHSA-68wm-pfjf-wqp6: a malformed request made the verify endpoint answer 200.
 		{name: "no URI", uri: "", authorization: right, wantStatus: 403, want: map[string]string{"X-Registry-Status": "404"}},

@@ -175,11 +175,11 @@ func TestNoAnswer(t *testing.T) {
 	if !errors.Is(err, context.DeadlineExceeded) || err.Error() != "asking ECR for a token: no answer in time" {
 		t.Errorf("hanging: %v", err)
 	}
-	cancelled, stop := context.WithCancel(t.Context())
+	canceled, stop := context.WithCancel(t.Context())
 	stop()
-	_, err = ecr.New(ecr.Config{Endpoint: server.URL}).Fetch(cancelled)
+	_, err = ecr.New(ecr.Config{Endpoint: server.URL}).Fetch(canceled)
 	if !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %v", err)
+		t.Errorf("canceled: %v", err)
 	}
 	_, err = ecr.New(ecr.Config{Endpoint: "http://127.0.0.1:" + freePort(t)}).Fetch(t.Context())
 	if err == nil || err.Error() != "asking ECR for a token: no connection" {

@@ -55,7 +55,7 @@ func kind(err error) string {
 		return "an answer that is none of the API's" + status
 	}
 	if errors.Is(err, context.Canceled) {
-		return "cancelled"
+		return "canceled"
 	}
 	// The context's deadline is a net.Error whose Timeout is true.
 	if failure, ok := errors.AsType[net.Error](err); ok {

@@ -139,7 +139,7 @@ func TestUnknownAuthority(t *testing.T) {
 	check(t, p.Try(t.Context(), token(host)), "testing the token at the registry: no answer", "", false)
 }
 
-func TestCancelled(t *testing.T) {
+func TestCanceled(t *testing.T) {
 	host, caFile := registry(t, func(http.ResponseWriter, *http.Request) {})
 	p, err := probe.New("", caFile)
 	if err != nil {

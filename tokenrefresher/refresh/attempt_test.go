@@ -193,7 +193,7 @@ func TestStoreFails(t *testing.T) {
 	})
 }
 
-// TestClockSetBack: authsvc recognises the later token by the later FetchedAt.
+// TestClockSetBack: authsvc recognizes the later token by the later FetchedAt.
 func TestClockSetBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -29,8 +29,7 @@ const earliest, latest = 946_684_800, 7_258_118_400
 //	license     an id, text or a number
 //	withdrawn   true if the vendor ended the license; may be absent
 //
-// What is not understood is an error: to skip it would be to refuse a customer,
-// or to guess a right.
+// Anything else is an error: skipping it would refuse a customer or guess a right.
 func (e *Expression) AppendGrants(ctx context.Context, grants []auth.Grant, objects []any) ([]auth.Grant, error) {
 	for i, object := range objects {
 		err := e.each(ctx, object, func(value any) error {

@@ -23,9 +23,8 @@ const errorForm = `a JSON object with "error_code" or "status_code"`
 //	{"status_code": 401, "error_code": "unauthorized", "message": "…", "id": "…"}
 //
 // (https://developers.kloudless.com/docs#errors). An older one lacks
-// status_code, and nothing promises that a newer one has both, so either is
-// enough. A firewall's blanket 403 has neither: to take it for the API's would
-// be to refuse every customer.
+// status_code, and a newer one may not have both, so either is enough. A firewall's
+// blanket 403 has neither: treating it as the API's would refuse every customer.
 func refuses(answer web.Answer) bool {
 	if !isDenial(answer.Status) || !answer.JSON {
 		return false
@@ -43,8 +42,7 @@ func isDenial(status int) bool {
 	return status == http.StatusUnauthorized || status == http.StatusForbidden
 }
 
-// unexpected describes an answer that is neither what was asked for nor a
-// refusal.
+// unexpected describes an answer that is neither success nor a refusal.
 func unexpected(answer web.Answer) error {
 	if isDenial(answer.Status) {
 		return fmt.Errorf("expected status %d with the API's own error, %s, found something else: a firewall or proxy in front of the API?", answer.Status, errorForm)

@@ -1,8 +1,8 @@
-// Package web asks a web service about customers, within bounds: the secrets it
-// sends go nowhere else and cannot be read on their way, and no answer can exhaust
+// Package web asks a web service about customers, within bounds: secrets are sent
+// only to that service and cannot be read on the way, and no answer can exhaust
 // memory, connections, or time.
 //
-// What to ask and what an answer means is up to a source, such as auth/kloudless.
+// A source such as auth/kloudless decides what to ask and what an answer means.
 // Package auth/jq reads the answers.
 package web
 
@@ -82,7 +82,7 @@ func New(c Config) (*Client, error) {
 	}
 	return &Client{base: base, refuses: c.Refuses, observe: c.Observe, http: http.Client{
 		Transport: transport,
-		// A redirect would take the customer's secret to another place.
+		// A redirect would send the customer's secret elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }

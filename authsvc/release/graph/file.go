@@ -47,8 +47,8 @@ type seenHad struct {
 	Seen   int64  `json:"seen"`
 }
 
-// Save writes what is known into a file, atomically, with mode 0600. It does
-// not keep anybody from reading or learning meanwhile.
+// Save writes what is known into a file, atomically, with mode 0600. It does not
+// block reading or learning.
 //
 // The file is lines of JSON: a header, what is known, and the SHA-256 of all
 // that, in hexadecimal.
@@ -151,10 +151,10 @@ func (g *Graph) manifestLines(from int) []line {
 	return lines
 }
 
-// Load reads a file that Save has written. What it says is believed as if the
-// registry had said it then: for good of a manifest, for a while of a tag. An
-// error means that nothing, or not all, was taken over, and what was not will
-// be learned again; errors.Is(err, fs.ErrNotExist) that there is no file.
+// Load reads a file written by Save. Its content counts as if the registry had
+// answered it then: manifests for good, tags for a while. After an error, nothing
+// or only a part was loaded, and the rest is learned again;
+// errors.Is(err, fs.ErrNotExist) means that there is no file.
 func (s *Store) Load(path string, now time.Time) error {
 	file, err := os.Open(path)
 	if err != nil {

@@ -1,9 +1,9 @@
 // Package graph holds what is known of the registry: for each repository a
 // Graph of its tags, the digests that they have or had, and what those
-// contain. Nothing in it asks anybody. Package release, one level up, decides
-// when to ask the registry, and puts the answers here.
+// contain. It sends no requests. Package release, one level up, decides when to ask
+// the registry, and stores the answers here.
 //
-// A Store holds the graphs within its bounds, and forgets what was used least.
+// A Store holds the graphs within its bounds, and evicts the least recently used.
 // No edge crosses from one repository to another, so what is known of one
 // cannot open anything in another, and forgetting a repository is deleting a
 // map entry.
@@ -23,7 +23,7 @@ import (
 // A Graph is what is known of one repository. Digests and edges are only ever
 // added; Store replaces a Graph to forget a part of it.
 //
-// Its exported methods read, and may be called at the same time.
+// Its exported methods only read, and are safe for concurrent use.
 type Graph struct {
 	generation uint64
 	used       atomic.Int64 // when somebody last needed it, in Unix nanoseconds
@@ -85,7 +85,7 @@ func (e edge) node() id              { return id(e & (1<<relationShift - 1)) }
 func (e edge) relation() relation    { return relation(e >> relationShift) }
 func (e edge) is(as relation) bool   { return e.relation() == as }
 
-// A manifest is what more is known of a node that is a manifest.
+// A manifest is what else is known of a node that is a manifest.
 type manifest struct {
 	status     status
 	children   []edge // what it lists and has, once it has been fetched
@@ -95,7 +95,7 @@ type manifest struct {
 	askedAt    int64      // when its referrers were last asked for
 }
 
-// A status tells what is known of a manifest.
+// A status says what is known of a manifest.
 type status uint8
 
 const (
@@ -104,12 +104,12 @@ const (
 	absent                // the registry does not have it
 )
 
-// A tag is what is known of one.
+// A tag is what is known of a tag.
 type tag struct {
 	name     string
 	checked  int64      // when the registry was last asked for its digest
-	bindings []*binding // what it has or had; the last is what it has
-	gone     bool       // the registry does not have it any more
+	bindings []*binding // its current and previous manifests, the current one last
+	gone     bool       // the registry no longer has it
 	*use
 }
 
@@ -119,15 +119,15 @@ type use struct {
 	found atomic.Int64 // when it last allowed a digest
 }
 
-// A binding is that a tag has, or had, a manifest.
+// A binding records that a tag has or had a manifest.
 type binding struct {
 	tag  *tag
 	node id
 	seen int64 // when the registry last said so, in Unix nanoseconds
 }
 
-// maxBindings bounds the digests that a tag is remembered to have had. Within
-// the time for which an old one stays allowed, a tag hardly moves as often.
+// maxBindings bounds the remembered digests of a tag. A tag hardly ever moves this
+// often within the time for which its old content stays allowed.
 const maxBindings = 64
 
 func newGraph(generation uint64, m *memo) *Graph {

@@ -7,23 +7,22 @@ import (
 	"time"
 )
 
-// ErrFull means that what is to be learned does not fit beside what a single
-// release needs.
+// ErrFull means that a single release needs more digests than fit.
 var ErrFull = errors.New("release.max_digests is too small")
 
 const (
 	// maxRepositories bounds the repositories that are remembered.
 	maxRepositories = 10_000
-	// maxMissing bounds the names that are remembered not to be repositories.
-	// A customer may invent any that a pattern of a license matches.
+	// maxMissing bounds the remembered names that are not repositories. A
+	// customer may invent any name that a license's pattern matches.
 	maxMissing = 10_000
 )
 
 // A Store holds the graphs of all repositories. A repository's key tells it
 // from all others, so it includes the registry's host.
 //
-// Its methods may be called at the same time. Times are when the registry was
-// asked: an answer to an earlier question never replaces one to a later.
+// Its methods are safe for concurrent use. Times are when the registry was asked:
+// the answer to an earlier request never replaces that to a later one.
 type Store struct {
 	max int // digests
 
@@ -45,7 +44,7 @@ func New(maxDigests int) *Store {
 	}
 }
 
-// nothing is the graph of a repository of which nothing is known.
+// nothing is the graph of an unknown repository.
 var nothing = newGraph(0, nil)
 
 // Graph returns what is known of a repository, for reading.
@@ -119,14 +118,14 @@ func (s *Store) Unbind(key, tag string, asked time.Time) error {
 	return s.change(key, 0, func(g *Graph) { g.unbind(tag, asked) })
 }
 
-// List notes the tags of a repository. names must be sorted, and not be
-// changed any more.
+// List notes the tags of a repository. names must be sorted, and must not be changed
+// afterward.
 func (s *Store) List(key string, names []string, asked time.Time) error {
 	return s.list(key, names, false, asked)
 }
 
-// Missing notes that there is no such repository. It is remembered apart from
-// those that there are, unless this was one.
+// Missing notes that there is no such repository. It is stored separately from
+// existing repositories, unless it was one.
 func (s *Store) Missing(key string, asked time.Time) error {
 	s.mu.Lock()
 	known := s.graphs[key] != nil

@@ -17,8 +17,8 @@ const (
 	breakerPause    = 5 * time.Second
 )
 
-// breaker keeps requests from a registry that fails, so that who waits for an
-// answer is told at once that there is none.
+// breaker stops sending requests to a failing registry, so that callers fail at
+// once instead of waiting.
 type breaker struct {
 	next    http.RoundTripper
 	breaker *gobreaker.TwoStepCircuitBreaker[any]

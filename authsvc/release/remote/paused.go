@@ -19,9 +19,8 @@ const (
 	maxAttempts = 3
 )
 
-// paused sends nothing for a while after the registry has answered 429 or 503,
-// and then tries again. A request whose time would be up before that fails at
-// once.
+// paused sends nothing for a while after the registry answered 429 or 503, and then
+// retries. A request whose deadline is earlier fails at once.
 type paused struct {
 	next http.RoundTripper
 

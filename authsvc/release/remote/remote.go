@@ -1,7 +1,7 @@
-// Package remote asks a registry what package release wants to know: tags, digests,
-// manifests, referrers. It uses the Distribution API, and the Authorization that
-// package upstream has. It bounds what the registry may answer, and pauses when the
-// registry is busy (paused.go).
+// Package remote asks a registry for what package release needs: tags, digests,
+// manifests, referrers. It uses the Distribution API and package upstream's
+// Authorization. It bounds the registry's answers, and pauses when the registry is
+// busy (paused.go).
 package remote
 
 import (
@@ -27,17 +27,17 @@ type Upstream interface {
 	Renew(ctx context.Context, rejected string) (tokenfile.Token, error)
 }
 
-// Options are what a Client is made of. Only Upstream must be given.
+// Options configure a Client. Only Upstream is required.
 type Options struct {
 	Upstream Upstream
 	// Transport carries the requests, which are for https://HOST/; nil for one
 	// that CAFile and Address describe.
 	Transport http.RoundTripper
-	// CAFile is a PEM file of the authorities that sign the registry's
-	// certificate; empty for the system's.
+	// CAFile is a PEM file of CAs to trust for the registry's certificate; empty
+	// for the system's.
 	CAFile string
-	// Address, HOST:PORT, is where the registry is reached, if not by its own
-	// name. The certificate is the name's nevertheless.
+	// Address (HOST:PORT) replaces the registry's host as the target of
+	// connections. The certificate must still match the registry's host.
 	Address string
 	// Requests is how many are sent at once; 16 if zero.
 	Requests int

@@ -71,8 +71,8 @@ func (p *pinged) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
 }
 
-// authorized sends requests to the registry in force, by TLS alone, with its
-// Authorization; once more if that is rejected and another can be had.
+// authorized sends requests to the current registry, over TLS only, with its
+// Authorization. If that is rejected, it retries once with a renewed one.
 type authorized struct {
 	upstream Upstream
 	next     http.RoundTripper

@@ -44,15 +44,15 @@ func listenUnix(ctx context.Context, path string, mode os.FileMode, group string
 	if err != nil {
 		return nil, err
 	}
-	// Until here only the process's own user can connect, by the usual umask.
+	// Until here the usual umask lets only the process's own user connect.
 	if err := admit(path, mode, group); err != nil {
 		return nil, errors.Join(fmt.Errorf("listening on %s: %w", path, err), listener.Close())
 	}
 	return listener, nil
 }
 
-// removeDead removes the socket that a killed process has left. One that
-// still answers is another process's, and stays.
+// removeDead removes a socket that a killed process left. A socket that still
+// answers belongs to another process, and stays.
 func removeDead(ctx context.Context, path string) error {
 	info, err := os.Lstat(path)
 	switch {

@@ -20,9 +20,9 @@ func notify(logger *slog.Logger, state string) {
 	}
 }
 
-// watch tells systemd that the program still answers, as often as it wants to
-// know (sd_watchdog_enabled(3)), until ctx ends. It asks the program itself,
-// over a connection, so that one which hangs is started again.
+// watch tells systemd that the program still answers, as often as systemd expects
+// it (sd_watchdog_enabled(3)), until ctx ends. It checks over a real connection, so
+// that a hung program is restarted.
 func watch(ctx context.Context, logger *slog.Logger, address net.Addr) {
 	every, err := daemon.SdWatchdogEnabled(false)
 	if err != nil || every == 0 {

@@ -16,18 +16,18 @@ import (
 // closes its own earlier (nginx/registry/settings/authsvc.conf).
 const idleTimeout = 2 * time.Minute
 
-// Bounds are those on connections.
+// Bounds limit connections.
 type Bounds struct {
 	// ReadHeader is the time for a request's header, HeaderBytes its size.
 	ReadHeader  time.Duration
 	HeaderBytes int
-	// Shutdown is how long what is in flight may take to finish.
+	// Shutdown is how long requests in flight may take to finish.
 	Shutdown time.Duration
 }
 
-// Serve serves each handler on its listener until ctx ends, then lets what is
-// in flight finish. systemd is told when it begins and when it stops, and, if
-// it wants to know, that /healthz of private still answers.
+// Serve serves each handler on its listener until ctx ends, then lets requests in
+// flight finish. It notifies systemd of start and stop and, if the watchdog is
+// enabled, that /healthz of private still answers.
 func Serve(ctx context.Context, logger *slog.Logger, bounds Bounds, private net.Listener, handlers map[net.Listener]http.Handler) error {
 	failed := make(chan error, len(handlers))
 	var servers []*http.Server

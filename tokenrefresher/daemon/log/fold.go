@@ -9,13 +9,12 @@ import (
 	"time"
 )
 
-// maxFaults bounds the faults that are told apart at a time; further ones are
+// maxFaults bounds the faults that are distinguished at a time; any more are
 // folded into one for each level.
 const maxFaults = 1024
 
-// apart are the attributes by which two lines with the same message are about
-// different faults. What a stranger can invent, such as a repository or a
-// user name, is not among them.
+// apart are the attributes that distinguish faults with the same message. They
+// exclude what a stranger can invent, such as a repository or a user name.
 var apart = []string{"address", "breaker", "file", "outcome", "registry", "to", "what"}
 
 // A Folder is a slog.Handler that keeps a fault that repeats with each request

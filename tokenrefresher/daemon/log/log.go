@@ -11,10 +11,10 @@ import (
 // and so does the decision that the line is about.
 const maxPending = 1 << 20
 
-// A Writer collects lines while an earlier write is under way, and writes them
-// with one system call: to journald or to a file, a call costs more than a
-// decision. It waits for no time and no size. A killed process loses the lines
-// of the requests that it was about to answer, and no more.
+// A Writer collects lines while an earlier write is in progress, and writes them
+// with one system call: a call to journald or a file costs more than a decision.
+// It never waits to fill a batch. A killed process loses only the lines of the
+// requests that it was about to answer.
 type Writer struct {
 	out io.Writer
 

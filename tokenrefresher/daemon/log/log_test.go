@@ -71,7 +71,7 @@ func TestLinesAreBounded(t *testing.T) {
 	}
 }
 
-// waitFor is closed when what is pending fulfils a condition.
+// waitFor is closed when what is pending fulfills a condition.
 func waitFor(w *Writer, done func() bool) <-chan struct{} {
 	c := make(chan struct{})
 	go func() {

@@ -1,6 +1,5 @@
-// Package program is what both programs share as programs: running until a signal,
-// the flag --config, the commands check-config, version, and man, and the metrics
-// of the process.
+// Package program is the frame of both programs: running until a signal, the flag
+// --config, the commands check-config, version, and man, and the process's metrics.
 package program
 
 import (
@@ -14,7 +13,7 @@ import (
 )
 
 // Set by the linker (the Makefile's LDFLAGS): git's description of the commit,
-// the commit, and its date by RFC 3339. Without them it is a developer's build.
+// the commit, and its date (RFC 3339). Without them it is a developer's build.
 var (
 	version = "development"
 	commit  = ""
@@ -36,8 +35,7 @@ func Describe(name string) string {
 	return strings.Join(append(parts, "built with "+runtime.Version()), ", ")
 }
 
-// Commands are those that each program has: version, and man for whoever
-// makes a package.
+// Commands are common to both programs: version, and man for package builds.
 func Commands() []*cobra.Command {
 	return []*cobra.Command{
 		{

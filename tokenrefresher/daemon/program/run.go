@@ -37,16 +37,16 @@ func Execute(ctx context.Context, root *cobra.Command, args []string, stdout, st
 // A Loader reads the configuration that a command was given.
 type Loader[Config any] func(*cobra.Command) (Config, error)
 
-// NewLoader gives root the flag --config, which by default is the file that
-// the program's package installs.
+// NewLoader gives root the flag --config, whose default is the file that the
+// program's package installs.
 func NewLoader[Config any](root *cobra.Command, environ []string, load func(file string, environ []string, flags *pflag.FlagSet) (Config, error)) Loader[Config] {
 	name := root.Name()
 	file := root.PersistentFlags().String("config", "/etc/"+name+"/"+name+".yaml", "YAML file to read")
 	return func(cmd *cobra.Command) (Config, error) { return load(*file, environ, cmd.Flags()) }
 }
 
-// CheckConfig is the command that loads and checks the configuration. Long
-// tells what check looks at.
+// CheckConfig is the command that loads and checks the configuration. Long says
+// what it checks.
 func (load Loader[Config]) CheckConfig(long string, check func(Config) error) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check-config",

@@ -11,8 +11,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// A number is one that the file has without quotes, as it is written there:
-// 0660, where YAML reads 432.
+// A number is an unquoted number as written in the file: 0660, where YAML reads
+// 432.
 type number string
 
 // readFile reads the one YAML document of a file.
@@ -43,8 +43,8 @@ func readFile(path string) (map[string]any, error) {
 	return values, nil
 }
 
-// asWritten puts a number in the place of each one in value, which node has
-// been decoded to.
+// asWritten replaces each number in value, which was decoded from node, with its
+// spelling in the file.
 func asWritten(node *yaml.Node, value any) any {
 	if node.Kind == yaml.AliasNode {
 		node = node.Alias

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// A Reader reads values by key, and collects what is wrong with them, so that
-// one run shows every mistake. What is wrong reads as some value; Err tells.
+// A Reader reads values by key and collects their problems, so that one run shows
+// every mistake. A wrong value still reads as some value; Err reports it.
 type Reader struct {
 	table    Table
 	file     string
@@ -24,8 +24,8 @@ type Reader struct {
 	problems []error
 }
 
-// Get is the value of key as YAML has it, or the key's default where there is
-// none: a key without a value, or a value in place of the key's section.
+// Get is the value of key as YAML has it, or the key's default if there is none:
+// the key has no value, or its section is a plain value.
 func (r *Reader) Get(key string) any {
 	value := r.get(key)
 	for _, s := range r.table {
@@ -62,8 +62,8 @@ func Found(value any) string {
 	return fmt.Sprint(value)
 }
 
-// text reads a string that is valid, or is "". A number that would be valid
-// lacks its quotes alone, and the problem says so.
+// text reads a valid string, else returns "". If an unquoted number would be valid
+// in quotes, the problem says so.
 func (r *Reader) text(key, expected string, valid func(string) bool) string {
 	switch value := r.Get(key).(type) {
 	case string:
@@ -85,8 +85,8 @@ func (r *Reader) Text(key string, min, max int) string {
 	return r.text(key, fmt.Sprintf("text of %d to %d bytes", min, max), func(s string) bool { return len(s) >= min && len(s) <= max })
 }
 
-// Quotable reads text that stands in an HTTP quoted-string as it is (RFC 9110,
-// 5.6.4).
+// Quotable reads text that needs no escaping in an HTTP quoted-string (RFC 9110,
+// section 5.6.4).
 func (r *Reader) Quotable(key string, min, max int) string {
 	s := r.Text(key, min, max)
 	if strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' || c == '"' || c == '\\' }) {
@@ -100,7 +100,7 @@ func (r *Reader) Match(key string, pattern *regexp.Regexp, expected string) stri
 	return r.text(key, expected, pattern.MatchString)
 }
 
-// Optional reads by read, unless the value is empty.
+// Optional calls read, unless the value is empty.
 func (r *Reader) Optional(key string, read func(key string) string) string {
 	if r.Get(key) == "" {
 		return ""
@@ -118,7 +118,7 @@ func (r *Reader) Path(key string) string {
 	return filepath.Clean(s)
 }
 
-// URL reads a URL that a credential is sent to: by TLS, or to the same machine.
+// URL reads a URL that receives a credential: over TLS, or on the same machine.
 func (r *Reader) URL(key string) string {
 	s, _ := r.Get(key).(string)
 	u, err := url.Parse(s)
@@ -173,8 +173,8 @@ func (r *Reader) Mode(key string) os.FileMode {
 	return os.FileMode(mode)
 }
 
-// Duration reads a time with its unit. A bare number is refused: nobody agrees
-// on what its unit would be.
+// Duration reads a duration with its unit. A bare number is refused, because its
+// unit is ambiguous.
 func (r *Reader) Duration(key string, min, max time.Duration) time.Duration {
 	s, _ := r.Get(key).(string)
 	d, err := time.ParseDuration(s)
@@ -184,8 +184,7 @@ func (r *Reader) Duration(key string, min, max time.Duration) time.Duration {
 	return d
 }
 
-// Number reads a whole number, in digits where it comes from the environment
-// or a flag.
+// Number reads a whole number. From the environment or a flag it is in digits.
 func (r *Reader) Number(key string, min, max int) int {
 	var n int
 	var err error
@@ -207,8 +206,8 @@ func (r *Reader) Number(key string, min, max int) int {
 	return n
 }
 
-// List reads a list of at most max texts that are valid; in the environment and
-// in a flag they stand in one text, with spaces or commas between them.
+// List reads a list of at most max valid texts. In the environment and in a flag,
+// they are separated by spaces or commas.
 func (r *Reader) List(key string, max int, valid func(string) bool, expected string) []string {
 	var list []string
 	ok := true

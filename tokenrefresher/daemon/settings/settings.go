@@ -58,8 +58,8 @@ func (t Table) Keys() []string {
 	return keys
 }
 
-// Load reads the values. Its error is that the file cannot be read; keys that
-// are unknown are problems of the Reader.
+// Load reads the values. It fails if the file cannot be read; unknown keys are
+// problems of the Reader.
 func (t Table) Load(source Source) (*Reader, error) {
 	v := viper.New()
 	if source.File != "" {
@@ -105,7 +105,7 @@ func (t Table) hasSection(key string) bool {
 	return slices.ContainsFunc(t, func(s Setting) bool { return strings.HasPrefix(s.Key, key+".") })
 }
 
-// unknownKeys finds the file's keys that are none.
+// unknownKeys finds keys of the file that do not exist.
 func (t Table) unknownKeys(v *viper.Viper, source Source) []error {
 	var problems []error
 	keys := v.AllKeys()
@@ -118,7 +118,7 @@ func (t Table) unknownKeys(v *viper.Viper, source Source) []error {
 				problems = append(problems, fmt.Errorf("%s: expected the keys of a section, found %s", key, Found(value)))
 			}
 		case t.isBelowValue(key, source.Lists):
-			// The reader of that key tells what is expected there.
+			// Reading that key reports what was expected.
 		default:
 			problems = append(problems, fmt.Errorf("unknown key %s; %s --help lists the known keys", key, source.Program))
 		}
@@ -126,7 +126,7 @@ func (t Table) unknownKeys(v *viper.Viper, source Source) []error {
 	return problems
 }
 
-// isBelowValue tells whether key lies in what should be a value or a list.
+// isBelowValue says whether key is inside what should be a value or a list.
 func (t Table) isBelowValue(key string, lists []string) bool {
 	for above := key; ; {
 		last := strings.LastIndexByte(above, '.')
@@ -140,8 +140,8 @@ func (t Table) isBelowValue(key string, lists []string) bool {
 	}
 }
 
-// mergeEnvironment takes the program's variables. One that names no key is an
-// error: it is a slip that would go unnoticed.
+// mergeEnvironment reads the program's variables. One that names no key is an
+// error: otherwise a typo would go unnoticed.
 func (t Table) mergeEnvironment(v *viper.Viper, source Source) []error {
 	prefix := strings.ToUpper(source.Program) + "_"
 	keys := make(map[string]string, len(t))
@@ -175,7 +175,7 @@ func (t Table) mergeFlags(v *viper.Viper, flags *pflag.FlagSet) {
 	})
 }
 
-// Err joins everything that was wrong, or is nil.
+// Err joins all problems; nil if there are none.
 func (r *Reader) Err() error {
 	if len(r.problems) == 0 {
 		return nil

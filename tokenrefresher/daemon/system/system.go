@@ -11,8 +11,8 @@ import (
 	"strconv"
 )
 
-// TLS returns a client's configuration that trusts the authorities in caFile,
-// PEM certificates; the system's if it is empty.
+// TLS returns a client configuration that trusts the CAs in caFile (PEM); the
+// system's if it is empty.
 func TLS(caFile string) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if caFile == "" {
@@ -29,7 +29,7 @@ func TLS(caFile string) (*tls.Config, error) {
 	return config, nil
 }
 
-// Group returns the number of a group, which is given by name or number.
+// Group returns the id of a group, which is given by name or number.
 func Group(group string) (int, error) {
 	if gid, err := strconv.Atoi(group); err == nil && gid >= 0 {
 		return gid, nil

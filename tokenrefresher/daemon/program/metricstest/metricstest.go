@@ -23,8 +23,8 @@ var section = regexp.MustCompile(`(?s)(<!-- metrics -->\n).*?(<!-- end -->)`)
 
 // Check fails if a metric of g breaks a convention of
 // https://prometheus.io/docs/practices/naming/, or if the table between
-// "<!-- metrics -->" and "<!-- end -->" in readme is not what g has. The
-// metrics of Go and of the process are not the program's own, and left out.
+// "<!-- metrics -->" and "<!-- end -->" in readme differs from what g has. The
+// metrics of Go and of the process are left out.
 func Check(t *testing.T, g prometheus.Gatherer, program, readme string) {
 	t.Helper()
 	problems, err := testutil.GatherAndLint(g)
