@@ -56,8 +56,9 @@ func (p *person) askAs(ctx context.Context, path, user, secret string) (status i
 		}
 		p.reader = bufio.NewReaderSize(p.conn, 4<<10)
 	}
-	response, err := p.exchange(fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Basic %s\r\n\r\n",
-		path, p.host, base64.StdEncoding.EncodeToString([]byte(user+":"+secret))))
+	request := fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Basic %s\r\n\r\n",
+		path, p.host, base64.StdEncoding.EncodeToString([]byte(user+":"+secret)))
+	response, err := p.exchange(request) //nolint:bodyclose // read and closed there
 	if err != nil || response.Close {
 		p.hangUp()
 	}
@@ -68,6 +69,7 @@ func (p *person) askAs(ctx context.Context, path, user, secret string) (status i
 	return response.StatusCode, time.Duration(seconds) * time.Second, nil
 }
 
+// exchange sends a request, and reads the answer to its end.
 func (p *person) exchange(request string) (*http.Response, error) {
 	if err := p.conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		return nil, err

@@ -20,8 +20,8 @@ const (
 	phaseTime   = 4 * time.Second
 	customers   = 50
 	guessEvery  = time.Millisecond
-	newEvery    = 50 * time.Millisecond // a customer logs in for the first time
-	newPatience = 2 * time.Second       // and tries so long
+	newEvery    = 50 * time.Millisecond   // a customer logs in for the first time
+	newPatience = 2100 * time.Millisecond // and tries for 2 s, and what tries take
 	// answerTime is what the vendor's API takes.
 	answerTime = 20 * time.Millisecond
 	// guessers are the connections at least, from however few addresses.
@@ -158,10 +158,11 @@ func (a *attack) guess(ctx context.Context, s *stack.Stack, number int) (sent in
 			if open.Add(1) > unanswered {
 				return sent, fmt.Errorf("%d guesses without an answer: this machine is too slow, or something hangs", unanswered)
 			}
+			stranger := strangers[sent%int64(len(strangers))]
+			user, secret := fmt.Sprintf("ann%d@acme.example", sent%100), fmt.Sprintf("guess-%d-%d", number, sent)
 			group.Go(func() {
 				defer open.Add(-1)
-				user, secret := fmt.Sprintf("ann%d@acme.example", sent%100), fmt.Sprintf("guess-%d-%d", number, sent)
-				switch status, _, err := strangers[sent%int64(len(strangers))].askAs(ctx, "/v2/", user, secret); {
+				switch status, _, err := stranger.askAs(ctx, "/v2/", user, secret); {
 				case err != nil:
 					failed.Add(1)
 				case status != http.StatusUnauthorized && status != http.StatusTooManyRequests:
