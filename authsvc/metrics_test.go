@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/pullgate/pullgate/authsvc/config"
+	"github.com/pullgate/pullgate/authsvc/release/remote"
 	"github.com/pullgate/pullgate/authsvc/server"
 	"github.com/pullgate/pullgate/authsvc/upstream"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/program"
@@ -30,10 +31,12 @@ func TestMetrics(t *testing.T) {
 	if _, _, err := newCache(c, logger, numbers, server.NewMetrics(numbers, registry)); err != nil {
 		t.Fatal(err)
 	}
-	releases, err := newReleases(c, registry, logger, numbers)
+	c.Remote.Upstream, c.Remote.Metrics = registry, numbers
+	client, err := remote.New(c.Remote)
 	if err != nil {
 		t.Fatal(err)
 	}
+	releases := newReleases(c, client, logger, numbers)
 	defer releases.Close()
 	metricstest.Check(t, numbers, "authsvc", "README.md")
 }

@@ -55,10 +55,12 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 		save := func(path string) error { return cache.Save(path, source) }
 		defer keep("accepted credentials", c.CacheFile, time.Minute, load, save, logger)()
 	}
-	releases, err := newReleases(c, registry, logger, numbers)
+	c.Remote.Upstream, c.Remote.Metrics = registry, numbers
+	client, err := remote.New(c.Remote)
 	if err != nil {
 		return err
 	}
+	releases := newReleases(c, client, logger, numbers)
 	defer releases.Close()
 	if c.ReleaseFile != "" {
 		defer keep("releases", c.ReleaseFile, 10*time.Minute, releases.Load, releases.Save, logger)()
@@ -86,7 +88,7 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 			Logger:      logger,
 			Metrics:     metrics,
 		}),
-		private: server.NewPrivate(registry, numbers),
+		private: server.NewPrivate(registry, numbers, cache.Trouble, client.Trouble),
 	})
 }
 
@@ -107,15 +109,10 @@ func newCache(c config.Config, logger *slog.Logger, numbers prometheus.Registere
 }
 
 // newReleases builds what knows which tags reach a digest.
-func newReleases(c config.Config, registry *upstream.Upstream, logger *slog.Logger, numbers prometheus.Registerer) (*release.Releases, error) {
-	c.Remote.Upstream = registry
-	client, err := remote.New(c.Remote)
-	if err != nil {
-		return nil, err
-	}
+func newReleases(c config.Config, client *remote.Client, logger *slog.Logger, numbers prometheus.Registerer) *release.Releases {
 	limitMemory(c)
 	c.Release.Source, c.Release.Logger, c.Release.Metrics = client, logger, numbers
-	return release.New(c.Release), nil
+	return release.New(c.Release)
 }
 
 // newTransport builds the transport to the registry.

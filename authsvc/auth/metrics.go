@@ -43,3 +43,13 @@ func newMetrics(r prometheus.Registerer, c *Cache) *metrics {
 	}
 	return m
 }
+
+// Trouble says that a breaker is open; empty if none is.
+func (c *Cache) Trouble() string {
+	for _, breaker := range []*gobreaker.CircuitBreaker[Decision]{c.customers, c.strangers} {
+		if breaker.State() != gobreaker.StateClosed {
+			return "the vendor's API fails; known customers are served from the cache"
+		}
+	}
+	return ""
+}

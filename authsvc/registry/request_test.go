@@ -192,3 +192,11 @@ func rebuild(r registry.Request) string {
 	operation := map[registry.Kind]string{registry.Manifest: "manifests", registry.Blob: "blobs", registry.Referrers: "referrers"}[r.Kind]
 	return "/v2/" + r.Repository + "/" + operation + "/" + r.Reference.String()
 }
+
+// TestRefusalIsNoError: an error is an outage. If a refusal were one, either
+// could be taken for the other, and the compiler would not mind.
+func TestRefusalIsNoError(t *testing.T) {
+	if err, ok := any(&registry.Refusal{}).(error); ok {
+		t.Errorf("a refusal is the error %v", err)
+	}
+}

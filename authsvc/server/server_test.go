@@ -95,9 +95,10 @@ type fixture struct {
 	private http.Handler
 	log     *bytes.Buffer
 	numbers *prometheus.Registry
+	trouble string // what is wrong, and no reason not to serve
 }
 
-func newFixture(t testing.TB, change func(*server.Options)) fixture {
+func newFixture(t testing.TB, change func(*server.Options)) *fixture {
 	t.Helper()
 	known := auth.Decision{Subject: "ann@example.com", User: "ann@example.com", Cache: auth.Hit, Grants: auth.NewGrants([]auth.Grant{
 		{Repository: pattern(t, "acme/appliance"), Tag: pattern(t, "1.*"), Expires: now.Add(time.Hour), License: "lic_1"},
@@ -107,7 +108,7 @@ func newFixture(t testing.TB, change func(*server.Options)) fixture {
 		current: func() (tokenfile.Token, error) { return token("current"), nil },
 		renew:   func(string) (tokenfile.Token, error) { return token("renewed"), nil },
 	}
-	f := fixture{log: &bytes.Buffer{}, numbers: prometheus.NewRegistry()}
+	f := &fixture{log: &bytes.Buffer{}, numbers: prometheus.NewRegistry()}
 	options := server.Options{
 		Decider: &decision.Decider{Authenticator: vendor{func(c credential.Credential) (auth.Decision, error) {
 			if c.User != "ann@example.com" || c.Secret.Reveal() != "t0ken" {
@@ -125,7 +126,7 @@ func newFixture(t testing.TB, change func(*server.Options)) fixture {
 		change(&options)
 	}
 	f.handler = server.New(options)
-	f.private = server.NewPrivate(options.Decider.Upstream, f.numbers)
+	f.private = server.NewPrivate(options.Decider.Upstream, f.numbers, func() string { return f.trouble }, func() string { return "" })
 	return f
 }
 
@@ -149,7 +150,7 @@ func basic(userPass string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(userPass))
 }
 
-func (f fixture) ask(path, method, uri, authorization string, more ...string) *http.Response {
+func (f *fixture) ask(path, method, uri, authorization string, more ...string) *http.Response {
 	r := httptest.NewRequest(http.MethodGet, path, nil)
 	r.Header.Set("X-Original-Method", method)
 	r.Header.Set("X-Original-URI", uri)
@@ -468,20 +469,24 @@ func TestPrivate(t *testing.T) {
 		change func(*server.Options)
 		status int
 		want   string
+		// trouble is one for which a balancer must not take the machine out.
+		trouble string
 	}{
-		{"/healthz", nil, 200, "ok\n"},
-		{"/healthz", down, 200, "ok\n"},
-		{"/readyz", nil, 200, "ok\n"},
-		{"/readyz", down, 503, "not ready: expired\n"},
-		{"/metrics", nil, 200, `authsvc_decisions_total{cache="hit",outcome="allow"} 1`},
-		{"/metrics", nil, 200, `authsvc_decisions_total{cache="none",outcome="pagination_number_invalid"} 0`},
-		{"/metrics", nil, 200, "authsvc_requests_in_flight 0\n"},
-		{"/metrics", nil, 200, "authsvc_max_requests_in_flight 2\n"},
-		{"/metrics", nil, 200, "authsvc_upstream_token_expiry_timestamp_seconds +Inf"},
-		{"/metrics", nil, 200, "authsvc_decision_duration_seconds_count 1"},
+		{"/healthz", nil, 200, "ok\n", ""},
+		{"/healthz", down, 200, "ok\n", ""},
+		{"/readyz", nil, 200, "ok\n", ""},
+		{"/readyz", down, 503, "not ready: expired\n", ""},
+		{"/readyz", nil, 200, "ok\ndegraded: the vendor's API fails\n", "the vendor's API fails"},
+		{"/metrics", nil, 200, `authsvc_decisions_total{cache="hit",outcome="allow"} 1`, ""},
+		{"/metrics", nil, 200, `authsvc_decisions_total{cache="none",outcome="pagination_number_invalid"} 0`, ""},
+		{"/metrics", nil, 200, "authsvc_requests_in_flight 0\n", ""},
+		{"/metrics", nil, 200, "authsvc_max_requests_in_flight 2\n", ""},
+		{"/metrics", nil, 200, "authsvc_upstream_token_expiry_timestamp_seconds +Inf", ""},
+		{"/metrics", nil, 200, "authsvc_decision_duration_seconds_count 1", ""},
 	}
 	for _, test := range tests {
 		f := newFixture(t, test.change)
+		f.trouble = test.trouble
 		f.ask("/authorize", "GET", "/v2/acme/appliance/manifests/1.4", basic("ann@example.com:t0ken"))
 		w := httptest.NewRecorder()
 		f.private.ServeHTTP(w, httptest.NewRequest("GET", test.path, nil))

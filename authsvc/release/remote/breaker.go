@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sony/gobreaker/v2"
 )
 
@@ -56,4 +57,19 @@ func (b *breaker) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	done(failure)
 	return response, err
+}
+
+// open says whether the registry has failed too often, and has not answered since.
+func (b *breaker) open() bool { return b.breaker.State() != gobreaker.StateClosed }
+
+func (b *breaker) metric() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "authsvc_registry_breaker_open",
+		Help: "1 while authsvc does not ask the registry about releases because it failed too often, else 0.",
+	}, func() float64 {
+		if b.open() {
+			return 1
+		}
+		return 0
+	})
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/pullgate/pullgate/authsvc/release"
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
@@ -43,6 +45,8 @@ type Options struct {
 	Requests int
 	// Timeout bounds one request; 10 s if zero.
 	Timeout time.Duration
+	// Metrics gets the state of the breaker; nil for none.
+	Metrics prometheus.Registerer
 }
 
 // Bounds of what is read.
@@ -65,6 +69,7 @@ type Client struct {
 	transport http.RoundTripper
 	timeout   time.Duration
 	slots     chan struct{}
+	breaker   *breaker
 }
 
 // New makes a Client. Its error is that of the CA file.
@@ -82,12 +87,24 @@ func New(o Options) (*Client, error) {
 		}
 		o.Transport = t
 	}
-	layers := &bounded{&paused{next: newBreaker(&authorized{upstream: o.Upstream, next: o.Transport})}}
-	wrapped, err := wrap(layers)
+	breaker := newBreaker(&authorized{upstream: o.Upstream, next: o.Transport})
+	wrapped, err := wrap(&bounded{&paused{next: breaker}})
 	if err != nil {
 		return nil, err
 	}
-	return &Client{upstream: o.Upstream, transport: wrapped, timeout: o.Timeout, slots: make(chan struct{}, o.Requests)}, nil
+	if o.Metrics != nil {
+		o.Metrics.MustRegister(breaker.metric())
+	}
+	return &Client{upstream: o.Upstream, transport: wrapped, timeout: o.Timeout, slots: make(chan struct{}, o.Requests), breaker: breaker}, nil
+}
+
+// Trouble says that the registry is not asked because it failed too often; empty
+// if it is asked.
+func (c *Client) Trouble() string {
+	if c.breaker.open() {
+		return "the registry fails authsvc's own requests; known digests are served"
+	}
+	return ""
 }
 
 // Host implements release.Source.
