@@ -41,7 +41,7 @@ package: ## build the .deb packages, SBOMs, and checksums into .build/package; V
 	@VERSION='$(VERSION)' COMMIT='$(COMMIT)' LDFLAGS='$(LDFLAGS)' ansible/package/build.sh $(PACKAGES)
 
 .PHONY: test
-test: tools lint unit e2e deploy-test ## run everything that CI checks
+test: tools lint unit e2e deploy-test-short ## run everything that CI checks
 
 .PHONY: tools
 tools:
@@ -64,9 +64,14 @@ e2e: tools ## test with the real nginx, registry, clients, Prometheus, Ansible; 
 	go test -count=1 -p 1 -timeout 40m $(if $(RUN),-run '$(RUN)') ./nginx/e2e/... ./ansible/...
 
 .PHONY: deploy-test
-deploy-test: ## run the playbook against booted machines, as root; SUITE=trixie for another Debian
+deploy-test: ## run the playbook against booted machines, as root; SUITE=trixie for another Debian, RUN=REGEXP for some steps
 	@$(INSTALL) package deploy
-	@go run ./ansible/deploytest $(if $(SUITE),-suite $(SUITE))
+	@go run ./ansible/deploytest $(if $(SUITE),-suite $(SUITE)) $(if $(RUN),-run '$(RUN)')
+
+.PHONY: deploy-test-short
+deploy-test-short: ## run deploy-test without the steps that take minutes: fleets, interrupted runs, the timer
+	@$(INSTALL) package deploy
+	@go run ./ansible/deploytest -short
 
 .PHONY: conformance
 conformance: tools ## run the OCI conformance tests against the whole system, read-only

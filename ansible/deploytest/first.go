@@ -53,7 +53,7 @@ func (w *world) addMachine(ctx context.Context, name, address string) (*machine,
 }
 
 // footprint lists all files except those that a running machine changes by itself.
-const footprint = "find / -xdev \\( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path /var/log -o -path /var/lib/systemd -o -path /root/.ansible -o -path /home/admin \\) -prune -o -type f -printf '%p %s %T@\\n' | sort"
+const footprint = "find / -xdev \\( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path /var/log -o -path /var/lib/systemd -o -path /root/.ansible -o -path /home/admin -o -path '/var/lib/authsvc/*customers*' -o -path '/var/lib/authsvc/*releases*' \\) -prune -o -type f -printf '%p %s %T@\\n' | sort"
 
 // checkFresh runs in check mode on a clean machine.
 func (w *world) checkFresh(ctx context.Context) (string, error) {

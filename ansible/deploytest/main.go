@@ -28,8 +28,17 @@ import (
 // put everything.
 const insideEnv = "PULLGATE_DEPLOYTEST_DIR"
 
+// options are the command line's.
+type options struct {
+	suite, run string
+	short      bool
+}
+
 func main() {
-	suite := flag.String("suite", "bookworm", "the Debian to deploy to, as debootstrap names it")
+	var o options
+	flag.StringVar(&o.suite, "suite", "bookworm", "the Debian to deploy to, as debootstrap names it")
+	flag.BoolVar(&o.short, "short", false, "leave out the steps that take minutes")
+	flag.StringVar(&o.run, "run", "", "only the steps that match this regular expression; they must include those that boot and deploy")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -37,7 +46,7 @@ func main() {
 	if os.Getenv(insideEnv) != "" {
 		run = inside
 	}
-	if err := run(ctx, *suite); err != nil {
+	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "deploytest:", err)
 		stop()
 		os.Exit(1) //nolint:gocritic // stop has run
@@ -47,7 +56,7 @@ func main() {
 // outside prepares what needs the network and starts the rest in namespaces,
 // because AWS's addresses, a name server on port 53, and another /etc must not
 // touch the host. Everything started inside ends with the process namespace.
-func outside(ctx context.Context, suite string) (err error) {
+func outside(ctx context.Context, o options) (err error) {
 	if os.Geteuid() != 0 {
 		return errors.New("systemd-nspawn needs root: sudo make deploy-test")
 	}
@@ -63,7 +72,7 @@ func outside(ctx context.Context, suite string) (err error) {
 		return fmt.Errorf("creating a directory: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work), removeGroups(filepath.Base(work)+"-*")) }()
-	p := paths{root: root, work: work, suite: suite}
+	p := paths{root: root, work: work, suite: o.suite}
 	if err := prepare(ctx, p); err != nil {
 		return err
 	}
@@ -71,7 +80,7 @@ func outside(ctx context.Context, suite string) (err error) {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", self, "-suite", suite) //nolint:gosec // this program
+	cmd := exec.CommandContext(ctx, "unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", self, "-suite", o.suite, fmt.Sprintf("-short=%t", o.short), "-run", o.run) //nolint:gosec // this program
 	cmd.Env = append(os.Environ(), insideEnv+"="+work)
 	cmd.Dir = root
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
@@ -83,16 +92,16 @@ func outside(ctx context.Context, suite string) (err error) {
 }
 
 // inside runs the steps.
-func inside(ctx context.Context, suite string) error {
+func inside(ctx context.Context, o options) error {
 	root, err := os.Getwd()
 	if err != nil {
 		return err
 	}
-	w, err := newWorld(ctx, paths{root: root, work: os.Getenv(insideEnv), suite: suite})
+	w, err := newWorld(ctx, paths{root: root, work: os.Getenv(insideEnv), suite: o.suite})
 	if err != nil {
 		return err
 	}
-	return w.runSteps(ctx, steps)
+	return w.runSteps(ctx, o.steps())
 }
 
 // paths are the directories.

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -11,39 +13,47 @@ import (
 type step struct {
 	what string
 	do   func(*world, context.Context) (string, error)
+	// long steps are left out by -short: they take minutes, and need no other.
+	long bool
+}
+
+// steps returns the steps to run.
+func (o options) steps() []step {
+	matches := regexp.MustCompile(o.run).MatchString
+	return slices.DeleteFunc(slices.Clone(steps), func(s step) bool { return o.short && s.long || !matches(s.what) })
 }
 
 // steps run in this order; each starts from the state that the previous ones left.
 var steps = []step{
-	{"packages: lintian, checksums", (*world).lintPackages},
-	{"units: systemd-analyze security, at most 1.5", (*world).judgeUnits},
-	{"a Debian with systemd, and an nginx with an unrelated site", (*world).bootFirst},
-	{"--check --diff on the fresh machine", (*world).checkFresh},
-	{"deploy over ssh", (*world).deployFirst},
-	{"docker login and pull; an unlicensed tag is denied", (*world).dockerPulls},
-	{"the second run changes nothing", (*world).secondRun},
-	{"--check --diff of a change, on the deployed machine", (*world).checkDeployed},
-	{"confinement of each service", (*world).confinement},
-	{"upgrade under 30 parallel pulls", (*world).upgradeUnderLoad},
-	{"an upgrade leaves no include of an older layout", (*world).upgradeLayout},
-	{"an invalid authsvc configuration is refused", (*world).refuseAuthsvc},
-	{"an invalid nginx configuration is refused", (*world).refuseNginx},
-	{"becoming the default server of a shared port is refused", (*world).refuseDefault},
-	{"a deployment that does not become healthy is rolled back", (*world).rollBack},
-	{"after an interrupted run, the next completes it or rolls it back", (*world).breakOff},
-	{"systemctl restart of authsvc, under load", restart("authsvc")},
-	{"systemctl restart of tokenrefresher, under load", restart("tokenrefresher")},
-	{"kill -9 of authsvc", kill("authsvc")},
-	{"kill -9 of tokenrefresher", kill("tokenrefresher")},
-	{"full disk for the token file", (*world).fullDisk},
-	{"tokenrefresher by timer, and back", (*world).timerMode},
-	{"reboot of the machine", (*world).rebootMachine},
-	{"rolling upgrade of two machines behind haproxy, under load", (*world).rollTwo},
-	{"the rollout stops at the first machine that fails", (*world).stopAtFirst},
-	{"state=absent removes everything", (*world).remove},
-	{"other settings: behind a TLS load balancer, other ports and groups", (*world).otherSettings},
-	{"without Ansible: install, upgrade, purge", (*world).byHand},
-	{"the unrelated site, all the time", (*world).siteVerdict},
+	{"packages: lintian, checksums", (*world).lintPackages, false},
+	{"units: systemd-analyze security, at most 1.5", (*world).judgeUnits, false},
+	{"a Debian with systemd, and an nginx with an unrelated site", (*world).bootFirst, false},
+	{"--check --diff on the fresh machine", (*world).checkFresh, false},
+	{"deploy over ssh", (*world).deployFirst, false},
+	{"docker login and pull; an unlicensed tag is denied", (*world).dockerPulls, false},
+	{"the second run changes nothing", (*world).secondRun, false},
+	{"--check --diff of a change, on the deployed machine", (*world).checkDeployed, false},
+	{"confinement of each service", (*world).confinement, false},
+	{"upgrade under 30 parallel pulls", (*world).upgradeUnderLoad, false},
+	{"an upgrade leaves no include of an older layout", (*world).upgradeLayout, false},
+	{"an invalid authsvc configuration is refused", (*world).refuseAuthsvc, false},
+	{"an invalid nginx configuration is refused", (*world).refuseNginx, false},
+	{"becoming the default server of a shared port is refused", (*world).refuseDefault, false},
+	{"a deployment that does not become healthy is rolled back", (*world).rollBack, false},
+	{"after an interrupted run, the next completes it or rolls it back", (*world).breakOff, true},
+	{"systemctl restart of authsvc, under load", restart("authsvc"), false},
+	{"systemctl restart of tokenrefresher, under load", restart("tokenrefresher"), false},
+	{"kill -9 of authsvc", kill("authsvc"), false},
+	{"kill -9 of tokenrefresher", kill("tokenrefresher"), false},
+	{"full disk for the token file", (*world).fullDisk, false},
+	{"tokenrefresher by timer, and back", (*world).timerMode, true},
+	{"reboot of the machine", (*world).rebootMachine, false},
+	{"rolling upgrade of two machines behind haproxy, under load", (*world).rollTwo, true},
+	{"the rollout stops at the first machine that fails", (*world).stopAtFirst, true},
+	{"state=absent removes everything", (*world).remove, false},
+	{"other settings: behind a TLS load balancer, other ports and groups", (*world).otherSettings, false},
+	{"without Ansible: install, upgrade, purge", (*world).byHand, false},
+	{"the unrelated site, all the time", (*world).siteVerdict, false},
 }
 
 // runSteps prints a line for each step. A failure ends it, and prints the logs.
