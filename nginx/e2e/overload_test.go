@@ -181,7 +181,7 @@ func (s state) max(o state) state {
 // like says whether a state is as before, but for a few connections, and for
 // memory that Go has not given back: it collects an idle heap every two minutes.
 func (s state) like(before state) bool {
-	return s.goroutines <= before.goroutines+10 && s.descriptors <= before.descriptors+10 && s.memory <= before.memory+96<<20
+	return s.goroutines <= before.goroutines+10 && s.descriptors <= before.descriptors+10 && s.memory <= before.memory+128<<20
 }
 
 // TestMaxRequests: strangers who wait take half of listen.max_requests at most.
