@@ -69,7 +69,7 @@ deploy-test: ## run the playbook against booted machines, as root; SUITE=trixie 
 	@go run ./ansible/deploytest $(if $(SUITE),-suite $(SUITE)) $(if $(RUN),-run '$(RUN)')
 
 .PHONY: deploy-test-short
-deploy-test-short: ## run deploy-test without the steps that take minutes: fleets, interrupted runs, the timer
+deploy-test-short: ## run deploy-test with one machine, without the steps that take minutes
 	@$(INSTALL) package deploy
 	@go run ./ansible/deploytest -short
 

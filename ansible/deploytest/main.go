@@ -37,7 +37,7 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.suite, "suite", "bookworm", "the Debian to deploy to, as debootstrap names it")
-	flag.BoolVar(&o.short, "short", false, "leave out the steps that take minutes")
+	flag.BoolVar(&o.short, "short", false, "one machine, without the steps that take minutes")
 	flag.StringVar(&o.run, "run", "", "only the steps that match this regular expression; they must include those that boot and deploy")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)

@@ -13,7 +13,8 @@ import (
 type step struct {
 	what string
 	do   func(*world, context.Context) (string, error)
-	// long steps are left out by -short: they take minutes, and need no other.
+	// long steps are left out by -short: those with a second machine, and those
+	// that take minutes. No other step needs them.
 	long bool
 }
 
@@ -50,9 +51,9 @@ var steps = []step{
 	{"reboot of the machine", (*world).rebootMachine, false},
 	{"rolling upgrade of two machines behind haproxy, under load", (*world).rollTwo, true},
 	{"the rollout stops at the first machine that fails", (*world).stopAtFirst, true},
-	{"state=absent removes everything", (*world).remove, false},
-	{"other settings: behind a TLS load balancer, other ports and groups", (*world).otherSettings, false},
-	{"without Ansible: install, upgrade, purge", (*world).byHand, false},
+	{"state=absent removes everything", (*world).remove, true},
+	{"other settings: behind a TLS load balancer, other ports and groups", (*world).otherSettings, true},
+	{"without Ansible: install, upgrade, purge", (*world).byHand, true},
 	{"the unrelated site, all the time", (*world).siteVerdict, false},
 }
 
