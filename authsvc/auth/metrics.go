@@ -47,7 +47,7 @@ func newMetrics(r prometheus.Registerer, c *Cache) *metrics {
 // Trouble says that a breaker is open; empty if none is.
 func (c *Cache) Trouble() string {
 	for _, breaker := range []*gobreaker.CircuitBreaker[Decision]{c.customers, c.strangers} {
-		if breaker.State() != gobreaker.StateClosed {
+		if breaker.State() == gobreaker.StateOpen {
 			return "the vendor's API fails; known customers are served from the cache"
 		}
 	}

@@ -59,8 +59,8 @@ func (b *breaker) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// open says whether the registry has failed too often, and has not answered since.
-func (b *breaker) open() bool { return b.breaker.State() != gobreaker.StateClosed }
+// open says whether nothing is sent.
+func (b *breaker) open() bool { return b.breaker.State() == gobreaker.StateOpen }
 
 func (b *breaker) metric() prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
