@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pullgate/pullgate/authsvc/config"
+	"github.com/pullgate/pullgate/authsvc/server"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/log"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/program"
 )
@@ -54,7 +55,9 @@ func limitMemory(c config.Config) {
 
 // foldFaults reduces a fault that repeats with every request to one line a
 // minute. Decisions are never folded: an audit needs each of them.
-func foldFaults(next slog.Handler) *log.Folder { return log.Fold(next, time.Minute, "decision") }
+func foldFaults(next slog.Handler) *log.Folder {
+	return log.Fold(next, time.Minute, server.DecisionLine)
+}
 
 // run is the program. It returns when ctx ends and the requests in flight are
 // answered, or on a fatal error.

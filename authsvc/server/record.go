@@ -9,6 +9,10 @@ import (
 	"github.com/pullgate/pullgate/authsvc/decision"
 )
 
+// DecisionLine is the message of the log line that each decision has. Such lines
+// are never folded: whoever audits needs all of them.
+const DecisionLine = "decision"
+
 // record logs and counts a decision.
 func (s *Server) record(h http.Header, o decision.Outcome) {
 	s.metrics.observe(o)
@@ -22,7 +26,7 @@ func (s *Server) record(h http.Header, o decision.Outcome) {
 	}
 	// Call the handler directly: the logger would look up this source line for
 	// every decision.
-	line := slog.NewRecord(time.Now(), level, "decision", 0)
+	line := slog.NewRecord(time.Now(), level, DecisionLine, 0)
 	line.AddAttrs(
 		slog.String("request_id", headerText(h.Get(headerRequestID))),
 		slog.String("client", headerText(h.Get(headerRealIP))),
