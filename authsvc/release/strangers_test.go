@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pullgate/pullgate/authsvc/release"
@@ -120,12 +121,17 @@ func TestNewRepository(t *testing.T) {
 // TestLapsedTagsRest: a digest whose tags have lapsed was asked for again at
 // each request.
 func TestLapsedTagsRest(t *testing.T) {
+	synctest.Test(t, lapsedTagsRest)
+}
+
+func lapsedTagsRest(t *testing.T) {
 	w := newWorld(t, nil)
 	old := w.put("acme/appliance", "latest", image("old", blob("old")))
 	w.found("acme/appliance", old, "latest")
 	w.put("acme/appliance", "latest", image("new", blob("new")))
 	w.advance(25 * time.Hour)
 	w.found("acme/appliance", old, "latest")
+	synctest.Wait() // what is learned in the background
 	w.questions()
 	for range 100 {
 		w.advance(time.Millisecond)
@@ -133,6 +139,7 @@ func TestLapsedTagsRest(t *testing.T) {
 			t.Fatalf("what the tag had a day ago is found by %q", tag)
 		}
 	}
+	synctest.Wait()
 	if asked := w.questions(); len(asked) > 0 {
 		t.Errorf("%d questions for 100 requests, the first %s", len(asked), asked[0])
 	}
@@ -141,10 +148,15 @@ func TestLapsedTagsRest(t *testing.T) {
 // TestLapsedTagsRestInAnOutage: nor is the registry asked at each request while
 // it fails.
 func TestLapsedTagsRestInAnOutage(t *testing.T) {
+	synctest.Test(t, lapsedTagsRestInAnOutage)
+}
+
+func lapsedTagsRestInAnOutage(t *testing.T) {
 	w := newWorld(t, nil)
 	old := w.put("acme/appliance", "latest", image("old", blob("old")))
 	w.found("acme/appliance", old, "latest")
 	w.advance(25 * time.Hour)
+	synctest.Wait() // what is learned in the background
 	w.down()
 	w.questions()
 	for range 100 {
@@ -166,6 +178,10 @@ func TestLapsedTagsRestInAnOutage(t *testing.T) {
 // TestDoubtfulTagsRest: guesses by somebody who has just asked for many tags
 // cause no more questions than other guesses.
 func TestDoubtfulTagsRest(t *testing.T) {
+	synctest.Test(t, doubtfulTagsRest)
+}
+
+func doubtfulTagsRest(t *testing.T) {
 	w := newWorld(t, func(o *release.Options) { o.NoReferrers = true })
 	const tags, seconds = 300, 20
 	for i := range tags {
@@ -176,6 +192,7 @@ func TestDoubtfulTagsRest(t *testing.T) {
 		w.releases.Asked("acme/appliance", fmt.Sprint("1.", i))
 	}
 	w.found("acme/appliance", blob("guess"), "1.*")
+	synctest.Wait() // what is learned in the background
 	w.questions()
 	for i := range seconds {
 		w.advance(1100 * time.Millisecond)
