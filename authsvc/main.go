@@ -49,7 +49,7 @@ func tune() {
 func limitMemory(c config.Config) {
 	const others, perDigest, perEntry = 192 << 20, 250, 8 << 10
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(others + perDigest*int64(c.Release.MaxDigests) + perEntry*int64(c.Cache.MaxEntries+c.Cache.MaxRefusals))
+		debug.SetMemoryLimit(others + perDigest*int64(c.Release.MaxDigests) + perEntry*int64((c.Cache.MaxEntries+c.Cache.MaxRefusals)*len(c.Sources)))
 	}
 }
 

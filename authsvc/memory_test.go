@@ -42,7 +42,7 @@ func TestEveryCustomersPasswordLiesInMemory(t *testing.T) {
 	for i := range others {
 		p.logIn(t, fmt.Sprintf("nobody-%04d@acme.example", i), fmt.Sprintf("not-marked-%05d-of-a-customer", i))
 	}
-	if entries := fmt.Sprintf("authsvc_cache_entries{kind=\"accepted\"} %d\n", marked+others); !strings.Contains(p.get(t, p.private, "/metrics", nil), entries) {
+	if entries := fmt.Sprintf("authsvc_cache_entries{kind=\"accepted\",source=\"kloudless\"} %d\n", marked+others); !strings.Contains(p.get(t, p.private, "/metrics", nil), entries) {
 		t.Error("not all customers are in the cache")
 	}
 	n := held(t, p.pid)

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/pullgate/pullgate/authsvc/config"
+	"github.com/pullgate/pullgate/authsvc/credential"
 	"github.com/pullgate/pullgate/authsvc/release/remote"
 	"github.com/pullgate/pullgate/authsvc/server"
 	"github.com/pullgate/pullgate/authsvc/upstream"
@@ -28,7 +29,7 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	registry := upstream.New(watcher, c.Upstream)
-	if _, _, err := newCache(c, logger, numbers, server.NewMetrics(numbers, registry)); err != nil {
+	if _, err := newCustomers(t.Context(), c, credential.NewKey(nil), logger, numbers, server.NewMetrics(numbers, registry)); err != nil {
 		t.Fatal(err)
 	}
 	c.Remote.Upstream, c.Remote.Metrics = registry, numbers

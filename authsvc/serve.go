@@ -12,12 +12,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pullgate/pullgate/authsvc/auth"
-	"github.com/pullgate/pullgate/authsvc/auth/kloudless"
 	"github.com/pullgate/pullgate/authsvc/config"
-	"github.com/pullgate/pullgate/authsvc/credential"
 	"github.com/pullgate/pullgate/authsvc/decision"
 	"github.com/pullgate/pullgate/authsvc/entitlement"
-	"github.com/pullgate/pullgate/authsvc/guard"
 	"github.com/pullgate/pullgate/authsvc/release"
 	"github.com/pullgate/pullgate/authsvc/release/remote"
 	"github.com/pullgate/pullgate/authsvc/server"
@@ -45,15 +42,13 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 	registry := upstream.New(watcher, c.Upstream)
 	metrics := server.NewMetrics(numbers, registry)
 
-	cache, hashes, err := newCache(c, logger, numbers, metrics)
+	hashes := newKey(c.CacheKeyFile, logger)
+	customers, err := newCustomers(ctx, c, hashes, logger, numbers, metrics)
 	if err != nil {
 		return err
 	}
 	if c.CacheFile != "" {
-		source := fingerprint(c.Kloudless)
-		load := func(path string) error { return cache.Load(path, source) }
-		save := func(path string) error { return cache.Save(path, source) }
-		defer keep("accepted credentials", c.CacheFile, time.Minute, load, save, logger)()
+		defer customers.keep(c.CacheFile, logger)()
 	}
 	c.Remote.Upstream, c.Remote.Metrics = registry, numbers
 	client, err := remote.New(c.Remote)
@@ -78,7 +73,7 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 	return listen.Serve(ctx, logger, bounds, private, map[net.Listener]http.Handler{
 		asked: server.New(server.Options{
 			Decider: &decision.Decider{
-				Authenticator: cache,
+				Authenticator: customers,
 				Rules:         &entitlement.Rules{Releases: releases, Renew: c.Renew, Repositories: c.Repositories},
 				Upstream:      registry,
 				Key:           hashes,
@@ -88,24 +83,8 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 			Logger:      logger,
 			Metrics:     metrics,
 		}),
-		private: server.NewPrivate(registry, numbers, cache.Trouble, client.Trouble),
+		private: server.NewPrivate(registry, numbers, append(customers.troubles(), client.Trouble)...),
 	})
-}
-
-// newCache builds the cache in front of the vendor's API.
-func newCache(c config.Config, logger *slog.Logger, numbers prometheus.Registerer, metrics *server.Metrics) (*auth.Cache, *credential.Key, error) {
-	vendor, err := newVendor(c, metrics.ObserveVendor)
-	if err != nil {
-		return nil, nil, err
-	}
-	guard, err := guard.New(c.Guard, numbers, logger)
-	if err != nil {
-		return nil, nil, err
-	}
-	hashes := newKey(c.CacheKeyFile, logger)
-	return auth.NewCache(auth.Options{
-		Source: vendor, Config: c.Cache, Hashes: hashes, Guard: guard, Logger: logger, Metrics: numbers,
-	}), hashes, nil
 }
 
 // newReleases builds what knows which tags reach a digest.
@@ -124,20 +103,16 @@ func newTransport(c config.Config) (http.RoundTripper, error) {
 	return transport, nil
 }
 
-func newVendor(c config.Config, observe func(string, time.Duration)) (*kloudless.Client, error) {
-	c.Kloudless.Observe = observe
-	client, err := kloudless.New(c.Kloudless)
-	if err != nil {
-		return nil, fmt.Errorf("configuration: kloudless: %w", err)
-	}
-	return client, nil
-}
-
 // check builds everything that serve would build, and discards it.
 func check(c config.Config) error {
-	if _, err := newVendor(c, nil); err != nil {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	_, err := newSources(ctx, c, func(string) auth.Environment {
+		return auth.Environment{Logger: slog.New(slog.DiscardHandler), Observe: func(string, time.Duration) {}, Fault: func(string, error) {}}
+	})
+	if err != nil {
 		return err
 	}
-	_, err := newTransport(c)
+	_, err = newTransport(c)
 	return err
 }

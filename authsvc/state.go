@@ -2,9 +2,6 @@ package main
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,7 +11,6 @@ import (
 
 	"github.com/google/renameio/v2"
 
-	"github.com/pullgate/pullgate/authsvc/auth/kloudless"
 	"github.com/pullgate/pullgate/authsvc/credential"
 )
 
@@ -73,15 +69,4 @@ func newKey(file string, logger *slog.Logger) *credential.Key {
 		logger.Warn("the hash key could not be saved, so known customers are forgotten at the next restart", "file", file, "error", err)
 	}
 	return credential.NewKey(secret)
-}
-
-// fingerprint identifies the settings that affect a source's decisions: what was
-// accepted under other settings is not trusted.
-func fingerprint(c kloudless.Config) string {
-	text, err := json.Marshal(c)
-	if err != nil {
-		panic(err) // every field can be marshaled
-	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:])
 }

@@ -5,14 +5,12 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pullgate/pullgate/tokenrefresher/basic"
 	"github.com/pullgate/pullgate/tokenrefresher/config"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/settings"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/system"
 	"github.com/pullgate/pullgate/tokenrefresher/ecr"
 	"github.com/pullgate/pullgate/tokenrefresher/probe"
@@ -53,19 +51,9 @@ func build(c config.Config, logger *slog.Logger, numbers prometheus.Registerer) 
 
 func source(r config.Registry) refresh.Source {
 	if r.Kind == config.Basic {
-		return basic.New(r.Host, secret(r.UsernameFile), secret(r.PasswordFile))
+		return basic.New(r.Host, settings.SecretPath(r.UsernameFile), settings.SecretPath(r.PasswordFile))
 	}
 	return ecr.New(ecr.Config{Region: r.Region, RegistryID: r.RegistryID, RoleARN: r.RoleARN, Endpoint: r.Endpoint, Host: r.Host})
-}
-
-// secret returns the path of a file that may be a systemd credential. If systemd
-// passes none, the path stays as configured, so the error names what is missing.
-func secret(path string) string {
-	name, ok := strings.CutPrefix(path, config.CredentialsDirectory)
-	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); ok && dir != "" {
-		return filepath.Join(dir, name)
-	}
-	return path
 }
 
 // check builds everything that serve would build, and discards it.

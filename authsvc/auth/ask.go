@@ -34,8 +34,8 @@ const (
 )
 
 var (
-	errBreaker = errors.New("the vendor's API failed too often; pausing requests to it briefly")
-	errPanic   = errors.New("asking the vendor's API panicked; the log has the stack")
+	errBreaker = errors.New("the source failed too often; pausing requests to it briefly")
+	errPanic   = errors.New("asking the source panicked; the log has the stack")
 	errCrowd   = errors.New("too many requests are waiting for answers about unknown credentials (limit: half of listen.max_requests)")
 )
 
@@ -64,7 +64,7 @@ func (c *Cache) known(ctx context.Context, hash credential.Hash, e entry, caller
 	case <-enough:
 		return e.as(Stale), nil // the look-up goes on, and its answer counts
 	case result := <-c.share(hash, c.customers, caller.Credential):
-		if result.Err != nil && stale {
+		if result.Err != nil && stale && !e.decision.ended(time.Now()) {
 			return e.as(Stale), nil
 		}
 		return decided(result)
@@ -85,7 +85,7 @@ func (c *Cache) sourceDown() bool {
 }
 
 // unknown asks about somebody who is not known, if the guard lets it.
-func (c *Cache) unknown(ctx context.Context, hash credential.Hash, caller Caller) (Decision, error) {
+func (c *Cache) unknown(ctx context.Context, hash credential.Hash, caller Caller, last bool) (Decision, error) {
 	if c.strangers.State() == gobreaker.StateOpen {
 		return Decision{}, errBreaker
 	}
@@ -104,21 +104,24 @@ func (c *Cache) unknown(ctx context.Context, hash credential.Hash, caller Caller
 	select {
 	case <-ctx.Done():
 		// A guesser who hangs up is still a guesser.
-		go func() { _, _ = settle(pass, <-result) }()
+		go func() { _, _ = settle(pass, <-result, last) }()
 		return Decision{}, ctx.Err()
 	case r := <-result:
-		return settle(pass, r)
+		return settle(pass, r, last)
 	}
 }
 
-// settle tells the guard how a look-up has ended.
-func settle(pass *guard.Pass, result singleflight.Result) (Decision, error) {
+// settle tells the guard how a look-up has ended. A user whom no source knows, as
+// the last one says, is a guess.
+func settle(pass *guard.Pass, result singleflight.Result, last bool) (Decision, error) {
 	decision, err := decided(result)
 	switch {
 	case errors.Is(err, ErrUnreadable):
 		pass.Unclear()
 	case err != nil:
 		pass.NoAnswer()
+	case decision.Refusal == NotMine && !last:
+		pass.Elsewhere()
 	case decision.Refusal != "":
 		pass.Refused()
 	default:
@@ -138,7 +141,7 @@ func decided(r singleflight.Result) (Decision, error) {
 func (c *Cache) share(hash credential.Hash, breaker *gobreaker.CircuitBreaker[Decision], presented credential.Credential) <-chan singleflight.Result {
 	return c.flights.DoChan(string(hash[:]), func() (any, error) {
 		now := time.Now()
-		if e, ok := c.accepted.get(hash, now); ok && now.Before(e.asked.Add(c.config.TTL)) {
+		if e, ok := c.acceptance(hash, now); ok && now.Before(e.asked.Add(c.config.TTL)) {
 			return e.as(Hit), nil // it arrived since the caller looked
 		}
 		if e, ok := c.refusal(hash, now); ok {
@@ -186,6 +189,9 @@ func (c *Cache) note(hash credential.Hash, asked time.Time, decision Decision, p
 		return Decision{}, errWave
 	}
 	decision.Cache = Miss
+	if decision.Refusal == "" && decision.ended(asked) {
+		decision = Decision{Refusal: WrongCredential, Reason: "the credential has expired", Cache: Miss}
+	}
 	if decision.Refusal != "" {
 		c.accepted.remove(hash)
 		c.refused.put(hash, entry{decision: decision, asked: asked})
@@ -193,6 +199,9 @@ func (c *Cache) note(hash credential.Hash, asked time.Time, decision Decision, p
 	}
 	if decision.Subject == "" {
 		decision.Subject = "token:" + c.hashes.Hash("subject", presented.Secret.Reveal()).Short()
+	}
+	if c.name != "" {
+		decision.Subject = c.name + "/" + decision.Subject
 	}
 	if !c.accepted.put(hash, entry{decision: decision, asked: asked}) {
 		c.metrics.noRoom.Inc()
@@ -223,7 +232,7 @@ func (c *Cache) newBreaker(of string, trips func() bool) *gobreaker.CircuitBreak
 			return err == nil || errors.Is(err, context.Canceled) || errors.Is(err, ErrUnreadable)
 		},
 		OnStateChange: func(name string, from, to gobreaker.State) {
-			c.logger.Warn("the circuit breaker for the vendor's API changed state", "breaker", name, "from", from.String(), "to", to.String())
+			c.logger.Warn("the circuit breaker of the source changed state", "breaker", name, "from", from.String(), "to", to.String())
 		},
 	})
 }

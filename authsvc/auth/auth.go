@@ -1,12 +1,14 @@
 // Package auth finds out who a customer is and what the customer has licensed.
 //
-// A Source asks the vendor's system; package auth/kloudless is the first. A Cache
-// sits in front of the source and serves the rest of authsvc. It remembers answers,
-// serves known customers through an outage, and lets package guard limit the cost
-// of unknown credentials. Package entitlement decides what grants allow.
+// A Source asks one of the vendor's systems; each Kind of source has a package of
+// its own below this one. A Cache sits in front of each source: it remembers
+// answers, serves known customers through an outage, and lets package guard limit
+// the cost of unknown credentials. A Chain asks one source after the other, and
+// serves the rest of authsvc. Package entitlement decides what grants allow.
 //
-// Where to read on: cache.go has the main path, ask.go decides when to ask the
-// source, store.go holds what is remembered, file.go survives a restart.
+// Where to read on: chain.go and cache.go have the main path, ask.go decides when
+// to ask a source, store.go holds what is remembered, file.go survives a restart.
+// kind.go is what a new kind of source implements.
 package auth
 
 import (
@@ -49,22 +51,32 @@ type Caller struct {
 type Decision struct {
 	// Refusal is why the credential is not accepted; empty if it is.
 	Refusal Refusal
+	// Reason is the source's own reason for WrongCredential, for the customer:
+	// "account suspended: …". Empty if it gives none. See CleanReason.
+	Reason string
 	// RetryAfter is when to come back, in whole seconds; only with
 	// TooManyGuesses and TooBusy.
 	RetryAfter time.Duration
 	// Subject is the source's own name for the account: an account id, or the
 	// e-mail that it confirms. If the source has none, a Cache sets a hash of
-	// the secret.
+	// the secret. A Cache puts the source's name and a "/" before it.
 	Subject string
 	// User is the user name that the source confirms for the secret; empty if
 	// it confirms none. A Cache refuses any other.
 	User string
+	// Ends is the end of the credential or the account that the source gave;
+	// the acceptance is not used from then on, not even in an outage. Zero for
+	// none.
+	Ends time.Time
 	// Grants are the customer's rights, ended ones included, so that a
 	// refusal can say what has ended. No grants, no rights.
 	Grants Grants
 	// Cache tells where the decision comes from, for logs and metrics.
 	Cache CacheState
 }
+
+// ended says whether the end that the source gave has come.
+func (d Decision) ended(now time.Time) bool { return !d.Ends.IsZero() && !now.Before(d.Ends) }
 
 // A Refusal is a reason not to accept a credential, fit for a log and a
 // metric's label.
@@ -74,6 +86,9 @@ type Refusal string
 const (
 	// WrongCredential: the source does not know the secret.
 	WrongCredential Refusal = "credential"
+	// NotMine: the source does not know the user, and another may. Only a Chain
+	// sees it.
+	NotMine Refusal = "not mine"
 	// WrongAccount: the secret is good, but not of the user who was typed.
 	WrongAccount Refusal = "account"
 	// TooManyGuesses: the credential was not looked at, because too many

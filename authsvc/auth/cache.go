@@ -32,14 +32,19 @@ type CacheConfig struct {
 	MaxStrangers int
 }
 
-// Options configure a Cache. All must be set.
+// Options configure a Cache. All must be set but Name and Settings.
 type Options struct {
-	Source  Source
-	Config  CacheConfig
-	Hashes  *credential.Key
-	Guard   *guard.Guard
-	Logger  *slog.Logger
-	Metrics prometheus.Registerer
+	Source Source
+	// Name is the source's. If there is one, it begins the subjects.
+	Name string
+	// Settings is a fingerprint of what the source's decisions depend on:
+	// those that were made under other settings are not found.
+	Settings string
+	Config   CacheConfig
+	Hashes   *credential.Key
+	Guard    *guard.Guard
+	Logger   *slog.Logger
+	Metrics  prometheus.Registerer
 }
 
 // A Cache remembers a source's answers, and decides when to ask it again.
@@ -48,12 +53,14 @@ type Options struct {
 // A refusal ends that at once. A withdrawn license is refused within TTL plus the
 // time that the source takes to answer; in an outage, within TTL + StaleTTL.
 type Cache struct {
-	source Source
-	bearer bool
-	config CacheConfig
-	hashes *credential.Key
-	guard  *guard.Guard
-	logger *slog.Logger
+	source   Source
+	name     string
+	settings string
+	bearer   bool
+	config   CacheConfig
+	hashes   *credential.Key
+	guard    *guard.Guard
+	logger   *slog.Logger
 
 	accepted *store
 	refused  *store
@@ -74,7 +81,7 @@ const knownFor = 24 * time.Hour
 // NewCache returns a Cache before a source.
 func NewCache(o Options) *Cache {
 	c := &Cache{
-		source: o.Source, bearer: o.Source.Bearer(), config: o.Config, hashes: o.Hashes, guard: o.Guard, logger: o.Logger,
+		source: o.Source, name: o.Name, settings: o.Settings, bearer: o.Source.Bearer(), config: o.Config, hashes: o.Hashes, guard: o.Guard, logger: o.Logger,
 		accepted: newStore(o.Config.MaxEntries, max(knownFor, o.Config.TTL+o.Config.StaleTTL)),
 		refused:  newStore(o.Config.MaxRefusals, o.Config.RefusalTTL),
 		failed:   newStore(o.Config.MaxRefusals, outagePause),
@@ -94,6 +101,20 @@ func (c *Cache) Len() int { return c.accepted.len() + c.refused.len() }
 // credential share one lookup; a caller whose context ends leaves without ending
 // it.
 func (c *Cache) Authenticate(ctx context.Context, caller Caller) (Decision, error) {
+	return c.authenticate(ctx, caller, true)
+}
+
+// authenticate is Authenticate in a chain. If no source comes after this one, last,
+// then a user who is not its own is nobody's.
+func (c *Cache) authenticate(ctx context.Context, caller Caller, last bool) (Decision, error) {
+	decision, err := c.find(ctx, caller, last)
+	if last && decision.Refusal == NotMine {
+		decision.Refusal = WrongCredential
+	}
+	return decision, err
+}
+
+func (c *Cache) find(ctx context.Context, caller Caller, last bool) (Decision, error) {
 	hash := c.hash(caller.Credential)
 	// Before any lookup: neither the answer nor its timing may tell a banned
 	// guesser that a credential is right.
@@ -101,7 +122,7 @@ func (c *Cache) Authenticate(ctx context.Context, caller Caller) (Decision, erro
 		return limited(limit), nil
 	}
 	now := time.Now()
-	if e, ok := c.accepted.get(hash, now); ok {
+	if e, ok := c.acceptance(hash, now); ok {
 		decision, err := c.known(ctx, hash, e, caller)
 		if err != nil || decision.Refusal != "" {
 			return decision, err
@@ -117,11 +138,29 @@ func (c *Cache) Authenticate(ctx context.Context, caller Caller) (Decision, erro
 	if e, ok := c.failed.get(hash, now); ok {
 		return Decision{}, e.err
 	}
-	decision, err := c.unknown(ctx, hash, caller)
+	decision, err := c.unknown(ctx, hash, caller, last)
 	if err != nil || decision.Refusal != "" {
 		return decision, err
 	}
 	return c.confirm(caller, decision), nil
+}
+
+// knows says whether the source has accepted the credential before, and may still be
+// asked, or bypassed in an outage.
+func (c *Cache) knows(presented credential.Credential) bool {
+	_, ok := c.acceptance(c.hash(presented), time.Now())
+	return ok
+}
+
+// acceptance returns what is remembered of an accepted credential, unless the source
+// gave it an end that has come.
+func (c *Cache) acceptance(hash credential.Hash, now time.Time) (entry, bool) {
+	e, ok := c.accepted.get(hash, now)
+	if ok && e.decision.ended(now) {
+		c.accepted.remove(hash)
+		return entry{}, false
+	}
+	return e, ok
 }
 
 // refusal returns a cached refusal that is still valid.
@@ -130,13 +169,13 @@ func (c *Cache) refusal(hash credential.Hash, now time.Time) (entry, bool) {
 	return e, ok && now.Before(e.asked.Add(c.config.RefusalTTL))
 }
 
-// hash identifies a credential. A bearer token has one hash, whatever user is typed
+// hash identifies a credential at this source with these settings. A bearer token has one hash, whatever user is typed
 // with it; a password's hash includes the user.
 func (c *Cache) hash(presented credential.Credential) credential.Hash {
 	if c.bearer {
-		return c.hashes.Hash("bearer", presented.Secret.Reveal())
+		return c.hashes.Hash("bearer", c.settings, presented.Secret.Reveal())
 	}
-	return c.hashes.Hash("password", presented.User, presented.Secret.Reveal())
+	return c.hashes.Hash("password", c.settings, presented.User, presented.Secret.Reveal())
 }
 
 // confirm compares the typed user with the one that the source confirms.

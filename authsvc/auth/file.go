@@ -31,6 +31,7 @@ type savedEntry struct {
 	Asked   time.Time    `json:"asked"`
 	Subject string       `json:"subject"`
 	User    string       `json:"user,omitempty"`
+	Ends    time.Time    `json:"ends,omitzero"`
 	Grants  []savedGrant `json:"grants"`
 }
 
@@ -50,7 +51,7 @@ const savedVersion = 1
 func (c *Cache) Save(path, source string) error {
 	content := saved{Version: savedVersion, Source: source}
 	for _, k := range c.accepted.all() {
-		e := savedEntry{Hash: hex.EncodeToString(k.hash[:]), Asked: k.asked, Subject: k.decision.Subject, User: k.decision.User}
+		e := savedEntry{Hash: hex.EncodeToString(k.hash[:]), Asked: k.asked, Subject: k.decision.Subject, User: k.decision.User, Ends: sooner(k.decision.Ends)}
 		for g := range k.decision.Grants.All() {
 			e.Grants = append(e.Grants, savedGrant{g.Repository.String(), g.Tag.String(), sooner(g.Expires), g.Withdrawn, g.License})
 		}
@@ -112,7 +113,7 @@ func (c *Cache) parse(content []byte, source string, now time.Time) ([]kept, err
 		return nil, err
 	}
 	if read.Version != savedVersion || read.Source != source {
-		return nil, errors.New("it was saved by another version or with other settings for the vendor's API")
+		return nil, errors.New("it was saved by another version or with other settings for the source")
 	}
 	entries := make([]kept, 0, len(read.Entries))
 	for i, e := range read.Entries {
@@ -129,7 +130,7 @@ func (c *Cache) parse(content []byte, source string, now time.Time) ([]kept, err
 		}
 		// From now on by the monotonic clock: one that is put back must not make
 		// an acceptance younger.
-		made := entry{asked: now.Add(-age), decision: Decision{Subject: e.Subject, User: e.User}}
+		made := entry{asked: now.Add(-age), decision: Decision{Subject: e.Subject, User: e.User, Ends: e.Ends}}
 		var grants []Grant
 		for _, g := range e.Grants {
 			repository, errR := NewPattern(g.Repository)

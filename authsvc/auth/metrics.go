@@ -48,7 +48,7 @@ func newMetrics(r prometheus.Registerer, c *Cache) *metrics {
 func (c *Cache) Trouble() string {
 	for _, breaker := range []*gobreaker.CircuitBreaker[Decision]{c.customers, c.strangers} {
 		if breaker.State() == gobreaker.StateOpen {
-			return "the vendor's API fails; known customers are served from the cache"
+			return "the source fails; known customers are served from the cache"
 		}
 	}
 	return ""

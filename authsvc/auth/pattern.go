@@ -38,5 +38,8 @@ func (p Pattern) Match(name string) bool {
 	return err == nil && ok && p.glob != ""
 }
 
+// MarshalText implements encoding.TextMarshaler.
+func (p Pattern) MarshalText() ([]byte, error) { return []byte(p.glob), nil }
+
 // String returns the glob.
 func (p Pattern) String() string { return p.glob }

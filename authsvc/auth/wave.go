@@ -10,7 +10,7 @@ import (
 
 // errWave means that the source refuses so many known customers at a time that it
 // is more likely broken than right.
-var errWave = errors.New("the vendor's API refuses more than half of the customers it accepted before; " +
+var errWave = errors.New("the source refuses more than half of the customers it accepted before; " +
 	"treating this as an outage and serving the last answers")
 
 // minRenewals is the minimum of renewals within waveWindow to judge the source.

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/pullgate/pullgate/authsvc/auth"
-	"github.com/pullgate/pullgate/authsvc/auth/kloudless"
 	"github.com/pullgate/pullgate/authsvc/guard"
 	"github.com/pullgate/pullgate/authsvc/registry"
 	"github.com/pullgate/pullgate/authsvc/release"
@@ -38,8 +37,9 @@ type Config struct {
 	ReleaseFile string
 	// Repositories are what the catalog may list for licenses with a pattern.
 	Repositories []string
-	Kloudless    kloudless.Config
-	Cache        auth.CacheConfig
+	// Sources are asked in this order.
+	Sources []Source
+	Cache   auth.CacheConfig
 	// CacheFile preserves accepted credentials across restarts, and
 	// CacheKeyFile the key for their hashes; empty for none.
 	CacheFile, CacheKeyFile string
@@ -93,7 +93,7 @@ func read(r *settings.Reader) Config {
 		},
 		ReleaseFile:  r.Optional("release.file", r.Path),
 		Repositories: r.List("catalog.repositories", 100_000, registry.ValidName, "names of repositories"),
-		Kloudless:    readKloudless(r),
+		Sources:      readSources(r, r.Get("sources")),
 		Cache: auth.CacheConfig{
 			TTL:         r.Duration("cache.ttl", time.Second, time.Hour),
 			RefusalTTL:  r.Duration("cache.refusal_ttl", time.Second, time.Hour),
@@ -107,24 +107,6 @@ func read(r *settings.Reader) Config {
 		CacheKeyFile: r.Optional("cache.key_file", r.Path),
 		Guard:        readGuard(r),
 		LogLevel:     r.Level("log.level"),
-	}
-}
-
-func readKloudless(r *settings.Reader) kloudless.Config {
-	return kloudless.Config{
-		URL:          r.Text("kloudless.url", 0, 1024),
-		LicensesPath: r.Text("kloudless.licenses_path", 1, 256),
-		PageSize:     r.Number("kloudless.page_size", 1, 1000),
-		MaxPages:     r.Number("kloudless.max_pages", 1, 1000),
-		Timeout:      r.Duration("kloudless.timeout", 100*time.Millisecond, time.Minute),
-		CAFile:       r.Optional("kloudless.ca_file", r.Path),
-		Grants:       r.Text("kloudless.grants", 1, 8192),
-		Account: kloudless.Account{
-			ID:          r.Text("kloudless.account.id", 0, 8192),
-			VerifyEmail: r.Boolean("kloudless.account.verify_email"),
-			Path:        r.Text("kloudless.account.path", 1, 256),
-			Email:       r.Text("kloudless.account.email", 1, 8192),
-		},
 	}
 }
 

@@ -8,16 +8,26 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pullgate/pullgate/authsvc/auth/kloudless"
 	"github.com/pullgate/pullgate/authsvc/config"
 	"github.com/spf13/pflag"
 )
+
+// vendor is the only source of a configuration without sources.
+func vendor(t *testing.T, c config.Config) kloudless.Config {
+	t.Helper()
+	if len(c.Sources) != 1 || c.Sources[0].Name != "kloudless" {
+		t.Fatalf("sources %+v", c.Sources)
+	}
+	return c.Sources[0].Settings.(kloudless.Config)
+}
 
 func TestDefaultsAreValid(t *testing.T) {
 	c, err := config.Load("", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Cache.TTL != time.Minute || c.Listen.Mode != 0o660 || c.Kloudless.PageSize != 100 || c.Kloudless.URL != "" {
+	if c.Cache.TTL != time.Minute || c.Listen.Mode != 0o660 || vendor(t, c).PageSize != 100 || vendor(t, c).URL != "" {
 		t.Errorf("unexpected defaults: %+v", c)
 	}
 }
@@ -34,7 +44,9 @@ func TestExampleIsValid(t *testing.T) {
 	// What the example sets for its vendor and the package; all else it shows
 	// is the default.
 	defaults.Realm, defaults.Renew = c.Realm, c.Renew
-	defaults.Kloudless.URL = "https://api.kloudless.com/v1/"
+	kloudless := vendor(t, defaults)
+	kloudless.URL = "https://api.kloudless.com/v1/"
+	defaults.Sources[0].Settings = kloudless
 	defaults.Listen.Address, defaults.ReleaseFile = "systemd:authsvc", "/var/lib/authsvc/releases"
 	defaults.CacheFile, defaults.CacheKeyFile = "/var/lib/authsvc/customers", "/var/lib/authsvc/key"
 	if !reflect.DeepEqual(c, defaults) {
@@ -54,7 +66,7 @@ func TestLaterWin(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c.Cache.TTL != 40*time.Second || c.Cache.RefusalTTL != 2*time.Second || c.Realm != "environment" ||
-		c.Cache.MaxEntries != 7 || !c.Kloudless.Account.VerifyEmail {
+		c.Cache.MaxEntries != 7 || !vendor(t, c).Account.VerifyEmail {
 		t.Errorf("got %+v", c)
 	}
 }

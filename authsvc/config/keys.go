@@ -1,6 +1,8 @@
 package config
 
 import (
+	"slices"
+
 	"github.com/pullgate/pullgate/authsvc/auth/kloudless"
 	"github.com/pullgate/pullgate/authsvc/guard"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/settings"
@@ -8,7 +10,7 @@ import (
 
 // table lists every key with its default and its help text. Defaults are set
 // nowhere else.
-var table = settings.Table{
+var table = slices.Concat(settings.Table{
 	{Key: "listen.address", Default: "unix:/run/authsvc/authsvc.sock", Usage: "address for requests from nginx: unix:PATH, tcp:HOST:PORT, or systemd:NAME for a socket passed by systemd"},
 	{Key: "listen.mode", Default: "0660", Usage: "mode of the unix socket, octal, in quotes"},
 	{Key: "listen.group", Default: "", Usage: "group of the unix socket; nginx's workers must be in it"},
@@ -31,17 +33,7 @@ var table = settings.Table{
 	{Key: "release.referrers", Default: true, Usage: "query the registry's referrers API; set false if the registry lacks it or the role may not call it (signature tags work either way)"},
 	{Key: "release.file", Default: "", Usage: "file that preserves what is known of releases across restarts; empty for none"},
 	{Key: "catalog.repositories", Default: "", Usage: "repositories that /v2/_catalog may list for licenses that use a pattern; repositories that a license names in full are always listed"},
-	{Key: "kloudless.url", Default: "", Usage: "base URL of the Meta API, such as https://api.kloudless.com/v1/. Required; there is no default because customers' tokens are sent there"},
-	{Key: "kloudless.licenses_path", Default: kloudless.DefaultLicensesPath, Usage: "path of the list of licenses, relative to the URL (assumed: Kloudless does not document it)"},
-	{Key: "kloudless.page_size", Default: 100, Usage: "licenses per page"},
-	{Key: "kloudless.max_pages", Default: 20, Usage: "maximum pages per customer"},
-	{Key: "kloudless.timeout", Default: "5s", Usage: "timeout of one customer's lookup, all pages together"},
-	{Key: "kloudless.ca_file", Default: "", Usage: "PEM file of CAs to trust for the API's certificate; empty for the system's"},
-	{Key: "kloudless.grants", Default: kloudless.DefaultGrants, Usage: "jq expression that turns a license object into grants {repository, tags, expires, license}, optionally with withdrawn (true if the vendor ended the license)"},
-	{Key: "kloudless.account.id", Default: "", Usage: "jq expression that extracts the account's id for logs, such as .id; empty for none"},
-	{Key: "kloudless.account.verify_email", Default: false, Usage: "refuse a token if its account's e-mail differs from the one the customer gave"},
-	{Key: "kloudless.account.path", Default: kloudless.DefaultAccountPath, Usage: "path of the account object, relative to the URL (assumed)"},
-	{Key: "kloudless.account.email", Default: kloudless.DefaultEmail, Usage: "jq expression that extracts the account's e-mail"},
+}, kloudless.Kind.Keys.Under("kloudless."), settings.Table{
 	{Key: "cache.ttl", Default: "60s", Usage: "how long an accepted credential is cached; a withdrawn license stops working within this time"},
 	{Key: "cache.refusal_ttl", Default: "10s", Usage: "how long a refused credential is cached"},
 	{Key: "cache.stale_ttl", Default: "15m", Usage: "how long past its ttl an accepted credential keeps working while the API is down; 0s to disable"},
@@ -56,4 +48,4 @@ var table = settings.Table{
 	{Key: "guard.shared_customers", Default: guard.Defaults().SharedCustomers, Usage: "an address with this many accepted customers within a day is never banned as a whole"},
 	{Key: "guard.uncounted", Default: "", Usage: "networks whose failures never count, such as 192.0.2.0/24"},
 	{Key: "log.level", Default: "info", Usage: "debug, info, warn or error"},
-}
+})

@@ -18,7 +18,7 @@ func Table() settings.Table { return table }
 // Its error names each unknown key and each invalid value, with what was
 // expected and what was found.
 func Load(file string, environ []string, flags *pflag.FlagSet) (Config, error) {
-	r, err := table.Load(settings.Source{Program: "authsvc", File: file, Environ: environ, Flags: flags})
+	r, err := table.Load(settings.Source{Program: "authsvc", File: file, Environ: environ, Flags: flags, Lists: []string{"sources"}})
 	if err != nil {
 		return Config{}, err
 	}

@@ -30,7 +30,7 @@ type Upstream interface {
 	Renew(ctx context.Context, rejected string) (tokenfile.Token, error)
 }
 
-// An Authenticator says whose credential it is. *auth.Cache implements it.
+// An Authenticator says whose credential it is. auth.Chain implements it.
 type Authenticator interface {
 	Authenticate(context.Context, auth.Caller) (auth.Decision, error)
 }

@@ -101,6 +101,9 @@ func refused(decision auth.Decision) *registry.Refusal {
 	case auth.WrongAccount:
 		return unauthorized("the API token belongs to an account with another e-mail")
 	}
+	if decision.Reason != "" {
+		return unauthorized(auth.CleanReason(decision.Reason))
+	}
 	return unauthorized("the e-mail or the API token is wrong")
 }
 

@@ -181,6 +181,16 @@ func (p *Pass) Unclear() {
 	})
 }
 
+// Elsewhere settles a look-up of a user that the source does not know and another
+// may. It costs what a refusal costs, and is no failure and no suspicion.
+func (p *Pass) Elsewhere() {
+	p.settle("elsewhere", func(g *Guard) []sentence {
+		g.release(p.place, false)
+		p.visit.withdraw(&g.config)
+		return nil
+	})
+}
+
 func (p *Pass) settle(result string, count func(*Guard) []sentence) {
 	g := p.guard
 	g.mu.Lock()

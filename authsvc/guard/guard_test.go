@@ -221,7 +221,7 @@ func TestNeitherLogNorMetricsTellTheUser(t *testing.T) {
 func TestMetricsBeginAtZero(t *testing.T) {
 	w := newWorld(t, guard.Defaults())
 	for name, values := range map[string][]string{
-		"limits_total": {"delay", "ban", "busy"}, "lookups_total": {"accepted", "refused", "no_answer"},
+		"limits_total": {"delay", "ban", "busy"}, "lookups_total": {"accepted", "refused", "no_answer", "elsewhere"},
 		"bans_total": {"address", "pair", "spared"}, "active_bans": {"address", "pair", "spared"},
 		"records": {"visitor", "offender", "host", "pair"}, "lookups_in_flight": {""}, "waiting": {""},
 	} {

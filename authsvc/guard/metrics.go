@@ -12,8 +12,8 @@ func newMetrics(r prometheus.Registerer, g *Guard) *metrics {
 	m := &metrics{
 		limits: counter("limits_total", "Callers who were told to wait (429), by reason: delay and ban after wrong credentials; busy: no room for another look-up.", "reason",
 			string(Delay), string(Ban), string(Busy)),
-		lookUps: counter("lookups_total", "Look-ups of unknown credentials, by outcome: accepted, refused, no_answer. Callers who share one count each.", "outcome",
-			"accepted", "refused", "no_answer"),
+		lookUps: counter("lookups_total", "Look-ups of unknown credentials, by outcome: accepted, refused, no_answer, elsewhere (another source may know the user). Callers who share one count each.", "outcome",
+			"accepted", "refused", "no_answer", "elsewhere"),
 		bans: counter("bans_total", "Bans by scope: address, pair (a user at an address); spared: an address with many customers, which is not banned as a whole.", "scope",
 			string(byAddress), string(byPair), string(spared)),
 	}

@@ -34,9 +34,9 @@ func NewMetrics(r prometheus.Registerer, upstream decision.Upstream) *Metrics {
 		}),
 		vendor: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "authsvc_vendor_request_duration_seconds",
-			Help:    "Time of one request to the vendor's API, by outcome: ok, refused, timeout, canceled, error, or another HTTP status.",
+			Help:    "Time of one request to a source of customers, by source and outcome: ok, refused, timeout, canceled, error, or another HTTP status.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
-		}, []string{"outcome"}),
+		}, []string{"source", "outcome"}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "authsvc_nginx_registry_failures_total",
 			Help: "Allowed requests that nginx could not forward to the registry, by status: 502 (no connection, no address, " +
@@ -60,9 +60,6 @@ func NewMetrics(r prometheus.Registerer, upstream decision.Upstream) *Metrics {
 		for _, state := range []string{"none", "hit", "miss", "stale"} {
 			m.decisions.WithLabelValues(word, state)
 		}
-	}
-	for _, outcome := range []string{"ok", "refused", "timeout", "canceled", "error"} {
-		m.vendor.WithLabelValues(outcome)
 	}
 	for _, status := range []string{"502", "504", otherStatus} {
 		m.failures.WithLabelValues(status)
@@ -95,7 +92,10 @@ func (m *Metrics) observe(o decision.Outcome) {
 	m.duration.Observe(o.Duration.Seconds())
 }
 
-// ObserveVendor records one request to the vendor's API.
-func (m *Metrics) ObserveVendor(outcome string, d time.Duration) {
-	m.vendor.WithLabelValues(outcome).Observe(d.Seconds())
+// Source returns the function that records one request to a source.
+func (m *Metrics) Source(name string) func(outcome string, d time.Duration) {
+	for _, outcome := range []string{"ok", "refused", "timeout", "canceled", "error"} {
+		m.vendor.WithLabelValues(name, outcome)
+	}
+	return func(outcome string, d time.Duration) { m.vendor.WithLabelValues(name, outcome).Observe(d.Seconds()) }
 }

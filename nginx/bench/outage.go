@@ -78,7 +78,7 @@ func measureOutage(ctx context.Context, s *stack.Stack, stdout io.Writer) (figur
 			return nil, err
 		}
 		s.Vendor.TLS.Inject(standin.Fault{Hang: true})
-		if err := crowd.pullUntil(ctx, s, "authsvc_source_breaker_open{breaker=\"customers\"} 1"); err != nil {
+		if err := crowd.pullUntil(ctx, s, "authsvc_source_breaker_open{breaker=\"customers\",source=\"kloudless\"} 1"); err != nil {
 			return nil, err
 		}
 		hanging, err := crowd.pull(ctx, outageTime)
@@ -86,7 +86,7 @@ func measureOutage(ctx context.Context, s *stack.Stack, stdout io.Writer) (figur
 			return nil, err
 		}
 		s.Vendor.TLS.ClearFaults()
-		if err := crowd.pullUntil(ctx, s, "authsvc_source_breaker_open{breaker=\"customers\"} 0"); err != nil {
+		if err := crowd.pullUntil(ctx, s, "authsvc_source_breaker_open{breaker=\"customers\",source=\"kloudless\"} 0"); err != nil {
 			return nil, err
 		}
 		if n := well.refused + hanging.refused; n > 0 {

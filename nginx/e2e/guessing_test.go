@@ -104,7 +104,7 @@ func TestGuessing(t *testing.T) {
 			t.Errorf("another address: status %d", a.status)
 		}
 	}
-	if metrics := fetch(t, s.AuthsvcURL()+"/metrics").body; !strings.Contains(metrics, "authsvc_guard_active_bans{scope=\"address\"} 1\n") {
+	if metrics := fetch(t, s.AuthsvcURL()+"/metrics").body; !strings.Contains(metrics, "authsvc_guard_active_bans{scope=\"address\",source=\"kloudless\"} 1\n") {
 		t.Error("the metrics do not tell of one ban")
 	}
 	if log := readFile(t, s.LogFile("authsvc")); strings.Count(log, "address banned") != 1 || strings.Contains(log, "guess-") || strings.Contains(log, "user1@") {

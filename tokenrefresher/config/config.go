@@ -52,8 +52,8 @@ type Registry struct {
 	// CAFile has the CAs to trust for the registry's certificate in the probe;
 	// empty for the system's.
 	CAFile string
-	// UsernameFile and PasswordFile are kind Basic's; they can begin with
-	// CredentialsDirectory.
+	// UsernameFile and PasswordFile are kind Basic's; see
+	// settings.SecretPath.
 	UsernameFile, PasswordFile string
 	// File is where the token is written; Group its group, empty for the
 	// process's own.

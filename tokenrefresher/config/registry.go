@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"regexp"
-	"strings"
 
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/settings"
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
@@ -14,9 +13,7 @@ var (
 	kindPattern    = regexp.MustCompile(`^(ecr|basic)$`)
 	regionPattern  = regexp.MustCompile(`^[a-z]+(-[a-z]+)+-[0-9]{1,2}$`)
 	accountPattern = regexp.MustCompile(`^[0-9]{12}$`)
-	// A name without a slash, and not "..": no other folder.
-	credentialPattern = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$`)
-	rolePattern       = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}$`)
+	rolePattern    = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}$`)
 )
 
 // readRegistries reads the list registries. Each problem names the entry and
@@ -56,8 +53,8 @@ func readRegistry(r *settings.Reader) Registry {
 		Host:       r.Optional("host", func(key string) string { return host(r, key) }),
 		CAFile:     r.Optional("ca_file", r.Path),
 
-		UsernameFile: r.Optional("username_file", func(key string) string { return secret(r, key) }),
-		PasswordFile: r.Optional("password_file", func(key string) string { return secret(r, key) }),
+		UsernameFile: r.Optional("username_file", r.SecretFile),
+		PasswordFile: r.Optional("password_file", r.SecretFile),
 
 		File:  r.Path("file"),
 		Group: r.Text("group", 0, 64),
@@ -108,22 +105,6 @@ func unique(r *settings.Reader, before []Registry, registry Registry) {
 
 func optionalMatch(r *settings.Reader, key string, pattern *regexp.Regexp, expected string) string {
 	return r.Optional(key, func(key string) string { return r.Match(key, pattern, expected) })
-}
-
-// CredentialsDirectory begins the path of a secret that systemd hands over
-// (LoadCredential= in systemd.exec(5)): where it lies is the unit's to know.
-const CredentialsDirectory = "$CREDENTIALS_DIRECTORY/"
-
-func secret(r *settings.Reader, key string) string {
-	s, _ := r.Get(key).(string)
-	name, ok := strings.CutPrefix(s, CredentialsDirectory)
-	if !ok {
-		return r.Path(key)
-	}
-	if !credentialPattern.MatchString(name) {
-		r.Wrong(key, "the name of a credential after "+CredentialsDirectory)
-	}
-	return s
 }
 
 func host(r *settings.Reader, key string) string {

@@ -7,6 +7,7 @@ package settings
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -83,18 +84,43 @@ func (t Table) Load(source Source) (*Reader, error) {
 // Section reads one entry of a list; prefix names it in problems, as in
 // "registries[1].".
 func (t Table) Section(prefix string, values map[string]any) *Reader {
-	r := &Reader{table: t, prefix: prefix, get: func(key string) any { return values[key] }}
-	keys := make([]string, 0, len(values))
-	for key := range values {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	for _, key := range keys {
+	flat := map[string]any{}
+	t.flatten(flat, "", values)
+	r := &Reader{table: t, prefix: prefix, get: func(key string) any { return flat[key] }}
+	for _, key := range slices.Sorted(maps.Keys(flat)) {
 		if !t.has(key) {
 			r.problems = append(r.problems, fmt.Errorf("unknown key %s%s; known keys are %s", prefix, key, strings.Join(t.Keys(), ", ")))
 		}
 	}
 	return r
+}
+
+// Under reads the keys of table t that r has below a section, such as
+// "kloudless.". Its problems are not r's.
+func (r *Reader) Under(section string, t Table) *Reader {
+	return &Reader{table: t, prefix: r.prefix + section, get: func(key string) any { return r.Get(section + key) }}
+}
+
+// Under returns the table with all keys below a section, such as "kloudless.".
+func (t Table) Under(section string) Table {
+	below := slices.Clone(t)
+	for i := range below {
+		below[i].Key = section + below[i].Key
+	}
+	return below
+}
+
+// flatten puts the values into flat by the table's keys, which have dots between
+// the names of their sections.
+func (t Table) flatten(flat map[string]any, section string, values map[string]any) {
+	for name, value := range values {
+		key := section + name
+		if below, ok := value.(map[string]any); ok && t.hasSection(key) {
+			t.flatten(flat, key+".", below)
+		} else if value != nil || t.has(key) || !t.hasSection(key) { // nil is a section whose keys are all commented out
+			flat[key] = value
+		}
+	}
 }
 
 func (t Table) has(key string) bool {
