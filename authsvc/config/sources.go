@@ -20,6 +20,7 @@ var kinds = []auth.Kind{
 type Source struct {
 	// Name is the source's in subjects, logs and metrics.
 	Name string
+	Kind string
 	// Users are the users that it is asked about, by patterns in lower case;
 	// none for all.
 	Users []auth.Pattern
@@ -46,7 +47,7 @@ var sourceName = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,31}$`)
 func readSources(r *settings.Reader, list any) []Source {
 	if list == nil {
 		vendor := r.Under("kloudless.", kloudless.Kind.Keys)
-		only := Source{Name: kloudless.Kind.Name, Settings: kloudless.Kind.Read(vendor)}
+		only := Source{Name: kloudless.Kind.Name, Kind: kloudless.Kind.Name, Settings: kloudless.Kind.Read(vendor)}
 		r.Add(vendor.Problems()...)
 		return []Source{only}
 	}
@@ -78,10 +79,11 @@ func readSource(prefix string, values map[string]any, before []Source) (Source, 
 	name, _ := values["kind"].(string)
 	at := slices.IndexFunc(kinds, func(k auth.Kind) bool { return k.Name == name })
 	if at < 0 {
-		return Source{}, []error{fmt.Errorf("%skind: expected %s, found %s", prefix, strings.Join(kindNames(), ", "), settings.Found(values["kind"]))}
+		return Source{}, []error{fmt.Errorf("%skind: expected %s, found %s", prefix, strings.Join(Kinds(), ", "), settings.Found(values["kind"]))}
 	}
-	r := slices.Concat(common, kinds[at].Keys).Section(prefix, values)
+	r := SourceTable(name).Section(prefix, values)
 	s := Source{
+		Kind:       name,
 		Name:       r.Match("name", sourceName, "1 to 32 of a-z, 0-9, _, . and -, with a letter or digit first"),
 		GrantsFrom: r.Optional("grants_from", func(key string) string { return r.Match(key, sourceName, "the name of a source") }),
 		Settings:   kinds[at].Read(r),
@@ -112,10 +114,21 @@ func isPattern(text string) bool {
 	return err == nil
 }
 
-func kindNames() []string {
+// Kinds are the names of all kinds.
+func Kinds() []string {
 	var names []string
 	for _, k := range kinds {
 		names = append(names, k.Name)
 	}
 	return names
+}
+
+// SourceTable has the keys of an entry of one kind, for its help; none for an unknown
+// kind.
+func SourceTable(kind string) settings.Table {
+	at := slices.IndexFunc(kinds, func(k auth.Kind) bool { return k.Name == kind })
+	if at < 0 {
+		return nil
+	}
+	return slices.Concat(common, kinds[at].Keys)
 }
