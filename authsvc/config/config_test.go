@@ -188,8 +188,14 @@ func TestRefusesSources(t *testing.T) {
 				t.Fatal("accepted")
 			}
 			got := strings.TrimPrefix(err.Error(), "configuration "+file+": ")
-			want := strings.ReplaceAll(test.want, "KINDS", strings.Join(config.Kinds(), ", "))
-			want = strings.ReplaceAll(want, "KEYS", strings.Join(config.SourceTable("kloudless").Keys(), ", "))
+			var kinds []string
+			keys := config.SourceTable().Keys()
+			for _, kind := range config.Kinds() {
+				if kinds = append(kinds, kind.Name); kind.Name == "kloudless" {
+					keys = append(keys, kind.Keys.Keys()...)
+				}
+			}
+			want := strings.NewReplacer("KINDS", strings.Join(kinds, ", "), "KEYS", strings.Join(keys, ", ")).Replace(test.want)
 			if got != want {
 				t.Errorf("got  %s\nwant %s", got, want)
 			}

@@ -79,9 +79,9 @@ func readSource(prefix string, values map[string]any, before []Source) (Source, 
 	name, _ := values["kind"].(string)
 	at := slices.IndexFunc(kinds, func(k auth.Kind) bool { return k.Name == name })
 	if at < 0 {
-		return Source{}, []error{fmt.Errorf("%skind: expected %s, found %s", prefix, strings.Join(Kinds(), ", "), settings.Found(values["kind"]))}
+		return Source{}, []error{fmt.Errorf("%skind: expected %s, found %s", prefix, strings.Join(kindNames(), ", "), settings.Found(values["kind"]))}
 	}
-	r := SourceTable(name).Section(prefix, values)
+	r := slices.Concat(common, kinds[at].Keys).Section(prefix, values)
 	s := Source{
 		Kind:       name,
 		Name:       r.Match("name", sourceName, "1 to 32 of a-z, 0-9, _, . and -, with a letter or digit first"),
@@ -114,21 +114,16 @@ func isPattern(text string) bool {
 	return err == nil
 }
 
-// Kinds are the names of all kinds.
-func Kinds() []string {
+// Kinds are all kinds of sources, for their help.
+func Kinds() []auth.Kind { return kinds }
+
+// SourceTable has the keys that every source has.
+func SourceTable() settings.Table { return common }
+
+func kindNames() []string {
 	var names []string
 	for _, k := range kinds {
 		names = append(names, k.Name)
 	}
 	return names
-}
-
-// SourceTable has the keys of an entry of one kind, for its help; none for an unknown
-// kind.
-func SourceTable(kind string) settings.Table {
-	at := slices.IndexFunc(kinds, func(k auth.Kind) bool { return k.Name == kind })
-	if at < 0 {
-		return nil
-	}
-	return slices.Concat(common, kinds[at].Keys)
 }
