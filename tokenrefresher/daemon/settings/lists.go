@@ -43,13 +43,13 @@ func (r *Reader) Numbers(key string, max, least, most int) []int {
 	switch value := r.Get(key).(type) {
 	case string:
 		texts = strings.FieldsFunc(value, func(c rune) bool { return c == ',' || c == ' ' })
-	case number:
-		texts = []string{string(value)}
+	case int, number:
+		texts = []string{fmt.Sprint(value)}
 	case []any:
 		for _, v := range value {
-			n, isNumber := v.(number)
-			ok = ok && isNumber
-			texts = append(texts, string(n))
+			_, isText := v.(string)
+			ok = ok && !isText
+			texts = append(texts, fmt.Sprint(v))
 		}
 	default:
 		ok = false
