@@ -58,7 +58,7 @@ func read(t testing.TB, w *world, text string, files map[string]string) (auth.Ma
 		values["ca_file"] = filepath.Join(dir, "ca.pem")
 		text = strings.ReplaceAll(text, "SERVICE", w.URL)
 	}
-	if err := yaml.Unmarshal([]byte(strings.ReplaceAll(text, "DIR", dir)), &values); err != nil {
+	if err := yaml.Unmarshal([]byte(strings.ReplaceAll(text, " DIR/", " "+dir+"/")), &values); err != nil {
 		t.Fatalf("%v in\n%s", err, text)
 	}
 	reader := web.Kind.Keys.Section("", values)
