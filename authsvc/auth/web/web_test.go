@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -126,14 +125,6 @@ func told(t testing.TB, decision auth.Decision, err error) string {
 func ask(t testing.TB, w *world, presented credential.Credential) (auth.Decision, error) {
 	t.Helper()
 	return w.Source.Authenticate(context.WithoutCancel(t.Context()), presented)
-}
-
-func describe(grants auth.Grants) string {
-	var all []string
-	for g := range grants.All() {
-		all = append(all, fmt.Sprintf("%s:%s by %s", g.Repository, g.Tag, g.License))
-	}
-	return strings.Join(all, ", ")
 }
 
 // TestAnswers: which answers accept, refuse, and are somebody else's; all others are
