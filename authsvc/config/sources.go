@@ -8,12 +8,14 @@ import (
 
 	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/auth/kloudless"
+	"github.com/pullgate/pullgate/authsvc/auth/sql"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/settings"
 )
 
 // kinds are all kinds of sources.
 var kinds = []auth.Kind{
 	kloudless.Kind,
+	sql.Kind,
 }
 
 // A Source is one source of customers and licenses.

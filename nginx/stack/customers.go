@@ -12,7 +12,7 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack/vendorapi"
 )
 
-// schema is a vendor's, as authsvc/examples/sql.yaml has it. It fits both servers.
+// schema is a vendor's, as authsvc/examples/sql.yaml has it.
 const schema = `
 CREATE TABLE customers (
     id     varchar(64)  PRIMARY KEY,
@@ -74,21 +74,25 @@ func (c *Customers) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.Admin.ExecContext(ctx, schema); err != nil {
+	if _, err := c.Admin.ExecContext(ctx, c.dialect(schema)); err != nil {
 		return err
 	}
 	return os.WriteFile(c.dsn, []byte(c.DSN("authsvc", password)+"\n"), 0o600)
 }
 
+// dialect returns SQL for the server: MariaDB's timestamps end in 2038.
+func (c *Customers) dialect(sql string) string {
+	if c.Driver == MariaDB {
+		return strings.NewReplacer(`"`, "`", "timestamp", "datetime").Replace(sql)
+	}
+	return sql
+}
+
 // Source is an entry of authsvc's sources.
 func (c *Customers) Source(name string) map[string]any {
-	account := accountQuery
-	if c.Driver == MariaDB {
-		account = strings.ReplaceAll(account, `"`, "`")
-	}
 	return map[string]any{
 		"name": name, "kind": "sql", "driver": c.Driver, "dsn_file": c.dsn, "ca_file": c.CAFile(),
-		"account": account, "grants": grantsQuery,
+		"account": c.dialect(accountQuery), "grants": grantsQuery,
 	}
 }
 

@@ -152,7 +152,7 @@ func (d *Database) prepareMariaDB(ctx context.Context) error {
 		server, "--no-defaults", "--datadir=" + data, "--tmpdir=" + d.Dir, "--socket=" + d.socket(), "--pid-file=" + filepath.Join(d.Dir, "pid"),
 		"--bind-address=127.0.0.1", "--port=" + strconv.Itoa(d.Port), "--skip-name-resolve", "--init-file=" + initial,
 		"--ssl-cert=" + filepath.Join(d.Dir, "server.pem"), "--ssl-key=" + filepath.Join(d.Dir, "server.key"),
-		"--innodb-buffer-pool-size=16M", "--innodb-flush-log-at-trx-commit=0",
+		"--innodb-buffer-pool-size=16M", "--innodb-flush-log-at-trx-commit=2",
 	}
 	d.openAdmin(databaseName)
 	return nil

@@ -86,7 +86,7 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	next, err := c.next()
 	c.fault("dsn_file", err)
 	if err != nil {
-		return nil, fmt.Errorf("%w: dsn_file: %w", errConnect, err)
+		return nil, fmt.Errorf("%w: %w", errConnect, told(fmt.Errorf("dsn_file: %w", err)))
 	}
 	conn, err := next.Connect(ctx)
 	if err != nil {
@@ -99,20 +99,20 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 func (c connector) next() (driver.Connector, error) {
 	file, err := os.Open(settings.SecretPath(c.file))
 	if err != nil {
-		return nil, told(err)
+		return nil, err
 	}
 	defer file.Close() //nolint:errcheck // it was read only
 	text, err := io.ReadAll(io.LimitReader(file, maxDSN+1))
 	if err != nil {
-		return nil, told(err)
+		return nil, err
 	}
 	dsn := strings.TrimSpace(string(text))
 	if dsn == "" || len(text) > maxDSN {
-		return nil, told(fmt.Errorf("expected a data source name of at most %d bytes in %s, found %d bytes", maxDSN, c.file, len(text)))
+		return nil, fmt.Errorf("expected a data source name of at most %d bytes in %s, found %d bytes", maxDSN, c.file, len(text))
 	}
 	next, err := c.dialect.connector(dsn)
 	if err != nil {
-		return nil, told(fmt.Errorf("%s: %w", c.file, err))
+		return nil, fmt.Errorf("%s: %w", c.file, err)
 	}
 	return next, nil
 }

@@ -145,8 +145,9 @@ func (f *failure) explainMariaDB(err *mysql.MySQLError) {
 		f.text = "the server refuses the user or the password in dsn_file"
 	case 1049:
 		f.text = "the server does not have the database in dsn_file"
-	case 1142, 1143, 1370:
-		f.text = "the user in dsn_file may not read what the query names"
+	case 1142, 1143, 1370: // their words before that have the user and the host
+		_, what, _ := strings.Cut(err.Message, " for ")
+		f.text = "the user in dsn_file may not read " + what
 	case 1193:
 		f.text = "the server does not know the variable for its time limit; expected driver: mariadb for MariaDB, and driver: mysql for MySQL 5.7.8 or newer"
 	case 1052, 1054, 1064, 1146, 1267, 1305: // they quote the query's own words
