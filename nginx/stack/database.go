@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"time"
 
-	_ "github.com/go-sql-driver/mysql" // by its name
+	"github.com/go-sql-driver/mysql"
 	_ "github.com/jackc/pgx/v5/stdlib" // by its name
 
 	"github.com/pullgate/pullgate/nginx/stack/pki"
@@ -80,10 +80,12 @@ func (d *Database) create(ctx context.Context) (err error) {
 		return err
 	}
 	if d.Driver == Postgres {
-		_, err = d.Admin.ExecContext(ctx, "CREATE DATABASE "+databaseName)
-		d.openAdmin(databaseName)
+		if _, err := d.Admin.ExecContext(ctx, "CREATE DATABASE "+databaseName); err != nil {
+			return err
+		}
+		return d.openAdmin(databaseName)
 	}
-	return err
+	return nil
 }
 
 // preparePostgres makes a cluster. Through the socket, the superuser needs no password.
@@ -112,8 +114,7 @@ func (d *Database) preparePostgres(ctx context.Context) error {
 	} {
 		d.argv = append(d.argv, "-c", name+"="+value)
 	}
-	d.openAdmin("postgres")
-	return d.own()
+	return errors.Join(d.openAdmin("postgres"), d.own())
 }
 
 // postgresPrograms is where Debian keeps the newest server's programs.
@@ -154,21 +155,30 @@ func (d *Database) prepareMariaDB(ctx context.Context) error {
 		"--ssl-cert=" + filepath.Join(d.Dir, "server.pem"), "--ssl-key=" + filepath.Join(d.Dir, "server.key"),
 		"--innodb-buffer-pool-size=16M", "--innodb-flush-log-at-trx-commit=2",
 	}
-	d.openAdmin(databaseName)
-	return nil
+	return d.openAdmin(databaseName)
 }
 
 func (d *Database) socket() string { return filepath.Join(d.Dir, "sock") }
 
-func (d *Database) openAdmin(name string) {
+func (d *Database) openAdmin(name string) error {
 	if d.Admin != nil {
 		_ = d.Admin.Close() // it is idle
 	}
-	driver, dsn := "pgx", fmt.Sprintf("host=%s port=%d user=postgres database=%s", d.Dir, d.Port, name)
-	if d.Driver == MariaDB {
-		driver, dsn = "mysql", fmt.Sprintf("root@unix(%s)/%s?multiStatements=true&time_zone=%%27%%2B00%%3A00%%27", d.socket(), name)
+	if d.Driver == Postgres {
+		var err error
+		d.Admin, err = sql.Open("pgx", fmt.Sprintf("host=%s port=%d user=postgres database=%s", d.Dir, d.Port, name))
+		return err
 	}
-	d.Admin, _ = sql.Open(driver, dsn) // the DSN can be read
+	config := mysql.NewConfig()
+	config.Net, config.Addr, config.User, config.DBName = "unix", d.socket(), "root", name
+	config.MultiStatements, config.Logger = true, &mysql.NopLogger{}
+	config.Params = map[string]string{"time_zone": "'+00:00'"}
+	connector, err := mysql.NewConnector(config)
+	if err != nil {
+		return err
+	}
+	d.Admin = sql.OpenDB(connector)
+	return nil
 }
 
 // DSN names the server by its address and a role. Its certificate is verified with

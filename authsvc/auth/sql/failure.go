@@ -110,6 +110,8 @@ func (f *failure) explainPostgres(err *pgconn.PgError) {
 	switch {
 	case err.Code == "57014":
 		f.outcome, f.text = "timeout", "the server ended the query, which took too long"
+	case err.Code == "08P01":
+		f.text = "the server, or a pooler in front of it, refuses a parameter such as statement_timeout; authsvc has a pool of its own and needs no other"
 	case err.Code == "25006":
 		f.text = "the query writes, and may only read"
 	case err.Code == "57P01", err.Code == "57P02", err.Code == "57P03":

@@ -81,6 +81,7 @@ type world struct {
 	*stack.Customers
 	config   sql.Config
 	made     auth.Made
+	mu       sync.Mutex
 	outcomes []string
 	fault    error
 }
@@ -137,9 +138,17 @@ func (w *world) secret(email, subject, hash, name string, ends *time.Time, reaso
 func (w *world) make() auth.Made {
 	w.Helper()
 	made, err := w.config.New(w.Context(), auth.Environment{
-		Logger:  slog.New(slog.DiscardHandler),
-		Observe: func(outcome string, _ time.Duration) { w.outcomes = append(w.outcomes, outcome) },
-		Fault:   func(_ string, err error) { w.fault = err },
+		Logger: slog.New(slog.DiscardHandler),
+		Observe: func(outcome string, _ time.Duration) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.outcomes = append(w.outcomes, outcome)
+		},
+		Fault: func(_ string, err error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.fault = err
+		},
 	})
 	if err != nil {
 		w.Fatal(err)
