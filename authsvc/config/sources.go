@@ -9,6 +9,7 @@ import (
 	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/auth/kloudless"
 	"github.com/pullgate/pullgate/authsvc/auth/web"
+	"github.com/pullgate/pullgate/authsvc/auth/sql"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/settings"
 )
 
@@ -16,6 +17,7 @@ import (
 var kinds = []auth.Kind{
 	kloudless.Kind,
 	web.Kind,
+	sql.Kind,
 }
 
 // A Source is one source of customers and licenses.
