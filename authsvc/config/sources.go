@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/pullgate/pullgate/authsvc/auth"
+	"github.com/pullgate/pullgate/authsvc/auth/file"
 	"github.com/pullgate/pullgate/authsvc/auth/kloudless"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/settings"
 )
@@ -14,6 +15,7 @@ import (
 // kinds are all kinds of sources.
 var kinds = []auth.Kind{
 	kloudless.Kind,
+	file.Kind,
 }
 
 // A Source is one source of customers and licenses.

@@ -33,7 +33,7 @@ const earliest, latest = 946_684_800, 7_258_118_400
 func (e *Expression) AppendGrants(ctx context.Context, grants []auth.Grant, objects []any) ([]auth.Grant, error) {
 	for i, object := range objects {
 		err := e.each(ctx, object, func(value any) error {
-			made, err := parseGrants(value)
+			made, err := ParseGrants(value)
 			if err != nil {
 				return err
 			}
@@ -54,9 +54,9 @@ var (
 	optionalKeys = []string{"withdrawn"}
 )
 
-// parseGrants reads one value of the grants expression: a grant for each
-// pattern of tags.
-func parseGrants(value any) ([]auth.Grant, error) {
+// ParseGrants reads an object with the keys that AppendGrants lists: a grant for each
+// pattern of tags. Its errors begin with the key, if one is wrong.
+func ParseGrants(value any) ([]auth.Grant, error) {
 	object, err := parseKeys(value)
 	if err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func parseGrants(value any) ([]auth.Grant, error) {
 	if grant.Repository, err = parsePattern(object["repository"]); err != nil {
 		return nil, fmt.Errorf("repository: %w", err)
 	}
-	if grant.Expires, err = parseExpires(object["expires"]); err != nil {
+	if grant.Expires, err = ParseEnd(object["expires"]); err != nil {
 		return nil, fmt.Errorf("expires: %w", err)
 	}
 	if grant.License, err = parseID(object["license"]); err != nil {
@@ -95,16 +95,16 @@ func parseGrants(value any) ([]auth.Grant, error) {
 func parseKeys(value any) (map[string]any, error) {
 	object, ok := value.(map[string]any)
 	if !ok {
-		return nil, fmt.Errorf("expected the grants expression to give objects, found %s", gojq.TypeOf(value))
+		return nil, fmt.Errorf("expected an object that describes grants, found %s", gojq.TypeOf(value))
 	}
 	for _, key := range requiredKeys {
 		if _, ok := object[key]; !ok {
-			return nil, fmt.Errorf("expected the grants expression to give the key %q", key)
+			return nil, fmt.Errorf("expected the key %q, found none", key)
 		}
 	}
 	for key := range object {
 		if !slices.Contains(requiredKeys, key) && !slices.Contains(optionalKeys, key) {
-			return nil, fmt.Errorf("expected the grants expression to give the keys %q and optionally %q, found another key", requiredKeys, optionalKeys)
+			return nil, fmt.Errorf("expected the keys %q and optionally %q, found another key", requiredKeys, optionalKeys)
 		}
 	}
 	return object, nil
@@ -118,9 +118,9 @@ func parsePattern(value any) (auth.Pattern, error) {
 	return auth.NewPattern(s)
 }
 
-// parseExpires returns the first moment at which the license no longer holds;
-// zero for never.
-func parseExpires(value any) (time.Time, error) {
+// ParseEnd reads a time as AppendGrants has it in expires: the first moment at which
+// something no longer holds; zero for never.
+func ParseEnd(value any) (time.Time, error) {
 	if value == nil {
 		return time.Time{}, nil
 	}

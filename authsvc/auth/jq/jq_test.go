@@ -115,7 +115,7 @@ func TestGrants(t *testing.T) {
 		{grant + ` | .license = ""`, "", "license: expected 1 to 255 bytes"},
 		{grant + ` | .repository = "[!a]"`, "", "repository: pattern"},
 		{grant + ` | .tags = null`, "", "tags: expected a pattern, found null"},
-		{`"a"`, "", "expected the grants expression to give objects, found string"},
+		{`"a"`, "", "expected an object that describes grants, found string"},
 		{`repeat(` + grant + `)`, "", "more than 10000 grants"},
 		{`error("no field active")`, "", "license 1 of the list: no field active"},
 	}
