@@ -8,6 +8,7 @@ import (
 
 	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/auth/file"
+	"github.com/pullgate/pullgate/authsvc/auth/jwt"
 	"github.com/pullgate/pullgate/authsvc/auth/kloudless"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/settings"
 )
@@ -16,6 +17,7 @@ import (
 var kinds = []auth.Kind{
 	kloudless.Kind,
 	file.Kind,
+	jwt.Kind,
 }
 
 // A Source is one source of customers and licenses.
