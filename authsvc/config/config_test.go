@@ -134,6 +134,75 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
+// TestSources: entries have the keys of their kind, and their order counts.
+func TestSources(t *testing.T) {
+	c, err := config.Load(write(t, `
+sources:
+  - name: old
+    kind: kloudless
+    users: ["*@Old.example"]
+    grants_from: new
+    url: https://old.example/
+    account:
+      verify_email: true
+  - {name: new, kind: kloudless, url: "https://new.example/", account: }
+`), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Sources) != 2 {
+		t.Fatalf("got %+v", c.Sources)
+	}
+	first, second := c.Sources[0], c.Sources[1]
+	if first.Name != "old" || first.Kind != "kloudless" || first.GrantsFrom != "new" || len(first.Users) != 1 || !first.Users[0].Match("ann@old.example") ||
+		!first.Settings.(kloudless.Config).Account.VerifyEmail || second.Name != "new" || second.Settings.(kloudless.Config).PageSize != 100 {
+		t.Errorf("got %+v", c.Sources)
+	}
+}
+
+// TestRefusesSources has a bad list for each rule, with the exact message.
+func TestRefusesSources(t *testing.T) {
+	const good = "{name: a, kind: kloudless, url: 'https://a.example/'}"
+	for _, test := range []struct{ name, yaml, want string }{
+		{"not a list", "sources: {a: b}", "sources: expected a list of 1 to 16 sources, found a section"},
+		{"empty", "sources: []", "sources: expected a list of 1 to 16 sources, found a list of 0"},
+		{"entry is a value", "sources: [a]", `sources[0]: expected the keys of a source, found "a"`},
+		{"no kind", "sources: [{name: a}]", "sources[0].kind: expected KINDS, found nothing"},
+		{"unknown kind", "sources: [{name: a, kind: ldap}]", `sources[0].kind: expected KINDS, found "ldap"`},
+		{"no name", "sources: [{kind: kloudless}]", `sources[0].name: expected 1 to 32 of a-z, 0-9, _, . and -, with a letter or digit first, found ""`},
+		{"same name", "sources: [" + good + "," + good + "]", `sources[1].name: expected a name that no other source has, found "a"`},
+		{"bad pattern", "sources: [{name: a, kind: kloudless, users: ['[']}]", "sources[0].users: expected a list of at most 1000 patterns such as *@vendor.com, found a list of 1"},
+		{"value of the kind", "sources: [{name: a, kind: kloudless, page_size: 0}]", "sources[0].page_size: expected a whole number from 1 to 1000, found 0"},
+		{"nested value", "sources: [{name: a, kind: kloudless, account: {verify_email: 3}}]", "sources[0].account.verify_email: expected true or false, found 3"},
+		{"section is a value", "sources: [{name: a, kind: kloudless, account: 3}]", "unknown key sources[0].account; known keys are KEYS"},
+		{"unknown key", "sources: [{name: a, kind: kloudless, dsn: x}]", "unknown key sources[0].dsn; known keys are KEYS"},
+		{"grants from nobody", "sources: [{name: a, kind: kloudless, grants_from: b}]", `sources[0].grants_from: expected the name of another source, found "b"`},
+		{"grants from itself", "sources: [{name: a, kind: kloudless, grants_from: a}]", `sources[0].grants_from: expected the name of another source, found "a"`},
+		{"both forms", "kloudless: {url: 'https://a.example/'}\nsources: [" + good + "]",
+			"kloudless.url: expected nothing, because sources is set; move the section into the list, with name: and kind: kloudless"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			file := write(t, test.yaml)
+			_, err := config.Load(file, nil, nil)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			got := strings.TrimPrefix(err.Error(), "configuration "+file+": ")
+			var kinds []string
+			keys := config.SourceTable().Keys()
+			for _, kind := range config.Kinds() {
+				if kinds = append(kinds, kind.Name); kind.Name == "kloudless" {
+					keys = append(keys, kind.Keys.Keys()...)
+				}
+			}
+			want := strings.NewReplacer("KINDS", strings.Join(kinds, ", "), "KEYS", strings.Join(keys, ", ")).Replace(test.want)
+			if got != want {
+				t.Errorf("got  %s\nwant %s", got, want)
+			}
+		})
+	}
+}
+
 func TestRefusesAllAtOnce(t *testing.T) {
 	_, err := config.Load(write(t, "cache: {ttl: 1}\nx: 1\n"), []string{"AUTHSVC_CACHE_TLL=1s"}, nil)
 	if err == nil {
