@@ -19,6 +19,9 @@ const maxGrants = 10_000
 // since 1970: the years 2000 to 2199. Milliseconds and counts of days are not.
 const earliest, latest = 946_684_800, 7_258_118_400
 
+// last is the latest time that JSON can hold (RFC 3339): what is accepted is saved so.
+var last = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+
 // AppendGrants appends to grants what the expression makes of the objects, which
 // are licenses: objects with the keys
 //
@@ -33,7 +36,7 @@ const earliest, latest = 946_684_800, 7_258_118_400
 func (e *Expression) AppendGrants(ctx context.Context, grants []auth.Grant, objects []any) ([]auth.Grant, error) {
 	for i, object := range objects {
 		err := e.each(ctx, object, func(value any) error {
-			made, err := ParseGrants(value)
+			made, err := parseGrants(value)
 			if err != nil {
 				return err
 			}
@@ -54,9 +57,9 @@ var (
 	optionalKeys = []string{"withdrawn"}
 )
 
-// ParseGrants reads an object with the keys that AppendGrants lists: a grant for each
+// parseGrants reads one value of the grants expression: a grant for each
 // pattern of tags. Its errors begin with the key, if one is wrong.
-func ParseGrants(value any) ([]auth.Grant, error) {
+func parseGrants(value any) ([]auth.Grant, error) {
 	object, err := parseKeys(value)
 	if err != nil {
 		return nil, err
@@ -65,7 +68,7 @@ func ParseGrants(value any) ([]auth.Grant, error) {
 	if grant.Repository, err = parsePattern(object["repository"]); err != nil {
 		return nil, fmt.Errorf("repository: %w", err)
 	}
-	if grant.Expires, err = ParseEnd(object["expires"]); err != nil {
+	if grant.Expires, err = parseExpires(object["expires"]); err != nil {
 		return nil, fmt.Errorf("expires: %w", err)
 	}
 	if grant.License, err = parseID(object["license"]); err != nil {
@@ -118,9 +121,9 @@ func parsePattern(value any) (auth.Pattern, error) {
 	return auth.NewPattern(s)
 }
 
-// ParseEnd reads a time as AppendGrants has it in expires: the first moment at which
-// something no longer holds; zero for never.
-func ParseEnd(value any) (time.Time, error) {
+// parseExpires returns the first moment at which the license no longer holds;
+// zero for never.
+func parseExpires(value any) (time.Time, error) {
 	if value == nil {
 		return time.Time{}, nil
 	}
@@ -139,6 +142,9 @@ func ParseEnd(value any) (time.Time, error) {
 		t = t.AddDate(0, 0, 1)
 	} else {
 		t, err = time.Parse(time.RFC3339, text)
+	}
+	if t.After(last) {
+		t = last
 	}
 	if err != nil || t.IsZero() { // which would be never
 		return time.Time{}, errors.New("expected an RFC 3339 time or a day (2027-01-31), found other text")

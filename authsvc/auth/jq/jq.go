@@ -136,7 +136,7 @@ func (e *Expression) Time(ctx context.Context, input any) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	return ParseEnd(value)
+	return parseExpires(value)
 }
 
 func parseID(value any) (string, error) { return parseText(value, maxText) }

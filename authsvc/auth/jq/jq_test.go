@@ -104,6 +104,7 @@ func TestGrants(t *testing.T) {
 		{grant + ` | .expires = 7258118399.9`, "a:* 2199-12-31T23:59:59Z 1", ""},
 		{grant + ` | .expires = 946684799`, "", "expires: expected seconds since 1970"},
 		{grant + ` | .expires = 7258118400`, "", "milliseconds?"},
+		{grant + ` | .expires = "9999-12-31"`, "a:* 9999-12-31T23:59:59Z 1", ""},
 		{grant + ` | .expires = nan`, "", "expires: expected seconds since 1970"},
 		{grant + ` | .expires = infinite`, "", "milliseconds?"},
 		{grant + ` | .expires = true`, "", "expires: expected a time"},
