@@ -92,6 +92,6 @@ the environment, and both over the file.`,
 		logger := slog.New(handler)
 		return serve(cmd.Context(), c, logger)
 	}
-	root.AddCommand(checkConfig(load))
+	root.AddCommand(checkConfig(load), grantsCommand(load))
 	return program.Execute(ctx, root, args, stdout, stderr)
 }

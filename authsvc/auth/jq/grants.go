@@ -46,11 +46,23 @@ func (e *Expression) AppendGrants(ctx context.Context, grants []auth.Grant, obje
 			return nil
 		})
 		if err != nil {
-			return nil, fmt.Errorf("license %d of the list: %w", i+1, err)
+			return nil, &LicenseError{Number: i + 1, License: object, Err: err}
 		}
 	}
 	return grants, nil
 }
+
+// A LicenseError says which license the expression fails on.
+type LicenseError struct {
+	Number  int // from 1
+	License any // as Decode gives it; never part of the message
+	Err     error
+}
+
+func (e *LicenseError) Error() string {
+	return fmt.Sprintf("license %d of the list: %v", e.Number, e.Err)
+}
+func (e *LicenseError) Unwrap() error { return e.Err }
 
 var (
 	requiredKeys = []string{"repository", "tags", "expires", "license"}

@@ -107,6 +107,9 @@ func (c Config) New(_ context.Context, env auth.Environment) (auth.Made, error) 
 	if s.licenses != nil && s.licenses.credential == nil {
 		made.Licenses = s
 	}
+	if s.grantsOf != nil {
+		made.Try = s.Try
+	}
 	return made, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/pullgate/pullgate/authsvc/auth"
+	"github.com/pullgate/pullgate/authsvc/auth/jq"
 	"github.com/pullgate/pullgate/authsvc/credential"
 )
 
@@ -92,11 +93,28 @@ func (w walk) items(ctx context.Context, page *answer) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	items, err := w.itemsOf.List(ctx, value)
+	return w.list(ctx, value)
+}
+
+func (s *Source) list(ctx context.Context, value any) ([]any, error) {
+	items, err := s.itemsOf.List(ctx, value)
 	if err != nil {
 		return nil, fmt.Errorf("items: %w", err)
 	}
 	return items, nil
+}
+
+// Try says which grants the expressions make of a saved answer with licenses.
+func (s *Source) Try(ctx context.Context, answer []byte) ([]auth.Grant, error) {
+	value, err := jq.Decode(answer)
+	if err != nil {
+		return nil, err
+	}
+	items, err := s.list(ctx, value)
+	if err != nil {
+		return nil, err
+	}
+	return s.grantsOf.AppendGrants(ctx, nil, items)
 }
 
 // next is the URL of the page after page; nil at the end.
