@@ -141,6 +141,15 @@ func (s *source) accept(ctx context.Context, t token) (decision auth.Decision, e
 	return decision, nil
 }
 
+// try says which grants the expression makes of saved claims.
+func (s *source) try(ctx context.Context, claims []byte) ([]auth.Grant, error) {
+	input, err := jq.Decode(claims)
+	if err != nil {
+		return nil, err
+	}
+	return s.grants.AppendGrants(ctx, nil, []any{input})
+}
+
 func unreadable(setting string, err error) error {
 	return fmt.Errorf("%w: %s of the token's claims: %w", auth.ErrUnreadable, setting, err)
 }

@@ -143,7 +143,7 @@ func file(t testing.TB, name, content string) string {
 	return path
 }
 
-// make makes a source of the configuration.
+// start makes a source of the configuration.
 func start(t testing.TB, c jwt.Config) (auth.Made, *log) {
 	t.Helper()
 	l := &log{faults: map[string]string{}}
@@ -271,6 +271,15 @@ func TestClaims(t *testing.T) {
 		if !errors.Is(err, auth.ErrUnreadable) || !strings.Contains(err.Error(), name+" of the token's claims") || strings.Contains(err.Error(), "acme") {
 			t.Errorf("%s: %+v, %v", name, d, err)
 		}
+	}
+	c := defaults()
+	c.JWKSFile = file(t, "jwks.json", set(all))
+	made, _ := start(t, c)
+	if got, err := made.Try(t.Context(), must(json.Marshal(claims()))); err != nil || len(got) != 2 {
+		t.Errorf("saved claims: %+v, %v", got, err)
+	}
+	if _, err := made.Try(t.Context(), []byte("{")); err == nil {
+		t.Error("saved garbage: no error")
 	}
 	s := withFile(t, func(c *jwt.Config) { c.Grants, c.Subject = "", ".jti" })
 	if d, err := ask(t.Context(), s, sign(jose.ES256, ecKey, "ec", claims())); err != nil || d.Subject != "t-1" || d.Grants.Len() != 0 {

@@ -109,6 +109,9 @@ func (c Config) New(ctx context.Context, env auth.Environment) (auth.Made, error
 		s.withdrawn = withdrawn
 	}
 	made := auth.Made{Source: s, Licensed: s.grants != nil}
+	if made.Licensed {
+		made.Try = s.try
+	}
 	if c.JWKSFile != "" {
 		file, err := watch.Open(ctx, env, watch.Options[keySet]{
 			Setting: "jwks_file", Path: settings.SecretPath(c.JWKSFile), MaxSize: maxKeySet,
