@@ -7,9 +7,11 @@ import (
 	"strings"
 
 	"github.com/pullgate/pullgate/authsvc/auth"
+	"github.com/pullgate/pullgate/authsvc/auth/file"
+	"github.com/pullgate/pullgate/authsvc/auth/jwt"
 	"github.com/pullgate/pullgate/authsvc/auth/kloudless"
-	"github.com/pullgate/pullgate/authsvc/auth/web"
 	"github.com/pullgate/pullgate/authsvc/auth/sql"
+	"github.com/pullgate/pullgate/authsvc/auth/web"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/settings"
 )
 
@@ -18,6 +20,8 @@ var kinds = []auth.Kind{
 	kloudless.Kind,
 	web.Kind,
 	sql.Kind,
+	file.Kind,
+	jwt.Kind,
 }
 
 // A Source is one source of customers and licenses.

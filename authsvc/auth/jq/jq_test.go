@@ -150,6 +150,7 @@ func TestGrants(t *testing.T) {
 		{grant + ` | .expires = 7258118399.9`, "a:* 2199-12-31T23:59:59Z 1", ""},
 		{grant + ` | .expires = 946684799`, "", "expires: expected seconds since 1970"},
 		{grant + ` | .expires = 7258118400`, "", "milliseconds?"},
+		{grant + ` | .expires = "9999-12-31"`, "a:* 9999-12-31T23:59:59Z 1", ""},
 		{grant + ` | .expires = nan`, "", "expires: expected seconds since 1970"},
 		{grant + ` | .expires = infinite`, "", "milliseconds?"},
 		{grant + ` | .expires = true`, "", "expires: expected a time"},
@@ -161,7 +162,7 @@ func TestGrants(t *testing.T) {
 		{grant + ` | .license = ""`, "", "license: expected 1 to 255 bytes"},
 		{grant + ` | .repository = "[!a]"`, "", "repository: pattern"},
 		{grant + ` | .tags = null`, "", "tags: expected a pattern, found null"},
-		{`"a"`, "", "expected the grants expression to give objects, found string"},
+		{`"a"`, "", "expected an object that describes grants, found string"},
 		{`repeat(` + grant + `)`, "", "more than 10000 grants"},
 		{`error("no field active")`, "", "license 1 of the list: no field active"},
 	}

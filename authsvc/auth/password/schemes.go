@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -40,6 +41,8 @@ const (
 // A scheme is a way to make a hash.
 type scheme struct {
 	name, prefix string
+	// strong: a file of passwords may have it.
+	strong bool
 	// form is the whole hash. Its groups are what cost gets.
 	form *regexp.Regexp
 	// example shows the form in an error.
@@ -53,7 +56,7 @@ type scheme struct {
 }
 
 // need is what computing a hash needs: threads (0 if it costs nothing), and memory
-// in bytes. It is weak if a file of passwords should not have it.
+// in bytes. weak says why a file of passwords should not have it, if so.
 type need struct {
 	threads, memory int64
 	weak            string
@@ -66,11 +69,9 @@ type parsed struct {
 	match     func(secret string) bool
 }
 
-const weakScheme = "for a file of users it must be bcrypt or argon2id"
-
 var schemes = []scheme{
 	{
-		name: "bcrypt", prefix: "$2", example: "$2b$12$ and 53 characters",
+		name: "bcrypt", strong: true, prefix: "$2", example: "$2b$12$ and 53 characters",
 		form:      regexp.MustCompile(`^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}$`),
 		maxSecret: 72, cost: bcryptCost,
 		decode: func(hash string) (func(string) bool, error) {
@@ -78,7 +79,7 @@ var schemes = []scheme{
 		},
 	},
 	{
-		name: "argon2id", prefix: "$argon2id$", example: "$argon2id$v=19$m=65536,t=3,p=4$SALT$KEY",
+		name: "argon2id", strong: true, prefix: "$argon2id$", example: "$argon2id$v=19$m=65536,t=3,p=4$SALT$KEY",
 		form: regexp.MustCompile(`^\$argon2id\$v=19\$m=(\d{1,9}),t=(\d{1,9}),p=(\d{1,9})\$[A-Za-z0-9+/]{11,256}\$[A-Za-z0-9+/]{22,256}$`),
 		cost: argonCost, decode: decoder(argon2.Decode),
 	},
@@ -105,44 +106,55 @@ var schemes = []scheme{
 	{
 		name: "SHA-256", prefix: "sha256:", example: "sha256: and 64 hexadecimal digits",
 		form: regexp.MustCompile(`^sha256:[0-9a-fA-F]{64}$`),
-		cost: func([]string) (need, error) { return need{weak: weakScheme}, nil }, decode: decodeSHA256,
+		cost: func([]string) (need, error) { return need{}, nil }, decode: decodeSHA256,
 	},
 }
 
 // Validate says what is wrong with a hash, without quoting it; nil if Check can read
 // it. If strong, only bcrypt and argon2id will do, with a cost that withstands
-// guessing once the file is stolen.
+// guessing once a file of passwords is stolen.
 func Validate(hash string, strong bool) error {
+	if s, known := find(hash); strong && (!known || !s.strong) {
+		name := s.name
+		if !known {
+			name = unsupported(hash)
+		}
+		return fmt.Errorf("expected a hash of bcrypt ($2y$) or argon2id ($argon2id$), found %s", name)
+	}
 	p, err := parse(hash)
 	if err == nil && strong && p.weak != "" {
-		err = errors.New(p.weak)
+		return errors.New(p.weak)
 	}
 	return err
 }
 
-func parse(hash string) (parsed, error) {
-	for _, s := range schemes {
-		if !strings.HasPrefix(hash, s.prefix) {
-			continue
-		}
-		fields := s.form.FindStringSubmatch(hash)
-		if fields == nil {
-			return parsed{}, fmt.Errorf("expected a hash of %s like %s, found a damaged or unsupported one", s.name, s.example)
-		}
-		need, err := s.cost(fields[1:])
-		if err != nil {
-			return parsed{}, fmt.Errorf("%s: %w", s.name, err)
-		}
-		if need.weak != "" {
-			need.weak = fmt.Sprintf("%s: %s", s.name, need.weak)
-		}
-		match, err := s.decode(hash)
-		if err != nil { // it would quote the hash
-			return parsed{}, fmt.Errorf("expected a hash of %s like %s, found one that cannot be decoded", s.name, s.example)
-		}
-		return parsed{need, s.maxSecret, match}, nil
+// find returns the scheme of a hash, by its prefix.
+func find(hash string) (scheme, bool) {
+	i := slices.IndexFunc(schemes, func(s scheme) bool { return strings.HasPrefix(hash, s.prefix) })
+	if i < 0 {
+		return scheme{}, false
 	}
-	return parsed{}, fmt.Errorf("expected a hash of bcrypt ($2b$), argon2id ($argon2id$), scrypt ($scrypt$), PBKDF2 ($pbkdf2-sha256$), SHA-crypt ($5$, $6$), or sha256: and hexadecimal digits; found %s", unsupported(hash))
+	return schemes[i], true
+}
+
+func parse(hash string) (parsed, error) {
+	s, known := find(hash)
+	if !known {
+		return parsed{}, fmt.Errorf("expected a hash of bcrypt ($2b$), argon2id ($argon2id$), scrypt ($scrypt$), PBKDF2 ($pbkdf2-sha256$), SHA-crypt ($5$, $6$), or sha256: and hexadecimal digits; found %s", unsupported(hash))
+	}
+	fields := s.form.FindStringSubmatch(hash)
+	if fields == nil {
+		return parsed{}, fmt.Errorf("expected a hash of %s like %s, found a damaged or unsupported one", s.name, s.example)
+	}
+	need, err := s.cost(fields[1:])
+	if err != nil {
+		return parsed{}, fmt.Errorf("%s: %w", s.name, err)
+	}
+	match, err := s.decode(hash)
+	if err != nil { // it would quote the hash
+		return parsed{}, fmt.Errorf("expected a hash of %s like %s, found one that cannot be decoded", s.name, s.example)
+	}
+	return parsed{need, s.maxSecret, match}, nil
 }
 
 // unsupported names what an htpasswd file or an old database may have.
@@ -165,7 +177,7 @@ func bcryptCost(fields []string) (need, error) {
 	cost, err := number(fields[0], 4, maxBcryptCost, "a cost")
 	n := need{threads: 1}
 	if cost < minBcryptCost {
-		n.weak = fmt.Sprintf("expected a cost of at least %d (better 12), found %d", minBcryptCost, cost)
+		n.weak = fmt.Sprintf("bcrypt: expected a cost of at least %d (better 12), found %d", minBcryptCost, cost)
 	}
 	return n, err
 }
@@ -184,7 +196,7 @@ func argonCost(fields []string) (need, error) {
 	}
 	n := need{threads: threads, memory: memory << 10}
 	if memory < minArgonMemory {
-		n.weak = fmt.Sprintf("expected m of at least %d (KiB), found %d", minArgonMemory, memory)
+		n.weak = fmt.Sprintf("argon2id: expected m of at least %d (KiB), found %d", minArgonMemory, memory)
 	}
 	return n, nil
 }
@@ -202,14 +214,14 @@ func scryptCost(fields []string) (need, error) {
 	if err != nil {
 		return need{}, err
 	}
-	return need{threads: 1, memory: 128 * r * (1<<ln + p), weak: weakScheme}, nil
+	return need{threads: 1, memory: 128 * r * (1<<ln + p)}, nil
 }
 
 // rounds is the cost of a scheme whose only parameter is a number of rounds, which
 // may be left out.
 func rounds(least, most int64) func([]string) (need, error) {
 	return func(fields []string) (need, error) {
-		n := need{threads: 1, weak: weakScheme}
+		n := need{threads: 1}
 		if fields[0] == "" {
 			return n, nil
 		}
