@@ -27,9 +27,9 @@ help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: ## docker login and pull through the whole system; DEMO=once exits when done
-	@$(INSTALL) demo
-	@go run ./nginx/demo $(if $(filter once,$(DEMO)),-once)
+demo: ## docker login and pull through the whole system; DEMO=once exits when done, SOURCE=sql for another source
+	@$(INSTALL) demo $(if $(filter sql mariadb,$(SOURCE)),database)
+	@go run ./nginx/demo $(if $(filter once,$(DEMO)),-once) $(if $(SOURCE),-source $(SOURCE))
 
 .PHONY: build
 build: ## build both programs, static, into .build/bin

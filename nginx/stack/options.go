@@ -35,6 +35,9 @@ type Options struct {
 	// Authsvc and Tokenrefresher change keys of their configurations, such as
 	// {"cache.ttl": "1s"}; Registry changes keys of tokenrefresher's registry.
 	Authsvc, Tokenrefresher, Registry map[string]any
+	// Sources are the sources of customers that authsvc asks, in this order; see
+	// SourceKinds. None for the vendor's API in the section kloudless.
+	Sources []string
 	// AuthsvcTCP makes authsvc listen on TCP itself, instead of on a unix socket
 	// that the stack passes to it.
 	AuthsvcTCP bool
