@@ -20,6 +20,8 @@ type answer struct {
 	status int // 0 for HTTP/0.9
 	header http.Header
 	body   []byte
+	// doubtful: where the body begins and ends is not certain.
+	doubtful bool
 }
 
 // readAnswer reads one answer of HTTP/1, and skips interim ones.

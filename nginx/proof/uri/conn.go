@@ -20,7 +20,7 @@ const (
 	// patience is how long a client waits for an answer before it gives up: where
 	// nginx waits for the rest of a body, both would wait forever. What is given up
 	// is counted, and is no finding.
-	patience = 400 * time.Millisecond
+	patience = 2 * time.Second
 	// exchangesPerConnection bounds what is remembered about a connection.
 	exchangesPerConnection = 200
 )
@@ -104,10 +104,15 @@ func (c *client) doHTTP1(x exchange) ([]answer, error) {
 	// answered can still be read.
 	_, sendErr := c.conn.Write(append(x.raw(), sentinel...))
 	var answers []answer
+	borderless := x.borderless()
 	for {
 		a, err := readAnswer(c.reader)
+		a.doubtful = borderless
 		if err == nil && string(a.body) == sentinelAnswer {
 			return answers, nil
+		}
+		if err != nil && borderless {
+			return answers, io.EOF
 		}
 		if err != nil {
 			return answers, errors.Join(ended(err), sendErr)

@@ -68,6 +68,22 @@ func targetsOf(raw string) (all []string) {
 	return all
 }
 
+// borderless reports whether answers to the exchange may have no readable borders: in
+// one to HEAD the body is missing, and one to HTTP/0.9 that follows looks like it.
+func (x exchange) borderless() bool {
+	raw := string(x.raw())
+	if x.http2 || !strings.Contains(raw, "HEAD") {
+		return false
+	}
+	for line := range strings.FieldsFuncSeq(raw, func(r rune) bool { return r == '\r' || r == '\n' }) {
+		first, _, _ := strings.Cut(line, " ")
+		if !strings.Contains(line, "HTTP/") && !strings.Contains(first, ":") {
+			return true
+		}
+	}
+	return false
+}
+
 // The corpus's form: comments, "http1" or "http2", then a part a line, in Go's
 // quotes; a header field has two strings. "* N" repeats a value. In HTTP/2, "next"
 // ends a request. An empty line ends the exchange.
@@ -156,7 +172,7 @@ func parsePart(line string, value func(string) string) (p part, err error) {
 		return p, err
 	}
 	if strings.HasPrefix(rest, `"`) {
-		if p.name, first = first, ""; p.name == "" {
+		if p.name = first; p.name == "" {
 			return p, strconv.ErrSyntax
 		}
 		if first, rest, err = unquote(rest); err != nil {

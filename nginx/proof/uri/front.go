@@ -40,25 +40,25 @@ type finding struct {
 	sender *sender
 }
 
-// start starts the system with nginx, the machine's if empty, and a planted hole.
-func start(ctx context.Context, nginx string, p plant, progress io.Writer) (*front, error) {
+// start starts the system, with a planted hole if the settings have one.
+func start(ctx context.Context, set settings, progress io.Writer) (*front, error) {
 	w, images, err := build()
 	if err != nil {
 		return nil, err
 	}
-	f := &front{plant: p}
+	f := &front{plant: set.plant}
 	f.oracle = newOracle(w, f.found)
 	f.stack, err = stack.Start(ctx, stack.Options{
-		Nginx: nginx, Progress: progress, Interpose: true, Judged: func(r *http.Response) {
-			if p.judge != nil {
-				p.judge(r)
+		Nginx: set.nginx, Progress: progress, Interpose: true, Judged: func(r *http.Response) {
+			if set.plant.judge != nil {
+				set.plant.judge(r)
 			}
 			f.judge(r)
 		},
-		Record: -1, ECR: ecr.Options{Record: -1},
+		Record: -1, ECR: ecr.Options{Record: -1, Remember: true},
 		// Guesses are a test of their own (nginx/e2e), and would be banned here.
 		Authsvc: map[string]any{"log.level": "warn", "guard.failures": 1000000, "guard.refusals_per_second": 10000},
-		Server:  "access_log off; include registry/dedicated.conf; location = " + sentinelPath + " { return 200 '" + sentinelAnswer + "'; }",
+		Server:  set.server + "\naccess_log off; include registry/dedicated.conf; location = " + sentinelPath + " { return 200 '" + sentinelAnswer + "'; }",
 	})
 	if err != nil {
 		return nil, err

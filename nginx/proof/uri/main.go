@@ -54,6 +54,7 @@ type settings struct {
 	duration, progress time.Duration
 	seed               uint64
 	nginx, corpus      string
+	server             string
 	plant              plant
 }
 
@@ -63,6 +64,7 @@ func parse(args []string, stderr io.Writer) (s settings, err error) {
 	flags.DurationVar(&s.duration, "for", time.Minute, "how long to fuzz after the corpus; 0 for the corpus alone")
 	flags.Uint64Var(&s.seed, "seed", 0, "repeat the run with this seed; 0 for a random one")
 	flags.StringVar(&s.nginx, "nginx", "", "path of the nginx to test; the machine's if empty")
+	flags.StringVar(&s.server, "server", "", "more lines of nginx's server block, such as \"merge_slashes off;\"")
 	flags.StringVar(&s.corpus, "corpus", "nginx/proof/uri/testdata", "folder of the corpus, which gets new findings")
 	flags.DurationVar(&s.progress, "progress", 10*time.Second, "how often to print a line")
 	var all []string
@@ -111,7 +113,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // prove runs the corpus and then the fuzzer, and reports whether something was found.
 func prove(ctx context.Context, s settings, stdout io.Writer) (found bool, err error) {
-	f, err := start(ctx, s.nginx, s.plant, stdout)
+	f, err := start(ctx, s, stdout)
 	if err != nil {
 		return false, err
 	}
@@ -126,12 +128,17 @@ func prove(ctx context.Context, s settings, stdout io.Writer) (found bool, err e
 	}
 	fmt.Fprintf(stdout, "nginx %d.%d.%d, seed %d: the corpus of %d exchanges, then %v of new ones\n", version[0], version[1], version[2], s.seed, len(corpus), s.duration)
 	for _, x := range corpus {
-		if wrong, err := f.try(ctx, x); err != nil || wrong != nil {
-			if wrong != nil {
-				fmt.Fprintf(stdout, "\nFOUND by the corpus: %v\n%s", wrong, x.format(f.world.replacer(true)))
-			}
-			return true, err
+		wrong, err := f.try(ctx, x)
+		if err != nil {
+			return false, err
 		}
+		if wrong != nil {
+			found = true
+			fmt.Fprintf(stdout, "\nFOUND by the corpus: %v\n%s", wrong, x.format(f.world.replacer(true)))
+		}
+	}
+	if found {
+		return true, nil
 	}
 	t := &tally{began: time.Now(), statuses: map[int]int64{}}
 	forwarded := f.forwarded.Load()

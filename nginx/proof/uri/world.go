@@ -172,15 +172,6 @@ func (w *world) replacer(named bool) func(string) string {
 	}
 }
 
-// reference is a value of the world for a request that says it is damaged.
-func (w *world) value(name string) string {
-	value, ok := w.names[name]
-	if !ok {
-		panic(fmt.Sprintf("the world has no %s", name))
-	}
-	return value
-}
-
 // checkBlob: a blob that the bucket serves is licensed.
 func (w *world) checkBlob(body []byte) error {
 	sum := sha256.Sum256(body)
