@@ -2,6 +2,7 @@ package stack
 
 import (
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/pullgate/pullgate/nginx/stack/ecr"
@@ -44,13 +45,16 @@ type Options struct {
 	// Interpose puts an HTTP server, Stack.Authsvc, between nginx and authsvc. It
 	// records requests, counts connections, and injects faults.
 	Interpose bool
+	// Judged sees, and may change, each of authsvc's answers before nginx does. It
+	// needs Interpose, and runs in several goroutines at once.
+	Judged func(*http.Response)
 	// AWSEnv is tokenrefresher's environment for AWS, instead of the static key
 	// that the stand-in for ECR accepts.
 	AWSEnv []string
 
 	// ECR are options of its stand-in; the stack sets Backend and Certificate.
 	ECR ecr.Options
-	// Record is as in standin.Options, for the vendor's API.
+	// Record is as in standin.Options, for the vendor's API and for Interpose.
 	Record int
 }
 

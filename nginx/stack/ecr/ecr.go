@@ -59,6 +59,9 @@ type Options struct {
 	Now func() time.Time
 	// Record is as in standin.Options, for each server.
 	Record int
+	// Remember asks the backend only once for the same: for load on images that
+	// do not change.
+	Remember bool
 }
 
 // A Backend is a registry that speaks the Distribution API.
@@ -104,6 +107,9 @@ func Start(opts Options) (*Server, error) {
 	}
 	if opts.Backend.Transport == nil {
 		opts.Backend.Transport = http.DefaultTransport
+	}
+	if opts.Remember {
+		opts.Backend.Transport = &memo{next: opts.Backend.Transport, answers: map[string]remembered{}}
 	}
 	s := &Server{
 		opts:      opts,
