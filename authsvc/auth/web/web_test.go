@@ -48,7 +48,7 @@ func read(t testing.TB, w *world, text string, files map[string]string) (auth.Ma
 			t.Fatal(err)
 		}
 	}
-	values := map[string]any{}
+	values := map[string]any{"timeout": "60s"} // for busy machines
 	if w != nil {
 		authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.Certificate().Raw})
 		if err := os.WriteFile(filepath.Join(dir, "ca.pem"), authority, 0o600); err != nil {
