@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/pullgate/pullgate/authsvc/credential"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/settings"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/system"
 )
 
@@ -115,7 +116,7 @@ func parseBase(text string) (*url.URL, error) {
 func (c *Client) Below(path string) (*url.URL, error) {
 	u, err := c.base.Parse(path)
 	if err != nil || u.Scheme != c.base.Scheme || u.Host != c.base.Host || u.User != nil || !strings.HasPrefix(u.Path, c.base.Path) {
-		return nil, fmt.Errorf("expected a path below %s such as meta/licenses, found %q", c.base, path)
+		return nil, fmt.Errorf("expected a path below %s such as meta/licenses, found %s", c.base, settings.Found(path))
 	}
 	return u, nil
 }
