@@ -41,6 +41,10 @@ type Options struct {
 	// Interpose puts an HTTP server, Stack.Authsvc, between nginx and authsvc. It
 	// records requests, counts connections, and injects faults.
 	Interpose bool
+	// Registries are further registries of tokenrefresher.
+	Registries []any
+	// Env is additional environment of authsvc and tokenrefresher.
+	Env []string
 	// AWSEnv is tokenrefresher's environment for AWS, instead of the static key
 	// that the stand-in for ECR accepts.
 	AWSEnv []string
