@@ -57,7 +57,7 @@ lint: tools ## run golangci-lint, gofmt, shellcheck, ansible-lint, yamllint, go 
 
 .PHONY: unit
 unit: tools ## run unit tests with the race detector, and fuzz targets with their seeds
-	CGO_ENABLED=1 go test -race ./authsvc/... ./tokenrefresher/... ./nginx/stack/... ./nginx/demo/... ./nginx/bench/...
+	CGO_ENABLED=1 go test -race ./authsvc/... ./tokenrefresher/... ./nginx/stack/... ./nginx/demo/... ./nginx/bench/... ./nginx/proof/...
 
 .PHONY: e2e
 e2e: tools ## test with the real nginx, registry, clients, Prometheus, Ansible; RUN=TestName for one
@@ -72,6 +72,14 @@ deploy-test: ## run the playbook against booted machines, as root; SUITE=trixie 
 deploy-test-short: ## run deploy-test with one machine, without the steps that take minutes
 	@$(INSTALL) package deploy
 	@go run ./ansible/deploytest -short
+
+.PHONY: secrets
+secrets: tools ## search everything the system writes for marked secrets, also after crashes; SEED=N repeats a run
+	@go run ./nginx/proof/secrets $(if $(SEED),-seed $(SEED))
+
+.PHONY: secrets-short
+secrets-short: tools ## run secrets without Docker, with fewer faults and crashes
+	@go run ./nginx/proof/secrets -short $(if $(SEED),-seed $(SEED))
 
 .PHONY: conformance
 conformance: tools ## run the OCI conformance tests against the whole system, read-only

@@ -48,6 +48,10 @@ type Options struct {
 	// Judged sees, and may change, each of authsvc's answers before nginx does. It
 	// needs Interpose, and runs in several goroutines at once.
 	Judged func(*http.Response)
+	// Registries are further registries of tokenrefresher.
+	Registries []any
+	// Env is additional environment of authsvc and tokenrefresher.
+	Env []string
 	// AWSEnv is tokenrefresher's environment for AWS, instead of the static key
 	// that the stand-in for ECR accepts.
 	AWSEnv []string

@@ -34,7 +34,7 @@ func (s *Stack) configureTokenrefresher() error {
 	}
 	maps.Copy(registry, s.opts.Registry)
 	return s.configure("tokenrefresher", map[string]any{
-		"registries":      []any{registry},
+		"registries":      append([]any{registry}, s.opts.Registries...),
 		"control.address": "unix:" + s.controlSocket(),
 		"private.address": fmt.Sprintf("127.0.0.1:%d", s.refresherPort),
 	}, s.opts.Tokenrefresher)
@@ -102,7 +102,7 @@ func (s *Stack) TokenFile() string { return filepath.Join(s.Dir, "token", "main.
 
 // StartTokenrefresher starts or restarts it and waits until it is ready.
 func (s *Stack) StartTokenrefresher(ctx context.Context) error {
-	env := baseEnv(s.Dir)
+	env := append(baseEnv(s.Dir), s.opts.Env...)
 	if s.opts.AWSEnv != nil {
 		env = append(env, s.opts.AWSEnv...)
 	} else {

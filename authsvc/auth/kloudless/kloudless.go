@@ -20,6 +20,7 @@ import (
 	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/auth/jq"
 	"github.com/pullgate/pullgate/authsvc/auth/web"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/settings"
 )
 
 // The defaults of what Kloudless does not document.
@@ -182,7 +183,7 @@ func parseBase(text string) (*url.URL, error) {
 func below(base *url.URL, path string) (*url.URL, error) {
 	u, err := base.Parse(path)
 	if err != nil || u.Scheme != base.Scheme || u.Host != base.Host || u.User != nil || !strings.HasPrefix(u.Path, base.Path) {
-		return nil, fmt.Errorf("expected a path below %s such as meta/licenses, found %q", base, path)
+		return nil, fmt.Errorf("expected a path below %s such as meta/licenses, found %s", base, settings.Found(path))
 	}
 	return u, nil
 }

@@ -216,6 +216,10 @@ func (s *Server) InvalidateTokens() { s.tokens.invalidate() }
 // TokensIssued returns the number of issued tokens.
 func (s *Server) TokensIssued() int { return s.tokens.count() }
 
+// Passwords returns, of each issued token, a part of the password that is random
+// throughout, in no order.
+func (s *Server) Passwords() []string { return s.tokens.passwords() }
+
 // IssueToken issues a token without the API: the value after "Basic " in an
 // Authorization header.
 func (s *Server) IssueToken() (token string, expires time.Time) { return s.tokens.issue() }

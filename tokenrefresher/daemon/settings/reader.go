@@ -58,13 +58,17 @@ func (r *Reader) Add(problems ...error) { r.problems = append(r.problems, proble
 // Problems are those found so far.
 func (r *Reader) Problems() []error { return r.problems }
 
-// Found shows a value for an error, in YAML's terms.
+// userinfo is where a URL may have a password (RFC 3986, section 3.2.1), which may
+// contain what is not allowed there.
+var userinfo = regexp.MustCompile(`//.*@`)
+
+// Found shows a value for an error, in YAML's terms, and without a URL's password.
 func Found(value any) string {
 	switch v := value.(type) {
 	case nil:
 		return "nothing"
 	case string:
-		return fmt.Sprintf("%.200q", v)
+		return fmt.Sprintf("%.200q", userinfo.ReplaceAllString(v, "//***@"))
 	case map[string]any:
 		return "a section"
 	case []any:
