@@ -213,7 +213,7 @@ func measureHashing(ctx context.Context, vendor *stack.Customers, stdout io.Writ
 	var quietP99, hashingP99 []float64
 	var hashed atomic.Int64
 	_, err := withStack(ctx, keys, func(s *stack.Stack) (figures, error) {
-		crowd, err := newCrowd(ctx, s, customers)
+		crowd, err := newCrowd(ctx, s)
 		if err != nil {
 			return nil, err
 		}
