@@ -4,11 +4,13 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/pullgate/pullgate/authsvc/auth/kloudless"
+	"github.com/pullgate/pullgate/authsvc/auth/web"
 	"github.com/pullgate/pullgate/authsvc/config"
 	"github.com/spf13/pflag"
 )
@@ -88,6 +90,23 @@ func TestList(t *testing.T) {
 	}
 }
 
+// TestPreset: a preset changes the defaults of a source's keys, and a key that is set
+// takes precedence. One number needs no list.
+func TestPreset(t *testing.T) {
+	c, err := config.Load(write(t, "sources: [{name: a, kind: web, preset: docker_auth, url: 'https://api.example/', method: PUT, refused: {statuses: [200, 401]}}, "+
+		"{name: b, kind: web, url: 'https://api.example/', not_mine: {statuses: 404}}]"), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	preset, plain := c.Sources[0].Settings.(web.Config), c.Sources[1].Settings.(web.Config)
+	if preset.Method != "PUT" || preset.Credential.As != "json" || !slices.Equal(preset.Refused.Statuses, []int{200, 401}) || !slices.Equal(preset.NotMine.Statuses, []int{200}) {
+		t.Errorf("the preset gives %+v", preset)
+	}
+	if plain.Method != "GET" || plain.Credential.As != "bearer" || !slices.Equal(plain.Refused.Statuses, []int{401}) || !slices.Equal(plain.NotMine.Statuses, []int{404}) {
+		t.Errorf("without a preset: %+v", plain)
+	}
+}
+
 // TestRefuses has a bad file for each rule, with the exact message.
 func TestRefuses(t *testing.T) {
 	tests := []struct{ name, yaml, want string }{
@@ -117,6 +136,9 @@ func TestRefuses(t *testing.T) {
 		{"repositories as a number", "catalog: {repositories: 3}", `catalog.repositories: expected a list of at most 100000 names of repositories, found 3`},
 		{"number in the repositories", "catalog: {repositories: [3]}", `catalog.repositories: expected a list of at most 100000 names of repositories, found a list of 1`},
 		{"digests", "release: {max_digests: 10}", `release.max_digests: expected a whole number from 1000 to 100000000, found 10`},
+		{"statuses", "sources: [{name: a, kind: web, url: 'https://api.example/', refused: {statuses: [401, no]}}]", `sources[0].refused.statuses: expected a list of at most 20 whole numbers from 200 to 599, found a list of 2`},
+		{"text in the statuses", "sources: [{name: a, kind: web, url: 'https://api.example/', refused: {statuses: ['401']}}]", `sources[0].refused.statuses: expected a list of at most 20 whole numbers from 200 to 599, found a list of 1`},
+		{"status out of range", "sources: [{name: a, kind: web, url: 'https://api.example/', refused: {statuses: 600}}]", `sources[0].refused.statuses: expected a list of at most 20 whole numbers from 200 to 599, found 600`},
 		{"empty realm", `realm: ""`, `realm: expected text of 1 to 128 bytes, found ""`},
 	}
 	for _, test := range tests {

@@ -10,6 +10,7 @@ import (
 	"github.com/pullgate/pullgate/authsvc/auth/file"
 	"github.com/pullgate/pullgate/authsvc/auth/jwt"
 	"github.com/pullgate/pullgate/authsvc/auth/kloudless"
+	"github.com/pullgate/pullgate/authsvc/auth/sql"
 	"github.com/pullgate/pullgate/authsvc/auth/web"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/settings"
 )
@@ -18,6 +19,7 @@ import (
 var kinds = []auth.Kind{
 	kloudless.Kind,
 	web.Kind,
+	sql.Kind,
 	file.Kind,
 	jwt.Kind,
 }

@@ -75,6 +75,12 @@ for_test() {
     [ -x /lib/systemd/systemd-journal-remote ] || want systemd-journal-remote "tests the fail2ban example"
     have logrotate || want logrotate "tests the logrotate example"
     have debootstrap || want debootstrap "gets nginx from other Debian releases"
+    databases
+}
+
+databases() {
+    ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || want postgresql "a real database to look up customers in"
+    have mariadbd || want mariadb-server "a real database to look up customers in"
 }
 
 for_package() {
@@ -94,6 +100,7 @@ for_deploy() {
 }
 
 for_bench() {
+    databases
     have wrk || want wrk "generates load"
     [ -e /usr/lib/nginx/modules/ngx_http_lua_module.so ] ||
         want libnginx-mod-http-lua "runs the design that we compare with"
@@ -172,9 +179,9 @@ install_packages() {
     # shellcheck disable=SC2086 # a list of names
     apt install -y --no-install-recommends $packages
     # They must not start at the next boot either: the stack starts its own.
-    for unit in nginx docker-registry haproxy prometheus fail2ban; do
+    for unit in nginx docker-registry haproxy prometheus fail2ban postgresql mariadb; do
         case " $packages " in
-            *" $unit "*)
+            *" $unit "* | *" $unit-server "*)
                 say "$unit.service stays disabled; to enable it: systemctl enable --now $unit"
                 as_root systemctl disable --quiet "$unit.service" 2>/dev/null || true
                 ;;

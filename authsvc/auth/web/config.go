@@ -56,6 +56,8 @@ type Service struct {
 	User, Header string
 	// CredentialFile has the secret; empty for no service credential.
 	CredentialFile string
+	// ToURL sends it beside the customer's credential.
+	ToURL bool
 }
 
 // A Rule recognizes answers by their status, and by If, a jq expression that must be
@@ -145,6 +147,9 @@ func (s *Source) makeCheck() error {
 	if err := c.Service.check(); err != nil {
 		return err
 	}
+	if c.Service.CredentialFile != "" && !c.Service.ToURL && c.Licenses.Credential != ofService {
+		return errors.New("service.credential_file: expected service.to_url: true or licenses.credential: service, found neither: the credential would be sent nowhere")
+	}
 	if c.URL == "" {
 		if c.Licenses.URL == "" || c.Licenses.Credential != ofService {
 			return errors.New("url: expected the URL that checks a customer's credential, found nothing; for a source that is asked for grants alone, set licenses.url and licenses.credential: service")
@@ -162,8 +167,8 @@ func (s *Source) makeCheck() error {
 		return err
 	}
 	s.check = &endpoint{url: url, method: c.Method, judge: s.judge, credential: &c.Credential}
-	if header := c.Service.header(); header != c.Credential.header() {
-		s.check.service = header != ""
+	if s.check.service = c.Service.ToURL && c.Service.CredentialFile != ""; s.check.service && c.Service.header() == c.Credential.header() {
+		return fmt.Errorf("service.to_url: expected false, because the customer's credential is in the header %s, too", c.Service.header())
 	}
 	return nil
 }

@@ -34,6 +34,8 @@ func TestConfiguration(t *testing.T) {
 		{url + "credential: {as: form, secret_field: p}", "method: expected POST or PUT, because credential.as is form, found GET"},
 		{url + "method: POST\ncredential: {as: json, user_field: u}", "credential.secret_field: expected the field for the secret"},
 		{url + "method: POST\ncredential: {as: json, user_field: u, secret_field: u}", "credential.user_field: expected another field"},
+		{url + service, "service.credential_file: expected service.to_url: true or licenses.credential: service"},
+		{url + "service: {credential_file: /key, to_url: true}", "service.to_url: expected false, because the customer's credential is in the header Authorization"},
 		{url + "service: {credential_file: key}", "service.credential_file: expected an absolute path"},
 		{url + "service: {credential_file: /key, as: basic}", "service.user: expected the user without a colon"},
 		{url + "service: {credential_file: /key, as: header}", "service.header: expected the name of a header"},

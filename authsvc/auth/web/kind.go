@@ -20,7 +20,8 @@ var keys = settings.Table{
 	{Key: "credential.header", Default: "", Usage: "name of the header, for credential.as: header"},
 	{Key: "credential.user_field", Default: "", Usage: "field for the user, for form and json; empty to send the password alone"},
 	{Key: "credential.secret_field", Default: "", Usage: "field for the password, for form and json"},
-	{Key: "service.credential_file", Default: "", Usage: "file with the service credential, authsvc's own at the service: an absolute path or $CREDENTIALS_DIRECTORY/NAME, read for each request. It is sent to url beside a customer's credential that is in another header or in the body, and to licenses.url if licenses.credential is service"},
+	{Key: "service.credential_file", Default: "", Usage: "file with the service credential, authsvc's own at the service: an absolute path or $CREDENTIALS_DIRECTORY/NAME, read for each request. service.to_url and licenses.credential say where it is sent"},
+	{Key: "service.to_url", Default: false, Usage: "send the service credential to url too, beside the customer's, which must be in another header or in the body"},
 	{Key: "service.as", Default: asBearer, Usage: "how the service credential is sent: basic, client_secret_basic (as OAuth 2.0 has it, RFC 6749, section 2.3.1), bearer or header"},
 	{Key: "service.user", Default: "", Usage: "user or client id, for basic and client_secret_basic"},
 	{Key: "service.header", Default: "", Usage: "name of the header, for service.as: header"},
@@ -63,7 +64,7 @@ var presets = map[string]map[string]any{
 	},
 	// RFC 7662, section 2. A 401 refuses the service credential, not the token.
 	introspection: {
-		"method": "POST", "credential.as": asForm, "credential.secret_field": "token", "service.as": asClient,
+		"method": "POST", "credential.as": asForm, "credential.secret_field": "token", "service.as": asClient, "service.to_url": true,
 		"accepted.if":      ".active == true",
 		"refused.statuses": "200", "refused.if": ".active == false",
 		"account.subject": ".sub", "account.ends": ".exp",
@@ -100,6 +101,7 @@ func read(r *settings.Reader) auth.Settings {
 			User:           r.Text("service.user", 0, maxName),
 			Header:         r.Text("service.header", 0, 100),
 			CredentialFile: r.Optional("service.credential_file", r.SecretFile),
+			ToURL:          r.Boolean("service.to_url"),
 		},
 		Accepted: readRule(r, "accepted"),
 		Refused:  readRule(r, "refused"),
