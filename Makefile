@@ -40,8 +40,17 @@ package: ## build the .deb packages, SBOMs, and checksums into .build/package; V
 	@$(INSTALL) package
 	@VERSION='$(VERSION)' COMMIT='$(COMMIT)' LDFLAGS='$(LDFLAGS)' ansible/package/build.sh $(PACKAGES)
 
+# The parts of test, in this order.
+TEST := tools lint unit fuzz-short e2e fuzz-uri-short secrets-short chaos-short deploy-test-short
+
 .PHONY: test
-test: tools lint unit e2e deploy-test-short ## run everything that CI checks
+test: ## run everything that CI checks; the last line has the minutes of each part
+	@report=; trap 'echo "make test:$$report"' EXIT; \
+	for part in $(TEST); do \
+		start=$$SECONDS; echo "make test: $$part"; \
+		$(MAKE) --no-print-directory $$part || { report+=" $$part failed"; exit 1; }; \
+		report+=" $$part $$(( (SECONDS-start) / 60 )):$$(printf %02d $$(( (SECONDS-start) % 60 )))"; \
+	done
 
 .PHONY: tools
 tools:

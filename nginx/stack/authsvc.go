@@ -13,6 +13,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -123,6 +124,15 @@ func (s *Stack) StartAuthsvc(ctx context.Context) error {
 		return err
 	}
 	return poll(ctx, s.opts.Timeout, p, answers(s.client, s.AuthsvcURL()+"/readyz", http.StatusOK))
+}
+
+// CheckConfig runs authsvc check-config on the configuration, and returns its output.
+func (s *Stack) CheckConfig(ctx context.Context, args ...string) (string, error) {
+	argv := append([]string{"check-config", "--config", s.configFile("authsvc")}, args...)
+	cmd := exec.CommandContext(ctx, filepath.Join(s.binDir, "authsvc"), argv...)
+	cmd.Env = baseEnv(s.Dir)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
 }
 
 // RestartAuthsvc stops authsvc with SIGTERM and starts it, as systemd would: the
