@@ -97,7 +97,7 @@ func (s *Stack) StartAuthsvc(ctx context.Context) error {
 	if err := s.listen(); err != nil {
 		return err
 	}
-	c := command{argv: []string{filepath.Join(s.binDir, "authsvc"), "--config", s.configFile("authsvc")}, env: baseEnv(s.Dir)}
+	c := command{argv: []string{filepath.Join(s.binDir, "authsvc"), "--config", s.configFile("authsvc")}, env: append(baseEnv(s.Dir), s.opts.Env...)}
 	if l := s.socket.listener; l != nil {
 		file, err := l.File()
 		if err != nil {

@@ -41,6 +41,8 @@ type Options struct {
 	// Interpose puts an HTTP server, Stack.Authsvc, between nginx and authsvc. It
 	// records requests, counts connections, and injects faults.
 	Interpose bool
+	// Env is added to the environment of nginx, authsvc, and tokenrefresher.
+	Env []string
 	// AWSEnv is tokenrefresher's environment for AWS, instead of the static key
 	// that the stand-in for ECR accepts.
 	AWSEnv []string

@@ -100,7 +100,7 @@ func (s *Stack) TokenFile() string { return filepath.Join(s.Dir, "token", "main.
 
 // StartTokenrefresher starts or restarts it and waits until it is ready.
 func (s *Stack) StartTokenrefresher(ctx context.Context) error {
-	env := baseEnv(s.Dir)
+	env := append(baseEnv(s.Dir), s.opts.Env...)
 	if s.opts.AWSEnv != nil {
 		env = append(env, s.opts.AWSEnv...)
 	} else {

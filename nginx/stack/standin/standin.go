@@ -107,8 +107,13 @@ func (s *Server) serve() {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.received.Add(1)
 	s.record(r)
-	if f, ok := s.faults.take(r); ok && s.faults.apply(w, r, f) {
-		return
+	if f, ok := s.faults.take(r); ok {
+		if s.faults.apply(w, r, f) {
+			return
+		}
+		if f.Truncate {
+			w = cutter{w}
+		}
 	}
 	s.handler.ServeHTTP(w, r)
 }
