@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -81,7 +80,7 @@ var commands = map[string]func(ask, name, to string) []string{
 		if ask == aList {
 			return []string{"list-tags", "--retry-times", "3", "--tls-verify=false", "docker://" + name}
 		}
-		return []string{"copy", "--quiet", "--insecure-policy", "--retry-times", "3", "--src-tls-verify=false", "docker://" + name, "oci:" + to}
+		return []string{"copy", "--quiet", "--insecure-policy", "--preserve-digests", "--retry-times", "3", "--src-tls-verify=false", "docker://" + name, "oci:" + to}
 	},
 	"regctl": func(ask, name, to string) []string {
 		if ask == aList {
@@ -105,15 +104,16 @@ func (c *client) fetch(ctx context.Context, k kind, r request) (p pull, err erro
 		return p, ctx.Err()
 	}
 	p.ended, p.output = time.Now(), out
+	last := final(out)
 	if failed == nil {
 		p.outcome = served
-		if wrong := c.verify(r, to, out); wrong != nil {
+		if wrong := c.verify(r, to, last); wrong != nil {
 			p.outcome, p.output = otherwise, fmt.Sprintf("%s\n%v", out, wrong)
 		}
 		return p, nil
 	}
 	p.output = fmt.Sprintf("%s\n%v", out, failed)
-	p.outcome = classify(k, out)
+	p.outcome = classify(k, last)
 	return p, nil
 }
 
@@ -138,6 +138,11 @@ func (c *client) run(ctx context.Context, p *pull, r request, to string) (string
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
+
+var interim = regexp.MustCompile(`(?m)^.*(retrying|Retrying|level=WARN|level=warning).*\n?`)
+
+// final leaves out what a client said about tries before the last one.
+func final(out string) string { return interim.ReplaceAllString(out, "") }
 
 // statuses are the words by which clients tell each answer. A number alone is not
 // enough: digests and sizes contain it, too.
@@ -201,12 +206,11 @@ func (c *client) verify(r request, dir, out string) error {
 	return validate.Image(image)
 }
 
-var tagWord = regexp.MustCompile(`\b[0-9]+\.[0-9]+\b`)
-
-// listed returns the tags in a client's output: one a line, or JSON.
+// listed returns the tags in a client's output: one a line, or skopeo's JSON.
 func listed(out string) []string {
-	if _, list, ok := strings.Cut(out, `"Tags"`); ok {
-		out = list
+	var list struct{ Tags []string }
+	if json.Unmarshal([]byte(out), &list) == nil {
+		return list.Tags
 	}
-	return slices.Clone(tagWord.FindAllString(out, -1))
+	return strings.Fields(out)
 }

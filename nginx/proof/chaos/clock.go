@@ -32,6 +32,9 @@ const (
 	nginxClockEnv = "FAKETIME_TIMESTAMP_FILE"
 )
 
+// keepEnv are lines of nginx.conf: nginx removes its environment otherwise.
+const keepEnv = "env " + nginxClockEnv + ";\nenv FAKETIME_NO_CACHE;\nenv FAKETIME_DONT_FAKE_MONOTONIC;"
+
 // overlaid is what the test build has in addition in package time.
 const overlaid = `package time
 
@@ -142,7 +145,7 @@ func (c *clock) env() ([]string, error) {
 	return []string{
 		goClockEnv + "=" + c.goFile,
 		"LD_PRELOAD=" + library[0], nginxClockEnv + "=" + c.nginxFile,
-		"FAKETIME_NO_CACHE=1", "DONT_FAKE_MONOTONIC=1", "FAKETIME_DONT_FAKE_MONOTONIC=1",
+		"FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1",
 	}, nil
 }
 

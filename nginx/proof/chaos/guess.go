@@ -14,7 +14,7 @@ import (
 
 const (
 	guessEvery = 5 * time.Millisecond // 200 a second
-	guessers   = 16                   // at once
+	guessers   = 160                  // at once: a guess may have to wait for 750 ms
 	// perAddress is when a guesser moves on to its next address. By then it
 	// has long been banned (guard.failures is 60).
 	perAddress = 400
@@ -22,15 +22,20 @@ const (
 
 // A guesser tries wrong passwords of real customers, all the time.
 type guesser struct {
-	tried atomic.Int64
-	// letIn is what must not happen.
-	letIn atomic.Int64
-	done  sync.WaitGroup
+	url       string
+	customers []string
+	tried     atomic.Int64
+	letIn     atomic.Int64 // what must not happen
+	done      sync.WaitGroup
 }
 
-// startGuesses guesses until ctx ends.
-func startGuesses(ctx context.Context, url string, customers []string) *guesser {
-	g := &guesser{}
+// newGuesser knows where to guess, and the names of customers.
+func newGuesser(url string, customers []string) *guesser {
+	return &guesser{url: url + "/v2/" + licensedRepository + "/manifests/1.0", customers: customers}
+}
+
+// start guesses until ctx ends.
+func (g *guesser) start(ctx context.Context) {
 	tick := make(chan struct{})
 	g.done.Go(func() {
 		ticker := time.NewTicker(guessEvery)
@@ -49,12 +54,11 @@ func startGuesses(ctx context.Context, url string, customers []string) *guesser 
 		}
 	})
 	for i := range guessers {
-		g.done.Go(func() { g.guess(ctx, i, url+"/v2/"+licensedRepository+"/manifests/1.0", customers, tick) })
+		g.done.Go(func() { g.guess(ctx, i, tick) })
 	}
-	return g
 }
 
-func (g *guesser) guess(ctx context.Context, i int, url string, customers []string, tick <-chan struct{}) {
+func (g *guesser) guess(ctx context.Context, i int, tick <-chan struct{}) {
 	var from *http.Client
 	n := 0
 	for range tick {
@@ -64,7 +68,7 @@ func (g *guesser) guess(ctx context.Context, i int, url string, customers []stri
 			}
 			from = clientFrom(fmt.Sprintf("127.40.%d.%d", 1+n/perAddress%200, 1+i))
 		}
-		g.one(ctx, from, url, customers[n%len(customers)])
+		g.one(ctx, from, g.customers[n%len(g.customers)])
 		n++
 	}
 	if from != nil {
@@ -73,8 +77,8 @@ func (g *guesser) guess(ctx context.Context, i int, url string, customers []stri
 }
 
 // one guesses once. Anything but a success is as it should be.
-func (g *guesser) one(ctx context.Context, from *http.Client, url, user string) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+func (g *guesser) one(ctx context.Context, from *http.Client, user string) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, g.url, nil)
 	if err != nil {
 		return
 	}

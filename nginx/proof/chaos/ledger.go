@@ -22,7 +22,7 @@ type ledger struct {
 
 	mu      sync.Mutex
 	began   time.Time
-	periods []period // in order; the first is that of the guesses
+	periods []period // in order
 	totals  tally
 	byFault map[string]*tally
 	latest  string
@@ -37,11 +37,7 @@ func (t tally) pulls() int { return t[ok] + t[excused] + t[lost] + t[wronged] }
 const quiet = "none"
 
 func newLedger(excuses []excuse, out io.Writer) *ledger {
-	now := time.Now()
-	return &ledger{
-		excuses: excuses, out: out, began: now, periods: []period{{fault: guesses, from: now}},
-		totals: tally{}, byFault: map[string]*tally{}, latest: quiet,
-	}
+	return &ledger{excuses: excuses, out: out, began: time.Now(), totals: tally{}, byFault: map[string]*tally{}, latest: quiet}
 }
 
 // starts notes that a fault is in force from now on.
@@ -49,9 +45,11 @@ func (l *ledger) starts(name string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.periods = append(l.periods, period{fault: name, from: time.Now()})
-	if l.latest == quiet {
+	switch {
+	case name == guesses:
+	case l.latest == quiet:
 		l.latest = name
-	} else {
+	default:
 		l.latest += " + " + name
 	}
 }
@@ -60,8 +58,8 @@ func (l *ledger) starts(name string) {
 func (l *ledger) allEnd() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i := range l.periods[1:] {
-		if p := &l.periods[i+1]; p.to.IsZero() {
+	for i := range l.periods {
+		if p := &l.periods[i]; p.to.IsZero() && p.fault != guesses {
 			p.to = time.Now()
 		}
 	}
@@ -75,8 +73,8 @@ func (l *ledger) add(p pull) {
 	v := judge(p, l.periods, l.excuses)
 	l.totals[v]++
 	var met []string
-	for _, f := range l.periods[1:] {
-		if f.overlaps(p.began, p.ended, 0) {
+	for _, f := range l.periods {
+		if f.fault != guesses && f.overlaps(p.began, p.ended, 0) {
 			met = append(met, f.fault)
 		}
 	}
@@ -101,7 +99,7 @@ const clockFormat = "15:04:05.000"
 
 // before tells the fault that ended last before a pull.
 func (l *ledger) before(p pull) string {
-	for i := len(l.periods) - 1; i > 0; i-- {
+	for i := len(l.periods) - 1; i >= 0; i-- {
 		if f := l.periods[i]; !f.to.IsZero() && f.to.Before(p.began) {
 			return fmt.Sprintf("%s, ended %v before", f.fault, p.began.Sub(f.to).Round(time.Millisecond))
 		}

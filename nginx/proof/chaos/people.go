@@ -7,6 +7,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
 	"github.com/pullgate/pullgate/nginx/stack"
 	"github.com/pullgate/pullgate/nginx/stack/vendorapi"
 )
@@ -119,6 +122,8 @@ func pushImages(ctx context.Context, s *stack.Stack) (images, error) {
 			if err != nil {
 				return nil, err
 			}
+			// OCI's types, so that no client converts it and changes its digest.
+			image = mutate.ConfigMediaType(mutate.MediaType(image, types.OCIManifestSchema1), types.OCIConfigJSON)
 			if all[reference], err = s.Push(ctx, reference, image); err != nil {
 				return nil, err
 			}

@@ -16,10 +16,10 @@ type relay struct {
 	conns map[net.Conn]bool
 }
 
-// startRelay listens on a port of 127.0.0.1, and connects to to from the address
-// from.
-func startRelay(from, to string) (*relay, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// startRelay listens on a port of the address at, and connects to to from the
+// address from.
+func startRelay(at, from, to string) (*relay, error) {
+	l, err := net.Listen("tcp", net.JoinHostPort(at, "0"))
 	if err != nil {
 		return nil, err
 	}

@@ -89,7 +89,7 @@ func (r *rig) startStack(ctx context.Context, stdout io.Writer, binaries string)
 	}
 	token := filepath.Join(r.folder(tokenFolder), "main.json")
 	r.stack, err = stack.Start(ctx, stack.Options{
-		BinDir: binaries, Progress: stdout, Timeout: patience, Env: env,
+		BinDir: binaries, Progress: stdout, Timeout: patience, Env: env, Main: keepEnv,
 		Record: -1, ECR: ecr.Options{Record: -1},
 		Authsvc: map[string]any{
 			"upstream.token_file": token,
@@ -99,7 +99,10 @@ func (r *rig) startStack(ctx context.Context, stdout io.Writer, binaries string)
 			// So short that everything is asked again within each fault.
 			"cache.ttl":       "2s",
 			"release.tag_ttl": "2s",
+			// So long that a slow machine is no fault.
+			"release.timeout": "60s", "upstream.timeout": "60s", "upstream.refresh_timeout": "60s",
 		},
+		Settings: map[string]string{"authsvc-timeouts.conf": "proxy_read_timeout 180s;\n"},
 		Registry: map[string]any{"file": token},
 	})
 	return err
@@ -121,7 +124,14 @@ func (r *rig) mount(folder string) error {
 
 // newClient starts a client of its own address.
 func (r *rig) newClient(i int, program string) (*client, error) {
-	relay, err := startRelay(fmt.Sprintf("127.30.0.%d", 1+i), r.stack.Host)
+	from := fmt.Sprintf("127.30.0.%d", 1+i)
+	// Where a redirect leads from 127.0.0.1 to 127.0.0.1, regctl takes its password
+	// along, which S3 refuses. From any other address, crane does not follow it.
+	at := "127.0.0.1"
+	if program == "regctl" {
+		at = from
+	}
+	relay, err := startRelay(at, from, r.stack.Host)
 	if err != nil {
 		return nil, err
 	}
