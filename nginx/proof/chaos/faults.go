@@ -26,7 +26,7 @@ type fault struct {
 	brief bool
 	// begin starts it. The returned function ends it, and returns when the
 	// stack is as before.
-	begin func(ctx context.Context, r *rig) (end func(context.Context) error, err error)
+	begin begin
 }
 
 // The stack restarts a killed process after as long as its unit does (RestartSec).
@@ -62,7 +62,7 @@ var everyFault = []fault{
 	{name: "registry-down", target: "registry", brief: true, begin: injected(registry, always(standin.Fault{Reset: true}))},
 	{name: "bucket-truncates", target: "bucket", brief: true, begin: injected(bucket, often(standin.Fault{Truncate: true}))},
 	{name: "bucket-503", target: "bucket", brief: true, begin: injected(bucket, often(standin.Fault{Status: http.StatusServiceUnavailable, Body: "<Error><Code>SlowDown</Code></Error>"}))},
-	{name: "dns-gone", target: "dns", brief: true, begin: dnsGone},
+	{name: "dns-gone", target: "nginx", brief: true, begin: dnsGone},
 	{name: "clock-3h-ahead", target: "clock", begin: shifted(3 * time.Hour)},
 	{name: "clock-9h-ahead", target: "clock", begin: shifted(9 * time.Hour)},
 	{name: "clock-3h-behind", target: "clock", begin: shifted(-3 * time.Hour)},
@@ -78,14 +78,14 @@ func faultNames() []string {
 }
 
 type (
-	begin = func(context.Context, *rig) (func(context.Context) error, error)
+	begin = func(context.Context, *rig) (end, error)
 	end   = func(context.Context) error
 )
 
-// once is a fault that is over at once.
+// once is a fault that is over by itself.
 func once(do func(context.Context, *rig) error) begin {
-	return func(ctx context.Context, r *rig) (func(context.Context) error, error) {
-		return func(context.Context) error { return nil }, do(ctx, r)
+	return func(ctx context.Context, r *rig) (end, error) {
+		return inBackground(ctx, func(ctx context.Context) error { return do(ctx, r) }), nil
 	}
 }
 
@@ -104,8 +104,15 @@ func killed(stop func(*stack.Stack), start func(*stack.Stack, context.Context) e
 	})
 }
 
+// inBackground does something that may have to wait for the end of another fault.
+func inBackground(ctx context.Context, do func(context.Context) error) end {
+	done := make(chan error, 1)
+	go func() { done <- do(ctx) }()
+	return func(context.Context) error { return <-done }
+}
+
 // killWorker kills nginx's workers. The master starts new ones.
-func killWorker(ctx context.Context, r *rig) (func(context.Context) error, error) {
+func killWorker(ctx context.Context, r *rig) (end, error) {
 	before, err := r.workers()
 	if err != nil {
 		return nil, err
@@ -122,7 +129,7 @@ func killWorker(ctx context.Context, r *rig) (func(context.Context) error, error
 
 // paused stops a process with all its children, and continues it.
 func paused(name string) begin {
-	return func(_ context.Context, r *rig) (func(context.Context) error, error) {
+	return func(_ context.Context, r *rig) (end, error) {
 		signal := func(sig syscall.Signal) error { return syscall.Kill(-r.stack.Process(name).PID(), sig) }
 		return func(context.Context) error { return signal(syscall.SIGCONT) }, signal(syscall.SIGSTOP)
 	}
@@ -156,7 +163,7 @@ func often(f standin.Fault) func() standin.Fault {
 
 // injected lasts until it has hit at least one request.
 func injected(servers func(*stack.Stack) []*standin.Server, make func() standin.Fault) begin {
-	return func(_ context.Context, r *rig) (func(context.Context) error, error) {
+	return func(_ context.Context, r *rig) (end, error) {
 		var hits atomic.Int64
 		for _, server := range servers(r.stack) {
 			f := make()
@@ -186,10 +193,11 @@ func injected(servers func(*stack.Stack) []*standin.Server, make func() standin.
 }
 
 // dnsGone reloads nginx: new workers know no addresses yet.
-func dnsGone(ctx context.Context, r *rig) (func(context.Context) error, error) {
+func dnsGone(ctx context.Context, r *rig) (end, error) {
 	r.stack.DNS.Fail(true)
 	asked := r.stack.DNS.Queries(r.stack.ECR.Name())
-	end := func(ctx context.Context) error {
+	reloaded := inBackground(ctx, r.stack.ReloadNginx)
+	return func(ctx context.Context) error {
 		err := waitFor(ctx, func() error {
 			if r.stack.DNS.Queries(r.stack.ECR.Name()) == asked {
 				return errors.New("expected nginx to ask for the registry's address, found no query")
@@ -197,20 +205,19 @@ func dnsGone(ctx context.Context, r *rig) (func(context.Context) error, error) {
 			return nil
 		})
 		r.stack.DNS.Fail(false)
-		return err
-	}
-	return end, r.stack.ReloadNginx(ctx)
+		return errors.Join(err, reloaded(ctx))
+	}, nil
 }
 
 func shifted(by time.Duration) begin {
-	return func(_ context.Context, r *rig) (func(context.Context) error, error) {
+	return func(_ context.Context, r *rig) (end, error) {
 		return func(context.Context) error { return r.clock.shift(0) }, r.clock.shift(by)
 	}
 }
 
 // full fills a folder's file system up.
 func full(folder string) begin {
-	return func(_ context.Context, r *rig) (func(context.Context) error, error) {
+	return func(_ context.Context, r *rig) (end, error) {
 		filler := filepath.Join(r.folder(folder), "filler")
 		if err := fill(filler); err != nil {
 			return nil, err
@@ -220,7 +227,7 @@ func full(folder string) begin {
 }
 
 func readOnly(folder string) begin {
-	return func(ctx context.Context, r *rig) (func(context.Context) error, error) {
+	return func(ctx context.Context, r *rig) (end, error) {
 		remount := func(flags uintptr) error {
 			return unix.Mount("", r.folder(folder), "", unix.MS_REMOUNT|flags, "")
 		}

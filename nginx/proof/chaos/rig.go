@@ -104,6 +104,8 @@ func (r *rig) startStack(ctx context.Context, stdout io.Writer, binaries string)
 		},
 		Settings: map[string]string{"authsvc-timeouts.conf": "proxy_read_timeout 180s;\n"},
 		Registry: map[string]any{"file": token},
+		// Tokens expire early more often than in the world.
+		Tokenrefresher: map[string]any{"control.min_interval": "1s"},
 	})
 	return err
 }

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -226,12 +228,13 @@ func (t *trial) disturb(ctx context.Context, steps []step) error {
 	return sleep(ctx, steps[0].quiet)
 }
 
+// endAll ends faults at the same time: one may wait for the end of another.
 func endAll(ctx context.Context, ends []end) error {
-	var errs []error
+	var all errgroup.Group
 	for _, end := range ends {
-		errs = append(errs, end(ctx))
+		all.Go(func() error { return end(ctx) })
 	}
-	return errors.Join(errs...)
+	return all.Wait()
 }
 
 // settle waits until the processes use what they used before, or returns what is
