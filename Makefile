@@ -57,7 +57,7 @@ lint: tools ## run golangci-lint, gofmt, shellcheck, ansible-lint, yamllint, go 
 
 .PHONY: unit
 unit: tools ## run unit tests with the race detector, and fuzz targets with their seeds
-	CGO_ENABLED=1 go test -race ./authsvc/... ./tokenrefresher/... ./nginx/stack/... ./nginx/demo/... ./nginx/bench/...
+	CGO_ENABLED=1 go test -race ./authsvc/... ./tokenrefresher/... ./nginx/stack/... ./nginx/demo/... ./nginx/bench/... ./nginx/proof/...
 
 .PHONY: e2e
 e2e: tools ## test with the real nginx, registry, clients, Prometheus, Ansible; RUN=TestName for one
@@ -94,6 +94,16 @@ fuzz: tools ## run each fuzz target for FUZZTIME (default 60s)
 bench: ## run the benchmarks; BENCH=requests for one part; figures go to bench-results.json
 	@$(INSTALL) bench
 	@go run ./nginx/bench $(BENCH)
+
+.PHONY: chaos
+chaos: ## break everything, as root, while real clients pull; CHAOS=15m is how long, SEED=N repeats a schedule
+	@$(INSTALL) chaos
+	@go run ./nginx/proof/chaos -for $(or $(CHAOS),15m) $(if $(SEED),-seed $(SEED))
+
+.PHONY: chaos-short
+chaos-short: ## run chaos with each fault once, in about two minutes
+	@$(INSTALL) chaos
+	@go run ./nginx/proof/chaos -short $(if $(SEED),-seed $(SEED))
 
 .PHONY: clean
 clean: ## remove build output

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Installs what the demo, the tests, or the benchmarks need and this machine
+# Installs what the demo, the tests, the benchmarks, or the proofs need and this machine
 # lacks: Debian packages with apt-get, and pinned Go programs in .build/bin. It
 # says what it installs and why, and does nothing if nothing is missing.
 #
-#   nginx/stack/install.sh demo|package|deploy|test|bench ...
+#   nginx/stack/install.sh demo|package|deploy|test|bench|chaos ...
 
 set -eu
 
@@ -99,6 +99,13 @@ for_bench() {
         want libnginx-mod-http-lua "runs the design that we compare with"
     [ -e /usr/share/lua/5.1/cjson ] || [ -e /usr/lib/x86_64-linux-gnu/lua/5.1/cjson.so ] || dpkg -s lua-cjson >/dev/null 2>&1 ||
         want lua-cjson "runs the design that we compare with"
+}
+
+for_chaos() {
+    { have docker && have dockerd; } || want docker.io "a customer's docker and its engine"
+    have skopeo || want skopeo "a customer's client"
+    set -- /usr/lib/*-linux-gnu*/faketime/libfaketime.so.1
+    [ -e "$1" ] || want faketime "shifts nginx's clock"
 }
 
 stream_module() {
@@ -242,12 +249,12 @@ END
     chmod 0755 "$dir/nginx"
 }
 
-[ $# -gt 0 ] || fail "usage: $0 demo|package|deploy|test|bench ..."
+[ $# -gt 0 ] || fail "usage: $0 demo|package|deploy|test|bench|chaos ..."
 for_all
 for set in "$@"; do
     case $set in
-        demo | package | deploy | test | bench) "for_$set" ;;
-        *) fail "unknown set \"$set\"; expected demo, package, deploy, test or bench" ;;
+        demo | package | deploy | test | bench | chaos) "for_$set" ;;
+        *) fail "unknown set \"$set\"; expected demo, package, deploy, test, bench or chaos" ;;
     esac
 done
 install_packages
@@ -259,6 +266,10 @@ for set in "$@"; do
             tool github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod $cyclonedx_version "builds their SBOMs"
             ;;
         demo) tool github.com/google/go-containerregistry/cmd/crane $crane_version "for commands that you can try yourself" ;;
+        chaos)
+            tool github.com/google/go-containerregistry/cmd/crane $crane_version "a customer's client"
+            tool github.com/regclient/regclient/cmd/regctl $regctl_version "a customer's client"
+            ;;
         test)
             tool github.com/google/go-containerregistry/cmd/crane $crane_version "another client to test"
             tool github.com/regclient/regclient/cmd/regctl $regctl_version "another client to test"
