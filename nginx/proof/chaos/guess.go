@@ -24,6 +24,7 @@ const (
 type guesser struct {
 	url       string
 	customers []string
+	began     time.Time
 	tried     atomic.Int64
 	letIn     atomic.Int64 // what must not happen
 	done      sync.WaitGroup
@@ -36,6 +37,7 @@ func newGuesser(url string, customers []string) *guesser {
 
 // start guesses until ctx ends.
 func (g *guesser) start(ctx context.Context) {
+	g.began = time.Now()
 	tick := make(chan struct{})
 	g.done.Go(func() {
 		ticker := time.NewTicker(guessEvery)
@@ -93,6 +95,12 @@ func (g *guesser) one(ctx context.Context, from *http.Client, user string) {
 	}
 	_, _ = io.Copy(io.Discard, response.Body)
 	_ = response.Body.Close()
+}
+
+// rate is how many guesses were answered in a second. A slow machine, or nginx
+// while it is paused, answers fewer than were planned.
+func (g *guesser) rate() float64 {
+	return float64(g.tried.Load()) / time.Since(g.began).Seconds()
 }
 
 // clientFrom is a client that comes from an address of loopback.

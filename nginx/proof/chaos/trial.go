@@ -129,14 +129,14 @@ func (t *trial) pullUntil(ctx context.Context, enough <-chan struct{}, c custome
 				return err
 			}
 		}
-		p, err := c.client.fetch(ctx, c.kind, c.requests[n%len(c.requests)])
-		if ctx.Err() != nil {
+		switch p, err := c.client.fetch(ctx, c.kind, c.requests[n%len(c.requests)]); {
+		case ctx.Err() != nil:
 			return nil
-		}
-		if err != nil {
+		case err != nil:
 			return err
+		default:
+			t.ledger.add(p)
 		}
-		t.ledger.add(p)
 		select {
 		case <-enough:
 			return nil
@@ -260,6 +260,7 @@ func (t *trial) judge(g *guesser, grew error) error {
 	if err := t.ledger.summary(); err != nil {
 		return err
 	}
+	fmt.Fprintf(t.out, "\n%d guesses, %.0f a second\n", g.tried.Load(), g.rate())
 	secrets := []string{mark}
 	for token := range t.tokens {
 		secrets = append(secrets, token)
