@@ -160,9 +160,3 @@ func (l *ledger) failures() []string {
 	}
 	return all
 }
-
-func (l *ledger) pulls() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.totals.pulls()
-}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -37,6 +38,7 @@ type customer struct {
 	client   *client
 	name     string
 	requests []request
+	pulled   *atomic.Int64 // how often
 }
 
 func (t *trial) run(ctx context.Context, steps []step) error {
@@ -98,7 +100,7 @@ func (t *trial) admit() error {
 			if t.generous {
 				k.account = unlimited
 			}
-			t.customers = append(t.customers, customer{k, c, fmt.Sprintf("%s-%d", k.name, i), requests})
+			t.customers = append(t.customers, customer{k, c, fmt.Sprintf("%s-%d", k.name, i), requests, &atomic.Int64{}})
 			if err := t.login(t.customers[i], t.customers[i].name); err != nil {
 				return err
 			}
@@ -136,6 +138,7 @@ func (t *trial) pullUntil(ctx context.Context, enough <-chan struct{}, c custome
 			return err
 		default:
 			t.ledger.add(p)
+			c.pulled.Add(1)
 		}
 		select {
 		case <-enough:
@@ -175,7 +178,7 @@ func (t *trial) noteToken() {
 // warm waits until every customer is known, lets authsvc write that down, and starts
 // the guesses. It returns what the processes use.
 func (t *trial) warm(ctx context.Context, g *guesser) (map[string]state, error) {
-	if err := t.pulls(ctx, 4); err != nil {
+	if err := t.allPull(ctx); err != nil {
 		return nil, err
 	}
 	if err := t.rig.stack.RestartAuthsvc(ctx); err != nil {
@@ -183,21 +186,30 @@ func (t *trial) warm(ctx context.Context, g *guesser) (map[string]state, error) 
 	}
 	t.ledger.starts(guesses)
 	g.start(ctx)
-	if err := t.pulls(ctx, 4); err != nil {
+	if err := t.allPull(ctx); err != nil {
 		return nil, err
 	}
 	return vitals(ctx, t.rig)
 }
 
-// pulls waits for so many more pulls of each customer, on average.
-func (t *trial) pulls(ctx context.Context, each int) error {
-	enough := t.ledger.pulls() + each*len(t.customers)
-	return waitFor(ctx, func() error {
-		if n := t.ledger.pulls(); n < enough {
-			return fmt.Errorf("warming up: expected %d pulls, found %d", enough, n)
+// allPull waits until each customer has pulled twice more.
+func (t *trial) allPull(ctx context.Context) error {
+	enough := map[string]int64{}
+	for _, c := range t.customers {
+		enough[c.name] = c.pulled.Load() + 2
+	}
+	for _, c := range t.customers {
+		err := waitFor(ctx, func() error {
+			if n := c.pulled.Load(); n < enough[c.name] {
+				return fmt.Errorf("warming up: expected %d pulls of %s, found %d", enough[c.name], c.name, n)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // disturb goes through the schedule.
