@@ -88,7 +88,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// TestPlanted: without its excuses, what a dead nginx loses fails a run.
+// TestPlanted: without excuses, what a dead nginx loses fails a run.
 func TestPlanted(t *testing.T) {
 	now := time.Now()
 	p := pull{customer: "known", asks: byTag, want: served, outcome: unavailable, began: now, ended: now.Add(time.Second)}
@@ -97,7 +97,7 @@ func TestPlanted(t *testing.T) {
 		t.Errorf("as shipped: %s", got)
 	}
 	if got := judge(p, inForce, planted(plantExcuse, shipped(t))); got != lost {
-		t.Errorf("without the excuse: %s", got)
+		t.Errorf("without excuses: %s", got)
 	}
 }
 

@@ -1,25 +1,22 @@
 package main
 
-import (
-	"os"
-	"slices"
-)
+import "os"
 
 // What -plant plants. Each makes a run fail.
 const (
-	plantExcuse  = "excuse"  // nothing excuses what a dead nginx loses
+	plantExcuse  = "excuse"  // nothing is excused
 	plantLicense = "license" // the vendor licenses to customers what they should be refused
 	plantSecret  = "secret"  // a log has a customer's password
 )
 
 var plants = []string{plantExcuse, plantLicense, plantSecret}
 
-// planted leaves out what excuses a dead nginx.
+// planted is the table of a run.
 func planted(plant string, excuses []excuse) []excuse {
-	if plant != plantExcuse {
-		return excuses
+	if plant == plantExcuse {
+		return nil
 	}
-	return slices.DeleteFunc(excuses, func(e excuse) bool { return matches(e.faults[0], "nginx-killed") })
+	return excuses
 }
 
 // plant changes customers, or writes into a log.

@@ -133,7 +133,7 @@ func (t *trial) pullUntil(ctx context.Context, enough <-chan struct{}, c custome
 		}
 		switch p, err := c.client.fetch(ctx, c.kind, c.requests[n%len(c.requests)]); {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // the end of the run
 		case err != nil:
 			return err
 		default:
