@@ -136,6 +136,16 @@ bench: ## run the benchmarks; BENCH=requests for one part; figures go to bench-r
 	@$(INSTALL) bench
 	@go run ./nginx/bench $(BENCH)
 
+.PHONY: chaos
+chaos: ## break everything, as root, while real clients pull; CHAOS=15m is how long, SEED=N repeats a schedule
+	@$(INSTALL) chaos
+	@go run ./nginx/proof/chaos -for $(or $(CHAOS),15m) $(if $(SEED),-seed $(SEED))
+
+.PHONY: chaos-short
+chaos-short: ## run chaos with each fault once, in about two minutes
+	@$(INSTALL) chaos
+	@go run ./nginx/proof/chaos -short $(if $(SEED),-seed $(SEED))
+
 .PHONY: clean
 clean: ## remove build output
 	rm -rf $(BUILD) bench-results.json

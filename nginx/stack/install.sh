@@ -1,9 +1,9 @@
 #!/bin/sh
-# Installs what the demo, the tests, or the benchmarks need and this machine
+# Installs what the demo, the tests, the benchmarks, or the proofs need and this machine
 # lacks: Debian packages with apt-get, and pinned Go programs in .build/bin. It
 # says what it installs and why, and does nothing if nothing is missing.
 #
-#   nginx/stack/install.sh demo|package|deploy|test|bench|vuln ...
+#   nginx/stack/install.sh demo|database|package|deploy|test|bench|chaos|vuln ...
 
 set -eu
 
@@ -109,7 +109,16 @@ for_bench() {
         want lua-cjson "runs the design that we compare with"
 }
 
+for_database() { databases; }
+
 for_vuln() { :; }
+
+for_chaos() {
+    { have docker && have dockerd; } || want docker.io "a customer's docker and its engine"
+    have skopeo || want skopeo "a customer's client"
+    set -- /usr/lib/*-linux-gnu*/faketime/libfaketime.so.1
+    [ -e "$1" ] || want faketime "shifts nginx's clock"
+}
 
 stream_module() {
     [ -e /usr/lib/nginx/modules/ngx_stream_module.so ] ||
@@ -252,12 +261,12 @@ END
     chmod 0755 "$dir/nginx"
 }
 
-[ $# -gt 0 ] || fail "usage: $0 demo|package|deploy|test|bench|vuln ..."
+[ $# -gt 0 ] || fail "usage: $0 demo|database|package|deploy|test|bench|chaos|vuln ..."
 for_all
 for set in "$@"; do
     case $set in
-        demo | package | deploy | test | bench | vuln) "for_$set" ;;
-        *) fail "unknown set \"$set\"; expected demo, package, deploy, test, bench or vuln" ;;
+        demo | database | package | deploy | test | bench | chaos | vuln) "for_$set" ;;
+        *) fail "unknown set \"$set\"; expected demo, database, package, deploy, test, bench, chaos or vuln" ;;
     esac
 done
 install_packages
@@ -270,6 +279,10 @@ for set in "$@"; do
             ;;
         vuln) tool golang.org/x/vuln/cmd/govulncheck $govulncheck_version "looks for known vulnerabilities" ;;
         demo) tool github.com/google/go-containerregistry/cmd/crane $crane_version "for commands that you can try yourself" ;;
+        chaos)
+            tool github.com/google/go-containerregistry/cmd/crane $crane_version "a customer's client"
+            tool github.com/regclient/regclient/cmd/regctl $regctl_version "a customer's client"
+            ;;
         test)
             tool github.com/google/go-containerregistry/cmd/crane $crane_version "another client to test"
             tool github.com/regclient/regclient/cmd/regctl $regctl_version "another client to test"

@@ -187,9 +187,10 @@ func (s *Stack) nginxArgs(more ...string) []string {
 	return append(args, more...)
 }
 
-// startNginx starts nginx and waits for authsvc's answer through it.
-func (s *Stack) startNginx(ctx context.Context) error {
-	p, err := s.start("nginx", command{argv: s.nginxArgs(), env: baseEnv(s.Dir)})
+// StartNginx starts nginx, or starts it again after KillNginx, and waits for
+// authsvc's answer through it.
+func (s *Stack) StartNginx(ctx context.Context) error {
+	p, err := s.start("nginx", command{argv: s.nginxArgs(), env: append(baseEnv(s.Dir), s.opts.Env...)})
 	if err != nil {
 		return err
 	}
@@ -199,6 +200,9 @@ func (s *Stack) startNginx(ctx context.Context) error {
 	}
 	return nil
 }
+
+// KillNginx kills nginx with all workers.
+func (s *Stack) KillNginx() { s.Process("nginx").Kill() }
 
 // TestNginx runs nginx -t on the stack's configuration.
 func (s *Stack) TestNginx(ctx context.Context) error {

@@ -50,7 +50,7 @@ type Options struct {
 	Judged func(*http.Response)
 	// Registries are further registries of tokenrefresher.
 	Registries []any
-	// Env is additional environment of authsvc and tokenrefresher.
+	// Env is added to the environment of nginx, authsvc, and tokenrefresher.
 	Env []string
 	// AWSEnv is tokenrefresher's environment for AWS, instead of the static key
 	// that the stand-in for ECR accepts.

@@ -170,7 +170,7 @@ func (s *Stack) startPrograms(ctx context.Context) error {
 		{"", s.configureNginx},
 		{"starting tokenrefresher", func() error { return s.StartTokenrefresher(ctx) }},
 		{"starting authsvc", func() error { return s.StartAuthsvc(ctx) }},
-		{"starting nginx", func() error { return s.startNginx(ctx) }},
+		{"starting nginx", func() error { return s.StartNginx(ctx) }},
 	} {
 		if step.what != "" {
 			s.progress(step.what)

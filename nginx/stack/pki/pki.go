@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// An Authority signs certificates that are valid for two days.
+// An Authority signs certificates that are valid from yesterday for three days.
 type Authority struct {
 	// File is its own certificate as PEM; Pool is the same for clients.
 	File string
@@ -33,7 +33,7 @@ func New(dir string) (*Authority, error) {
 	template := &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
 		Subject:               pkix.Name{CommonName: "pullgate test stack"},
-		NotBefore:             time.Now().Add(-time.Hour),
+		NotBefore:             time.Now().Add(-24 * time.Hour),
 		NotAfter:              time.Now().Add(48 * time.Hour),
 		KeyUsage:              x509.KeyUsageCertSign,
 		BasicConstraintsValid: true,
@@ -70,7 +70,7 @@ func (a *Authority) Issue(name string, hosts ...string) (tls.Certificate, error)
 	template := &x509.Certificate{
 		SerialNumber: serial,
 		Subject:      pkix.Name{CommonName: hosts[0]},
-		NotBefore:    time.Now().Add(-time.Hour),
+		NotBefore:    time.Now().Add(-24 * time.Hour),
 		NotAfter:     time.Now().Add(48 * time.Hour),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// A Fault is a way in which the original can fail. Exactly one of Hang, Reset and
-// Status determines the answer; without any, the request is served as usual, after
-// Delay.
+// A Fault is a way in which the original can fail. Exactly one of Hang, Reset,
+// Status, and Truncate determines the answer; without any, the request is served as
+// usual, after Delay.
 type Fault struct {
 	// Match selects the requests; nil for all.
 	Match func(*http.Request) bool
@@ -21,6 +21,9 @@ type Fault struct {
 	Hang bool
 	// Reset closes the connection without an answer.
 	Reset bool
+	// Truncate serves the request as usual, but closes the connection in the
+	// middle of the body.
+	Truncate bool
 	// Status, Header and Body are the answer. A Body without a Content-Type
 	// is sent as text. Echo in a Header or in Body becomes the request's
 	// Authorization.
@@ -123,4 +126,13 @@ func answer(w http.ResponseWriter, r *http.Request, fault Fault) {
 	}
 	w.WriteHeader(fault.Status)
 	_, _ = echo.WriteString(w, fault.Body)
+}
+
+// A cutter ends an answer in the middle of its body.
+type cutter struct{ http.ResponseWriter }
+
+func (c cutter) Write(body []byte) (int, error) {
+	_, _ = c.ResponseWriter.Write(body[:len(body)/2])
+	_ = http.NewResponseController(c.ResponseWriter).Flush() // otherwise the half stays in a buffer
+	panic(http.ErrAbortHandler)
 }

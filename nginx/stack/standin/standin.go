@@ -112,8 +112,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if watch := s.watch.Load(); watch != nil {
 		(*watch)(r)
 	}
-	if f, ok := s.faults.take(r); ok && s.faults.apply(w, r, f) {
-		return
+	if f, ok := s.faults.take(r); ok {
+		if s.faults.apply(w, r, f) {
+			return
+		}
+		if f.Truncate {
+			w = cutter{w}
+		}
 	}
 	s.handler.ServeHTTP(w, r)
 }

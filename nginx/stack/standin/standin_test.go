@@ -90,6 +90,22 @@ func TestResetClosesWithoutAnAnswer(t *testing.T) {
 	}
 }
 
+func TestTruncateCutsTheBody(t *testing.T) {
+	s := start(t, standin.Options{})
+	s.Inject(standin.Fault{Truncate: true, Times: 1})
+	resp, err := http.Get(s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // read to its end
+	if body, err := io.ReadAll(resp.Body); string(body) != "ser" || !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("body %q, %v, want half of it and an unexpected EOF", body, err)
+	}
+	if status, body := get(t.Context(), s.URL()); status != 200 || body != "served" {
+		t.Errorf("afterwards: %d %q", status, body)
+	}
+}
+
 func TestHangEndsWithClearFaults(t *testing.T) {
 	s := start(t, standin.Options{})
 	s.Inject(standin.Fault{Hang: true})
