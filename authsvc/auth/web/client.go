@@ -20,6 +20,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/credential"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/system"
 )
@@ -139,11 +140,14 @@ func newTransport(caFile string) (*http.Transport, error) {
 	}, nil
 }
 
-// Do sends a request for a URL that Below made. The body is read to its end, so
-// that the connection is used again.
+// Do sends a request for a URL that Below made, with the trace that its context
+// carries. The body is read to its end, so that the connection is used again.
 func (c *Client) Do(request *http.Request) (answer Answer, err error) {
 	start := time.Now()
 	defer func() { c.observe(outcome(answer, err), time.Since(start)) }()
+	if trace := auth.Traceparent(request.Context()); trace != "" {
+		request.Header.Set(auth.HeaderTraceparent, trace)
+	}
 	response, err := c.http.Do(request) //nolint:gosec // below the configured base
 	if err != nil {
 		if failed := (*url.Error)(nil); errors.As(err, &failed) {

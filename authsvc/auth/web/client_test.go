@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/auth/web"
 	"github.com/pullgate/pullgate/authsvc/credential"
 )
@@ -87,6 +89,18 @@ func TestErrorsHoldNoURL(t *testing.T) {
 	cancel()
 	if _, err := ask(ctx, t, c, "users/ann@acme.example"); err == nil || strings.Contains(err.Error(), "ann@") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestTrace: the service gets the trace that the question came with, and no other.
+func TestTrace(t *testing.T) {
+	const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprintf(w, "%q", r.Header["Traceparent"]) })
+	for _, want := range []struct{ trace, sent string }{{trace, `["` + trace + `"]`}, {"", "[]"}} {
+		answer, err := ask(auth.WithTraceparent(t.Context(), want.trace), t, c, "x")
+		if err != nil || string(answer.Body) != want.sent {
+			t.Errorf("the service was sent %s, want %s; %v", answer.Body, want.sent, err)
+		}
 	}
 }
 
