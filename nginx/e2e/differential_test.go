@@ -58,7 +58,7 @@ func TestForwardedIsAuthorized(t *testing.T) {
 				}
 			}
 			if a.status >= 400 {
-				if _, err := registryError(a.body); err != nil {
+				if _, _, err := registryError(a.body); err != nil {
 					t.Errorf("seed %d: %q: status %d: %v", seed, uri, a.status, err)
 				}
 			}
