@@ -14,6 +14,10 @@ import (
 // are never folded: whoever audits needs all of them.
 const DecisionLine = "decision"
 
+// LogText is how a line shows what a client chose: printable ASCII, 255 bytes at
+// most.
+func LogText(s string) string { return headerText(s) }
+
 // record logs and counts a decision. README.md has a table of the fields.
 func (s *Server) record(h http.Header, o decision.Outcome) {
 	s.metrics.observe(o)
