@@ -8,6 +8,7 @@ import (
 
 	"github.com/pullgate/pullgate/nginx/stack"
 	"github.com/pullgate/pullgate/nginx/stack/standin"
+	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
 // health is the path of the health check for load balancers.
@@ -45,7 +46,7 @@ func wantHealth(t *testing.T, s *stack.Stack, status int, word string) {
 // TestHealth: a balancer learns whether this machine can serve pulls, and nobody
 // learns more.
 func TestHealth(t *testing.T) {
-	s := start(t, stack.Options{Timeout: 2 * time.Second, Interpose: true})
+	s := start(t, stack.Options{Interpose: true})
 	push(t, s, "acme/appliance:1.0")
 	wantHealth(t, s, 200, "ok\n")
 	wantHealthElsewhere(t, s)
@@ -71,19 +72,28 @@ func TestHealth(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantHealth(t, s, 503, "authsvc\n")
+	if err := s.StartAuthsvc(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantHealth(t, s, 200, "ok\n")
 
 	if err := s.StopTokenrefresher(); err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, s.TokenFile(), "{")
-	if err := s.StartAuthsvc(t.Context()); err == nil {
-		t.Error("authsvc is ready without a token")
+	expired := tokenfile.Token{Host: s.ECR.Host(), Value: tokenfile.NewValue("QVdTOng="), FetchedAt: time.Now().Add(-time.Hour), ExpiresAt: time.Now()}
+	if err := tokenfile.Write(s.TokenFile(), expired); err != nil {
+		t.Fatal(err)
 	}
+	answers := func(status int) func() bool {
+		return func() bool { return send(t, s, request{uri: health, anonymous: true}).status == status }
+	}
+	waitFor(t, "authsvc to read the expired token", answers(503))
 	wantHealth(t, s, 503, "token\n")
 	if err := s.StartTokenrefresher(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the token", func() bool { return send(t, s, request{uri: health, anonymous: true}).status == 200 })
+	waitFor(t, "the new token", answers(200))
+	wantHealth(t, s, 200, "ok\n")
 	if log := s.Log("authsvc"); strings.Contains(log, health) || strings.Contains(log, `"kind":"invalid"`) {
 		t.Error("health checks are in authsvc's log")
 	}
