@@ -142,7 +142,8 @@ func TestJournal(t *testing.T) {
 			t.Fatal(err)
 		}
 		text, err := io.ReadAll(log)
-		return string(text), notes.String(), errors.Join(err, log.Close())
+		err = errors.Join(err, log.Close()) // after which nobody writes notes
+		return string(text), notes.String(), err
 	}
 	if got, _, err := read(`echo "$@"`); got != "--no-pager --output=cat --since=@1700000000 _SYSTEMD_UNIT=authsvc.service\n" || err != nil {
 		t.Errorf("journalctl %q, %v", got, err)
