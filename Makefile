@@ -27,9 +27,9 @@ help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: ## docker login and pull through the whole system; DEMO=once exits when done
-	@$(INSTALL) demo
-	@go run ./nginx/demo $(if $(filter once,$(DEMO)),-once)
+demo: ## docker login and pull through the whole system; DEMO=once exits when done, SOURCE=sql for another source
+	@$(INSTALL) demo $(if $(filter sql mariadb,$(SOURCE)),database)
+	@go run ./nginx/demo $(if $(filter once,$(DEMO)),-once) $(if $(SOURCE),-source $(SOURCE))
 
 .PHONY: build
 build: ## build both programs, static, into .build/bin
@@ -57,7 +57,7 @@ lint: tools ## run golangci-lint, gofmt, shellcheck, ansible-lint, yamllint, go 
 
 .PHONY: unit
 unit: tools ## run unit tests with the race detector, and fuzz targets with their seeds
-	CGO_ENABLED=1 go test -race ./authsvc/... ./tokenrefresher/... ./nginx/stack/... ./nginx/demo/... ./nginx/bench/...
+	CGO_ENABLED=1 go test -race ./authsvc/... ./tokenrefresher/... ./nginx/stack/... ./nginx/demo/... ./nginx/bench/... ./nginx/proof/...
 
 .PHONY: e2e
 e2e: tools ## test with the real nginx, registry, clients, Prometheus, Ansible; RUN=TestName for one
@@ -73,6 +73,14 @@ deploy-test-short: ## run deploy-test with one machine, without the steps that t
 	@$(INSTALL) package deploy
 	@go run ./ansible/deploytest -short
 
+.PHONY: secrets
+secrets: tools ## search everything the system writes for marked secrets, also after crashes; SEED=N repeats a run
+	@go run ./nginx/proof/secrets $(if $(SEED),-seed $(SEED))
+
+.PHONY: secrets-short
+secrets-short: tools ## run secrets without Docker, with fewer faults and crashes
+	@go run ./nginx/proof/secrets -short $(if $(SEED),-seed $(SEED))
+
 .PHONY: conformance
 conformance: tools ## run the OCI conformance tests against the whole system, read-only
 	go test -count=1 -v -run '^TestConformance$$' ./nginx/e2e
@@ -82,13 +90,37 @@ oracle: ## compare ORACLE=N (100000) random decisions with an exhaustive search;
 	@ORACLE=$${ORACLE:-100000} go test -count=1 -v -timeout 60m -run '^TestOracle$$' ./authsvc/entitlement
 
 .PHONY: fuzz
-fuzz: tools ## run each fuzz target for FUZZTIME (default 60s)
-	@for package in $$(grep -rl --include='*_test.go' '^func Fuzz' authsvc tokenrefresher nginx | xargs -n1 dirname | sort -u); do \
-		for target in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' $$package/*_test.go | cut -c6-); do \
-			echo "$$package $$target"; \
-			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $${FUZZTIME:-60s} ./$$package; \
-		done; \
-	done
+fuzz: tools ## run each fuzz target of Go for FUZZTIME (default 60s), two at a time
+	@grep -ro --include='*_test.go' '^func Fuzz[A-Za-z0-9]*' authsvc tokenrefresher nginx | \
+		sed -E 's|^(.*)/[^/]*:func (.*)|\1 \2|' | sort | FUZZTIME=$${FUZZTIME:-60s} xargs -P 2 -n 2 bash -c \
+		'output=$$(go test -parallel 1 -run "^$$" -fuzz "^$$1\$$" -fuzztime "$$FUZZTIME" "./$$0" 2>&1); status=$$?; printf "%s\n" "$$0 $$1" "$$output"; exit $$status'
+
+.PHONY: fuzz-short
+fuzz-short: ## run each fuzz target of Go for 10 s
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=10s
+
+FUZZ ?= 10m
+# The nginx of a Debian SUITE, or this machine's.
+suite_nginx = $(if $(1),-nginx $(BUILD)/nginx/$(1)/nginx)
+
+.PHONY: fuzz-uri
+fuzz-uri: tools ## attack nginx with odd requests for FUZZ (10m); SEED=N repeats a run; SUITE=bullseye|trixie for nginx 1.18|1.26
+	@go run ./nginx/proof/uri -for $(FUZZ) $(if $(SEED),-seed $(SEED)) $(call suite_nginx,$(SUITE))
+
+.PHONY: fuzz-uri-short
+fuzz-uri-short: tools ## run fuzz-uri's corpus, and 8 s of new requests, with each nginx
+	@go build -o $(BIN)/fuzz-uri ./nginx/proof/uri
+	@$(BIN)/fuzz-uri -for 8s $(call suite_nginx,)
+	@$(BIN)/fuzz-uri -for 8s $(call suite_nginx,bullseye)
+	@$(BIN)/fuzz-uri -for 8s -server 'merge_slashes off;' $(call suite_nginx,trixie)
+
+.PHONY: vuln
+vuln: ## look for known vulnerabilities with govulncheck; fails with 75 if its database is out of reach
+	@$(INSTALL) vuln
+	@output=$$(govulncheck ./... 2>&1) && status=0 || status=$$?; printf '%s\n' "$$output"; \
+	if [[ $$output == *"fetching vulnerabilities"* ]]; then \
+		echo "vuln: nothing was checked: the database at https://vuln.go.dev is out of reach; try again with a network that reaches it" >&2; exit 75; \
+	fi; exit $$status
 
 .PHONY: bench
 bench: ## run the benchmarks; BENCH=requests for one part; figures go to bench-results.json

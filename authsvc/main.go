@@ -93,7 +93,6 @@ the environment, and both over the file.`,
 		logger := slog.New(handler)
 		return serve(cmd.Context(), c, logger)
 	}
-	root.AddCommand(newLog(load), load.CheckConfig(`Check the configuration, including its jq expressions and CA files. Makes no
-network requests.`, check))
+	root.AddCommand(newLog(load), checkConfig(load), grantsCommand(load))
 	return program.Execute(ctx, root, args, stdout, stderr)
 }

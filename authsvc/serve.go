@@ -11,7 +11,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/config"
 	"github.com/pullgate/pullgate/authsvc/decision"
 	"github.com/pullgate/pullgate/authsvc/entitlement"
@@ -101,18 +100,4 @@ func newTransport(c config.Config) (http.RoundTripper, error) {
 		return nil, fmt.Errorf("configuration: upstream.ca_file: %w", err)
 	}
 	return transport, nil
-}
-
-// check builds everything that serve would build, and discards it.
-func check(c config.Config) error {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	_, err := newSources(ctx, c, func(string) auth.Environment {
-		return auth.Environment{Logger: slog.New(slog.DiscardHandler), Observe: func(string, time.Duration) {}, Fault: func(string, error) {}}
-	})
-	if err != nil {
-		return err
-	}
-	_, err = newTransport(c)
-	return err
 }

@@ -30,15 +30,14 @@ type source struct {
 // newSources makes the sources, without asking them anything. Those that are there
 // for their grants alone are not returned. environment makes what each one gets.
 func newSources(ctx context.Context, c config.Config, environment func(source string) auth.Environment) ([]source, error) {
-	made := make(map[string]auth.Made, len(c.Sources))
+	made, err := makeAll(ctx, c, environment)
+	if err != nil {
+		return nil, err
+	}
 	settings := make(map[string]config.Source, len(c.Sources))
 	named := map[string]bool{}
 	for _, s := range c.Sources {
-		m, err := s.Settings.New(ctx, environment(s.Name))
-		if err != nil {
-			return nil, fmt.Errorf("configuration: source %s: %w", s.Name, err)
-		}
-		made[s.Name], settings[s.Name], named[s.GrantsFrom] = m, s, true
+		settings[s.Name], named[s.GrantsFrom] = s, true
 	}
 	var all []source
 	for _, s := range c.Sources {
@@ -58,6 +57,24 @@ func newSources(ctx context.Context, c config.Config, environment func(source st
 		return nil, errors.New("configuration: sources: expected one that checks customers' secrets, found none")
 	}
 	return all, nil
+}
+
+// makeAll makes what the settings of each source say, by its name.
+func makeAll(ctx context.Context, c config.Config, environment func(source string) auth.Environment) (map[string]auth.Made, error) {
+	made := make(map[string]auth.Made, len(c.Sources))
+	for _, s := range c.Sources {
+		m, err := s.Settings.New(ctx, environment(s.Name))
+		if err != nil {
+			return nil, fmt.Errorf("configuration: source %s: %w", s.Name, err)
+		}
+		made[s.Name] = m
+	}
+	return made, nil
+}
+
+// quiet is an Environment for a check.
+func quiet(string) auth.Environment {
+	return auth.Environment{Logger: slog.New(slog.DiscardHandler), Observe: func(string, time.Duration) {}, Fault: func(string, error) {}}
 }
 
 // checkUse says why a source cannot be used as it is configured: s, made as m, takes

@@ -62,6 +62,8 @@ func touches(ctx context.Context, m *machine) error {
 		{"authsvc", "touch /run/tokenrefresher/x", false},
 		{"authsvc", "ls /run/credentials/tokenrefresher.service", false},
 		{"authsvc", "cat /etc/tokenrefresher/secrets/other.password", false},
+		{"authsvc", "cat /proc/$pid/environ", false}, // nor its memory, nor in a core dump
+		{"tokenrefresher", "cat /proc/$pid/environ", false},
 		{"authsvc", "touch /var/lib/authsvc/x", true},
 		{"authsvc", "touch /etc/authsvc/x", false},
 		{"tokenrefresher", "test -w /run/tokenrefresher/main.json", true},
@@ -69,7 +71,7 @@ func touches(ctx context.Context, m *machine) error {
 		{"tokenrefresher", "test -r /run/credentials/tokenrefresher.service/other.password", true},
 		{"tokenrefresher", "cat /etc/tokenrefresher/secrets/other.password", false},
 	} {
-		script := fmt.Sprintf("pid=$(systemctl show -P MainPID %[1]s); if nsenter --target $pid --mount setpriv --reuid %[1]s --regid %[1]s --clear-groups "+
+		script := fmt.Sprintf("export pid=$(systemctl show -P MainPID %[1]s); if nsenter --target $pid --mount setpriv --reuid %[1]s --regid %[1]s --clear-groups "+
 			"sh -c '%[2]s' >/dev/null 2>&1; then echo works; else echo not; fi", t.service, t.try)
 		out, err := one(m.ssh(ctx, script))
 		if err != nil {

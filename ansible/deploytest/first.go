@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -94,7 +95,9 @@ func (w *world) configure() (err error) {
 	w.config.set("authsvc_networks", []string{ecrFront + "/32", vendorAPI + "/32"})
 	w.config.set("authsvc_config.release", map[string]any{"tag_ttl": "5s"})
 	// A registry other than ECR, to test secrets.
-	w.config.set("tokenrefresher_secrets", map[string]string{"other.user": "robot", "other.password": "hush-hush"})
+	w.config.set("tokenrefresher_secrets", map[string]string{"other.user": "robot", "other.password": vaulted})
+	// A proxy that is never used, to test that its password stays hidden.
+	w.config.set("tokenrefresher_environment", map[string]string{"HTTPS_PROXY": "http://robot:" + url.QueryEscape(proxied) + "@proxy.example.com:3128", "NO_PROXY": "*"})
 	w.config.set("tokenrefresher_config.registries", []any{
 		map[string]any{"name": "main", "region": region, "file": "/run/tokenrefresher/main.json"},
 		map[string]any{
@@ -106,7 +109,7 @@ func (w *world) configure() (err error) {
 }
 
 func (w *world) deployFirst(ctx context.Context) (string, error) {
-	r, err := w.deploy(ctx)
+	r, err := w.deployVerbosely(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -155,7 +158,7 @@ func (w *world) trustInDocker() error {
 }
 
 func (w *world) secondRun(ctx context.Context) (string, error) {
-	r, err := w.deploy(ctx)
+	r, err := w.deployVerbosely(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -184,9 +187,7 @@ func (w *world) checkDeployed(ctx context.Context) (string, error) {
 	if want := "+  ttl: 45s"; !strings.Contains(r.out, want) {
 		return "", fmt.Errorf("expected the diff to contain %q, found:\n%s", want, lastLines(r.out, 60))
 	}
-	if strings.Contains(r.out, "hush-hush") {
-		return "", errors.New("the diff shows a secret")
-	}
+	w.leaks.outputs = append(w.leaks.outputs, r.out)
 	after, err := m.ssh(ctx, footprint)
 	if err == nil && before != after {
 		err = errors.New("expected no file to change, but some did")

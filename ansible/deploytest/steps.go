@@ -34,6 +34,7 @@ var steps = []step{
 	{"docker login and pull; an unlicensed tag is denied", (*world).dockerPulls, false},
 	{"the second run changes nothing", (*world).secondRun, false},
 	{"--check --diff of a change, on the deployed machine", (*world).checkDeployed, false},
+	{"no secret in Ansible's output (-vvv), journal, files, processes, units, core dumps", (*world).searchSecrets, false},
 	{"confinement of each service", (*world).confinement, false},
 	{"upgrade under 30 parallel pulls", (*world).upgradeUnderLoad, false},
 	{"an upgrade leaves no include of an older layout", (*world).upgradeLayout, false},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pullgate/pullgate/nginx/proof/marks"
 	"github.com/pullgate/pullgate/nginx/stack"
 	"github.com/pullgate/pullgate/nginx/stack/ecr"
 	"github.com/pullgate/pullgate/nginx/stack/vendorapi"
@@ -39,16 +41,21 @@ const (
 // The customer.
 const (
 	customer = "ann@acme.example"
-	token    = "an-api-token-of-acme"
 	image    = "acme/appliance:1.4"
 	renewed  = "renew at https://vendor.com/licenses"
 )
 
-// The role's credentials, as instance metadata returns them.
-const (
-	roleKey     = "ASIAINSTANCEROLE0000"
-	roleSecret  = "a-secret-of-the-role" //nolint:gosec // only for the test
-	roleSession = "a-session-of-the-role"
+// roleKey is the name of the role's key, as instance metadata returns it.
+const roleKey = "ASIAINSTANCEROLE0000"
+
+// The secrets, marked so that leaks.go can find them.
+var (
+	secrets     = marks.NewSet(rand.Uint64()) //nolint:gosec // only for the test
+	token       = secrets.New("customer's API token")
+	roleSecret  = secrets.New("role's secret key")
+	roleSession = secrets.New("role's session token")
+	vaulted     = secrets.Awkward("password of another registry")
+	proxied     = secrets.New("password of a proxy")
 )
 
 // A world is everything: the outside services, the machines, the customers.
@@ -60,6 +67,7 @@ type world struct {
 	site     *siteWatch
 	front    atomic.Value // string: the address that serverName resolves to for customers
 	config   inventory
+	leaks    leaks
 	watching context.Context //nolint:containedctx // for the watch, which starts with each machine
 }
 

@@ -54,6 +54,9 @@ type Made struct {
 	// Licenses tells the grants of an account without its secret; nil if the
 	// source cannot.
 	Licenses Licenser
+	// Try says which grants the settings' expression makes of a saved answer; nil
+	// if there is no such expression.
+	Try func(ctx context.Context, answer []byte) ([]Grant, error)
 	// Check asks the source whether it can be used: it can be reached, and
 	// what the settings name exists. It is nil if there is nothing to ask.
 	Check func(context.Context) error

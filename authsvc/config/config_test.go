@@ -4,11 +4,13 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/pullgate/pullgate/authsvc/auth/kloudless"
+	"github.com/pullgate/pullgate/authsvc/auth/web"
 	"github.com/pullgate/pullgate/authsvc/config"
 	"github.com/spf13/pflag"
 )
@@ -88,6 +90,23 @@ func TestList(t *testing.T) {
 	}
 }
 
+// TestPreset: a preset changes the defaults of a source's keys, and a key that is set
+// takes precedence. One number needs no list.
+func TestPreset(t *testing.T) {
+	c, err := config.Load(write(t, "sources: [{name: a, kind: web, preset: docker_auth, url: 'https://api.example/', method: PUT, refused: {statuses: [200, 401]}}, "+
+		"{name: b, kind: web, url: 'https://api.example/', not_mine: {statuses: 404}}]"), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	preset, plain := c.Sources[0].Settings.(web.Config), c.Sources[1].Settings.(web.Config)
+	if preset.Method != "PUT" || preset.Credential.As != "json" || !slices.Equal(preset.Refused.Statuses, []int{200, 401}) || !slices.Equal(preset.NotMine.Statuses, []int{200}) {
+		t.Errorf("the preset gives %+v", preset)
+	}
+	if plain.Method != "GET" || plain.Credential.As != "bearer" || !slices.Equal(plain.Refused.Statuses, []int{401}) || !slices.Equal(plain.NotMine.Statuses, []int{404}) {
+		t.Errorf("without a preset: %+v", plain)
+	}
+}
+
 // TestRefuses has a bad file for each rule, with the exact message.
 func TestRefuses(t *testing.T) {
 	tests := []struct{ name, yaml, want string }{
@@ -117,6 +136,9 @@ func TestRefuses(t *testing.T) {
 		{"repositories as a number", "catalog: {repositories: 3}", `catalog.repositories: expected a list of at most 100000 names of repositories, found 3`},
 		{"number in the repositories", "catalog: {repositories: [3]}", `catalog.repositories: expected a list of at most 100000 names of repositories, found a list of 1`},
 		{"digests", "release: {max_digests: 10}", `release.max_digests: expected a whole number from 1000 to 100000000, found 10`},
+		{"statuses", "sources: [{name: a, kind: web, url: 'https://api.example/', refused: {statuses: [401, no]}}]", `sources[0].refused.statuses: expected a list of at most 20 whole numbers from 200 to 599, found a list of 2`},
+		{"text in the statuses", "sources: [{name: a, kind: web, url: 'https://api.example/', refused: {statuses: ['401']}}]", `sources[0].refused.statuses: expected a list of at most 20 whole numbers from 200 to 599, found a list of 1`},
+		{"status out of range", "sources: [{name: a, kind: web, url: 'https://api.example/', refused: {statuses: 600}}]", `sources[0].refused.statuses: expected a list of at most 20 whole numbers from 200 to 599, found 600`},
 		{"empty realm", `realm: ""`, `realm: expected text of 1 to 128 bytes, found ""`},
 	}
 	for _, test := range tests {
@@ -128,6 +150,75 @@ func TestRefuses(t *testing.T) {
 			}
 			got := strings.ReplaceAll(err.Error(), file, "FILE")
 			if want := "configuration FILE: " + test.want; got != want {
+				t.Errorf("got  %s\nwant %s", got, want)
+			}
+		})
+	}
+}
+
+// TestSources: entries have the keys of their kind, and their order counts.
+func TestSources(t *testing.T) {
+	c, err := config.Load(write(t, `
+sources:
+  - name: old
+    kind: kloudless
+    users: ["*@Old.example"]
+    grants_from: new
+    url: https://old.example/
+    account:
+      verify_email: true
+  - {name: new, kind: kloudless, url: "https://new.example/", account: }
+`), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Sources) != 2 {
+		t.Fatalf("got %+v", c.Sources)
+	}
+	first, second := c.Sources[0], c.Sources[1]
+	if first.Name != "old" || first.Kind != "kloudless" || first.GrantsFrom != "new" || len(first.Users) != 1 || !first.Users[0].Match("ann@old.example") ||
+		!first.Settings.(kloudless.Config).Account.VerifyEmail || second.Name != "new" || second.Settings.(kloudless.Config).PageSize != 100 {
+		t.Errorf("got %+v", c.Sources)
+	}
+}
+
+// TestRefusesSources has a bad list for each rule, with the exact message.
+func TestRefusesSources(t *testing.T) {
+	const good = "{name: a, kind: kloudless, url: 'https://a.example/'}"
+	for _, test := range []struct{ name, yaml, want string }{
+		{"not a list", "sources: {a: b}", "sources: expected a list of 1 to 16 sources, found a section"},
+		{"empty", "sources: []", "sources: expected a list of 1 to 16 sources, found a list of 0"},
+		{"entry is a value", "sources: [a]", `sources[0]: expected the keys of a source, found "a"`},
+		{"no kind", "sources: [{name: a}]", "sources[0].kind: expected KINDS, found nothing"},
+		{"unknown kind", "sources: [{name: a, kind: ldap}]", `sources[0].kind: expected KINDS, found "ldap"`},
+		{"no name", "sources: [{kind: kloudless}]", `sources[0].name: expected 1 to 32 of a-z, 0-9, _, . and -, with a letter or digit first, found ""`},
+		{"same name", "sources: [" + good + "," + good + "]", `sources[1].name: expected a name that no other source has, found "a"`},
+		{"bad pattern", "sources: [{name: a, kind: kloudless, users: ['[']}]", "sources[0].users: expected a list of at most 1000 patterns such as *@vendor.com, found a list of 1"},
+		{"value of the kind", "sources: [{name: a, kind: kloudless, page_size: 0}]", "sources[0].page_size: expected a whole number from 1 to 1000, found 0"},
+		{"nested value", "sources: [{name: a, kind: kloudless, account: {verify_email: 3}}]", "sources[0].account.verify_email: expected true or false, found 3"},
+		{"section is a value", "sources: [{name: a, kind: kloudless, account: 3}]", "unknown key sources[0].account; known keys are KEYS"},
+		{"unknown key", "sources: [{name: a, kind: kloudless, dsn: x}]", "unknown key sources[0].dsn; known keys are KEYS"},
+		{"grants from nobody", "sources: [{name: a, kind: kloudless, grants_from: b}]", `sources[0].grants_from: expected the name of another source, found "b"`},
+		{"grants from itself", "sources: [{name: a, kind: kloudless, grants_from: a}]", `sources[0].grants_from: expected the name of another source, found "a"`},
+		{"both forms", "kloudless: {url: 'https://a.example/'}\nsources: [" + good + "]",
+			"kloudless.url: expected nothing, because sources is set; move the section into the list, with name: and kind: kloudless"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			file := write(t, test.yaml)
+			_, err := config.Load(file, nil, nil)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			got := strings.TrimPrefix(err.Error(), "configuration "+file+": ")
+			var kinds []string
+			keys := config.SourceTable().Keys()
+			for _, kind := range config.Kinds() {
+				if kinds = append(kinds, kind.Name); kind.Name == "kloudless" {
+					keys = append(keys, kind.Keys.Keys()...)
+				}
+			}
+			want := strings.NewReplacer("KINDS", strings.Join(kinds, ", "), "KEYS", strings.Join(keys, ", ")).Replace(test.want)
+			if got != want {
 				t.Errorf("got  %s\nwant %s", got, want)
 			}
 		})

@@ -7,19 +7,28 @@ import (
 	"strings"
 
 	"github.com/pullgate/pullgate/authsvc/auth"
+	"github.com/pullgate/pullgate/authsvc/auth/file"
+	"github.com/pullgate/pullgate/authsvc/auth/jwt"
 	"github.com/pullgate/pullgate/authsvc/auth/kloudless"
+	"github.com/pullgate/pullgate/authsvc/auth/sql"
+	"github.com/pullgate/pullgate/authsvc/auth/web"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/settings"
 )
 
 // kinds are all kinds of sources.
 var kinds = []auth.Kind{
 	kloudless.Kind,
+	web.Kind,
+	sql.Kind,
+	file.Kind,
+	jwt.Kind,
 }
 
 // A Source is one source of customers and licenses.
 type Source struct {
 	// Name is the source's in subjects, logs and metrics.
 	Name string
+	Kind string
 	// Users are the users that it is asked about, by patterns in lower case;
 	// none for all.
 	Users []auth.Pattern
@@ -46,7 +55,7 @@ var sourceName = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,31}$`)
 func readSources(r *settings.Reader, list any) []Source {
 	if list == nil {
 		vendor := r.Under("kloudless.", kloudless.Kind.Keys)
-		only := Source{Name: kloudless.Kind.Name, Settings: kloudless.Kind.Read(vendor)}
+		only := Source{Name: kloudless.Kind.Name, Kind: kloudless.Kind.Name, Settings: kloudless.Kind.Read(vendor)}
 		r.Add(vendor.Problems()...)
 		return []Source{only}
 	}
@@ -82,6 +91,7 @@ func readSource(prefix string, values map[string]any, before []Source) (Source, 
 	}
 	r := slices.Concat(common, kinds[at].Keys).Section(prefix, values)
 	s := Source{
+		Kind:       name,
 		Name:       r.Match("name", sourceName, "1 to 32 of a-z, 0-9, _, . and -, with a letter or digit first"),
 		GrantsFrom: r.Optional("grants_from", func(key string) string { return r.Match(key, sourceName, "the name of a source") }),
 		Settings:   kinds[at].Read(r),
@@ -111,6 +121,12 @@ func isPattern(text string) bool {
 	_, err := auth.NewPattern(text)
 	return err == nil
 }
+
+// Kinds are all kinds of sources, for their help.
+func Kinds() []auth.Kind { return kinds }
+
+// SourceTable has the keys that every source has.
+func SourceTable() settings.Table { return common }
 
 func kindNames() []string {
 	var names []string

@@ -110,7 +110,7 @@ const pullEvery = 500 * time.Millisecond
 
 // newCrowd gives customers accounts, and lets each pull once from a real
 // registry.
-func newCrowd(ctx context.Context, s *stack.Stack, size int) (*crowd, error) {
+func newCrowd(ctx context.Context, s *stack.Stack) (*crowd, error) {
 	image, err := stack.Image("acme/appliance")
 	if err != nil {
 		return nil, err
@@ -128,7 +128,7 @@ func newCrowd(ctx context.Context, s *stack.Stack, size int) (*crowd, error) {
 		return nil, err
 	}
 	c := &crowd{paths: []string{"/v2/acme/appliance/manifests/" + digest, "/v2/acme/appliance/blobs/" + layer.String()}}
-	for i := range size {
+	for i := range customers {
 		c.people = append(c.people, newPerson(s, address(10, i), fmt.Sprintf("ann%d@acme.example", i), fmt.Sprint("known-", i)))
 		setAccount(s, c.people[i])
 	}

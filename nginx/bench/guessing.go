@@ -81,7 +81,7 @@ type attack struct {
 }
 
 func measureAttacks(ctx context.Context, s *stack.Stack, stdout io.Writer) (figures, error) {
-	crowd, err := newCrowd(ctx, s, customers)
+	crowd, err := newCrowd(ctx, s)
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,13 @@
 //	                              token came under 20,000 names
 //	outage_stale_p99_ratio        known customers' p99, the vendor's API hanging to
 //	                              healthy
+//
+// and of sources:
+//
+//	source_sql_ratio       look-ups per second in PostgreSQL, with tokens, to the
+//	                       same statements by the same driver and pool alone
+//	source_hash_p99_ratio  known customers' p99, while others' passwords are hashed
+//	                       all the time, to quiet
 package main
 
 import (
@@ -55,6 +62,7 @@ var parts = map[string]func(context.Context, io.Writer) (figures, error){
 	"guessing": measureGuessing,
 	"requests": measureRequests,
 	"rights":   measureRights,
+	"sources":  measureSources,
 }
 
 func main() {

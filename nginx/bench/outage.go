@@ -25,7 +25,7 @@ const (
 // measureNames lets one token without any license be used under many names, and
 // counts the known customers who are asked about again.
 func measureNames(ctx context.Context, s *stack.Stack, _ io.Writer) (figures, error) {
-	crowd, err := newCrowd(ctx, s, customers)
+	crowd, err := newCrowd(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func measureNames(ctx context.Context, s *stack.Stack, _ io.Writer) (figures, er
 // measureOutage compares what customers wait while the vendor's API hangs with
 // what they wait while it is well.
 func measureOutage(ctx context.Context, s *stack.Stack, stdout io.Writer) (figures, error) {
-	crowd, err := newCrowd(ctx, s, customers)
+	crowd, err := newCrowd(ctx, s)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@
 //
 //	go run ./nginx/demo          keeps running until Ctrl-C, so you can try it
 //	go run ./nginx/demo -once    exits after the scenes, non-zero on failure
+//	go run ./nginx/demo -source sql    with the customers in PostgreSQL
 package main
 
 import (
@@ -14,6 +15,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -35,16 +38,20 @@ func main() {
 func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	once := flags.Bool("once", false, "exit after the scenes, non-zero on failure")
+	source := flags.String("source", "kloudless", "where the customers are: "+strings.Join(stack.SourceKinds(), ", "))
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return nil
 	case err != nil:
 		return err
 	case flags.NArg() > 0:
-		return fmt.Errorf("unexpected argument %q; the only option is -once", flags.Arg(0))
+		return fmt.Errorf("unexpected argument %q; the options are -once and -source", flags.Arg(0))
+	}
+	if !slices.Contains(stack.SourceKinds(), *source) {
+		return fmt.Errorf("-source: expected %s, found %q", strings.Join(stack.SourceKinds(), ", "), *source)
 	}
 	begin := time.Now()
-	d := &demo{out: &lines{w: out}}
+	d := &demo{out: &lines{w: out}, source: *source}
 	defer func() { err = errors.Join(err, d.close()) }()
 	if err := d.start(ctx); err != nil {
 		return d.interrupted(ctx, err, *once)
@@ -63,6 +70,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 // demo is the stack, an engine, and the people.
 type demo struct {
 	out    *lines
+	source string
 	stack  *stack.Stack
 	engine *stack.Engine
 }
@@ -73,7 +81,7 @@ func (d *demo) start(ctx context.Context) error {
 	progress := d.out.progress()
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
-		d.stack, err = stack.Start(gctx, stack.Options{Progress: progress})
+		d.stack, err = stack.Start(gctx, stack.Options{Progress: progress, Sources: []string{d.source}})
 		return err
 	})
 	g.Go(func() (err error) {

@@ -55,8 +55,12 @@ func (d *demo) fill(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, p := range []person{ann, bob, eve} {
-		d.stack.Vendor.SetAccount(p.token, vendorapi.Account{Email: p.email, Licenses: p.licenses})
+	for _, p := range []*person{&ann, &bob, &eve} {
+		var err error
+		p.token, err = d.stack.Sources[d.source].Add(ctx, p.token, vendorapi.Account{Email: p.email, Licenses: p.licenses})
+		if err != nil {
+			return fmt.Errorf("adding %s: %w", p.email, err)
+		}
 	}
 	return nil
 }

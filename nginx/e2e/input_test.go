@@ -12,8 +12,8 @@ import (
 // accepts TAB and space; newer versions accept bytes above 0x7f.
 func rawURIs() (uris []string) {
 	for _, raw := range []string{"\t", "\x01", "\x1f", "\x7f", "\x80", "\xff", "é"} {
-		uris = append(uris, manifest+raw, "/v2/"+raw, tagsList+raw, "/v2/_catalog"+raw, manifest+"?"+raw,
-			strings.Replace(manifest, "appliance", "app"+raw+"liance", 1))
+		uris = append(uris, manifest+raw, "/v2/"+raw, tagsList+raw, "/v2/_catalog"+raw, manifest+"?"+raw, tagsList+"?"+raw, "/v2/_catalog?"+raw,
+			strings.Replace(tagsList, "appliance", "app"+raw+"liance", 1), strings.Replace(manifest, "appliance", "app"+raw+"liance", 1))
 	}
 	return append(uris, manifest+" x", "/v2/ x", "/v2/acme/app liance/manifests/1.0") // at the end it separates the protocol
 }

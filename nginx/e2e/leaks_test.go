@@ -2,8 +2,6 @@ package e2e_test
 
 import (
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -11,10 +9,11 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack/standin"
 )
 
-// TestNothingLeaks requests everything, with all parts up and during outages, and
-// then looks for secrets in every answer and every log.
-func TestNothingLeaks(t *testing.T) {
-	s := start(t, stack.Options{Tokenrefresher: quick, Authsvc: map[string]any{"log.level": "debug"}})
+// TestAnswersRevealNothing requests everything, with all parts up and during outages,
+// and looks in every answer for what is behind nginx. make secrets looks for
+// credentials and tokens, in everything else too.
+func TestAnswersRevealNothing(t *testing.T) {
+	s := start(t, stack.Options{Tokenrefresher: quick})
 	digest := push(t, s, "acme/appliance:1.0")
 	for _, tag := range []string{"1.1", "1.2", "1.3"} {
 		push(t, s, "acme/appliance:"+tag)
@@ -44,41 +43,6 @@ func TestNothingLeaks(t *testing.T) {
 	}
 	s.ECR.InvalidateTokens()
 	ask()
-
-	var token string
-	for _, r := range s.ECR.Front.Requests() {
-		token = strings.TrimPrefix(r.Header.Get("Authorization"), "Basic ")
-	}
-	secrets := map[string]string{
-		"the customer's token": secret, "the customer's credential": strings.TrimPrefix(basic(email, secret), "Basic "),
-		"a wrong token": "the-wrong-token", "the wrong credential": strings.TrimPrefix(basic(email, "the-wrong-token"), "Basic "),
-		"the registry's token": token, "a part of the registry's token": token[8:40],
-	}
-	logs, err := filepath.Glob(filepath.Join(s.Dir, "log", "*"))
-	if err != nil || len(logs) < 4 {
-		t.Fatalf("logs %q, %v", logs, err)
-	}
-	for _, log := range logs {
-		text, err := os.ReadFile(log)
-		if err != nil {
-			t.Fatal(err)
-		}
-		wantNone(t, log, string(text), secrets)
-	}
-	for _, url := range []string{s.AuthsvcURL(), s.TokenrefresherURL()} {
-		for _, path := range []string{"/metrics", "/readyz", "/healthz"} {
-			wantNone(t, url+path, fetch(t, url+path).body, secrets)
-		}
-	}
-}
-
-func wantNone(t *testing.T, where, text string, secrets map[string]string) {
-	t.Helper()
-	for name, secret := range secrets {
-		if strings.Contains(text, secret) {
-			t.Errorf("%s holds %s", where, name)
-		}
-	}
 }
 
 // fetch gets a URL without a credential.

@@ -65,7 +65,6 @@ func wantEveryMessageWithID(t *testing.T, s *stack.Stack) {
 		{request{method: "TRACE", uri: manifest}, 405, "UNSUPPORTED"},
 		{request{method: "POST", uri: manifest, header: []string{"Transfer-Encoding: gzip"}}, 501, "UNSUPPORTED"},
 		{request{uri: "/"}, 404, "UNSUPPORTED"}, {request{uri: "/v2"}, 404, "UNSUPPORTED"}, {request{uri: "/_registry/authorize"}, 404, "UNSUPPORTED"},
-		{request{uri: "/_registry/ask-health"}, 404, "UNSUPPORTED"},
 		{request{uri: "/v2/acme/appliance/manifests/none"}, 404, "MANIFEST_UNKNOWN"},
 	} {
 		wantError(t, test.request, send(t, s, test.request), test.status, test.code)

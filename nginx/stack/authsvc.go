@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -85,8 +87,15 @@ func (s *Stack) interpose() error {
 			r.SetURL(&url.URL{Scheme: "http", Host: "authsvc"})
 			r.Out.Host = r.In.Host
 		},
+		ErrorLog: log.New(io.Discard, "", 0), // clients that leave
 	}
-	if s.Authsvc, err = standin.Start(proxy, standin.Options{Listener: l}); err != nil {
+	if s.opts.Judged != nil {
+		proxy.ModifyResponse = func(r *http.Response) error {
+			s.opts.Judged(r)
+			return nil
+		}
+	}
+	if s.Authsvc, err = standin.Start(proxy, standin.Options{Listener: l, Record: s.opts.Record}); err != nil {
 		return errors.Join(err, l.Close())
 	}
 	return nil
@@ -100,7 +109,7 @@ func (s *Stack) StartAuthsvc(ctx context.Context) error {
 	if err := s.listen(); err != nil {
 		return err
 	}
-	c := command{argv: []string{s.Program("authsvc"), "--config", s.configFile("authsvc")}, env: baseEnv(s.Dir)}
+	c := command{argv: []string{s.Program("authsvc"), "--config", s.configFile("authsvc")}, env: append(baseEnv(s.Dir), s.opts.Env...)}
 	if l := s.socket.listener; l != nil {
 		file, err := l.File()
 		if err != nil {

@@ -28,7 +28,7 @@ func (s *Stack) Close() error {
 	if s.client != nil {
 		s.client.CloseIdleConnections()
 	}
-	errs = append(errs, s.end())
+	errs = append(errs, s.closeSources(), s.end())
 	for _, port := range s.ports {
 		releasePort(port)
 	}

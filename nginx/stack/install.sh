@@ -3,7 +3,7 @@
 # lacks: Debian packages with apt-get, and pinned Go programs in .build/bin. It
 # says what it installs and why, and does nothing if nothing is missing.
 #
-#   nginx/stack/install.sh demo|package|deploy|test|bench ...
+#   nginx/stack/install.sh demo|package|deploy|test|bench|vuln ...
 
 set -eu
 
@@ -16,6 +16,7 @@ metadata_mock_version=v1.13.0
 golangci_version=v2.15.0
 nfpm_version=v2.45.1
 cyclonedx_version=v1.9.0
+govulncheck_version=v1.9.0
 conformance_version=v0.0.0-20260831232431-97274622c111
 
 oldest_go=21 # go1.21 is the first that can fetch the version that go.mod requires
@@ -75,6 +76,12 @@ for_test() {
     [ -x /lib/systemd/systemd-journal-remote ] || want systemd-journal-remote "tests the fail2ban example"
     have logrotate || want logrotate "tests the logrotate example"
     have debootstrap || want debootstrap "gets nginx from other Debian releases"
+    databases
+}
+
+databases() {
+    ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || want postgresql "a real database to look up customers in"
+    have mariadbd || want mariadb-server "a real database to look up customers in"
 }
 
 for_package() {
@@ -94,12 +101,15 @@ for_deploy() {
 }
 
 for_bench() {
+    databases
     have wrk || want wrk "generates load"
     [ -e /usr/lib/nginx/modules/ngx_http_lua_module.so ] ||
         want libnginx-mod-http-lua "runs the design that we compare with"
     [ -e /usr/share/lua/5.1/cjson ] || [ -e /usr/lib/x86_64-linux-gnu/lua/5.1/cjson.so ] || dpkg -s lua-cjson >/dev/null 2>&1 ||
         want lua-cjson "runs the design that we compare with"
 }
+
+for_vuln() { :; }
 
 stream_module() {
     [ -e /usr/lib/nginx/modules/ngx_stream_module.so ] ||
@@ -172,9 +182,9 @@ install_packages() {
     # shellcheck disable=SC2086 # a list of names
     apt install -y --no-install-recommends $packages
     # They must not start at the next boot either: the stack starts its own.
-    for unit in nginx docker-registry haproxy prometheus fail2ban; do
+    for unit in nginx docker-registry haproxy prometheus fail2ban postgresql mariadb; do
         case " $packages " in
-            *" $unit "*)
+            *" $unit "* | *" $unit-server "*)
                 say "$unit.service stays disabled; to enable it: systemctl enable --now $unit"
                 as_root systemctl disable --quiet "$unit.service" 2>/dev/null || true
                 ;;
@@ -242,12 +252,12 @@ END
     chmod 0755 "$dir/nginx"
 }
 
-[ $# -gt 0 ] || fail "usage: $0 demo|package|deploy|test|bench ..."
+[ $# -gt 0 ] || fail "usage: $0 demo|package|deploy|test|bench|vuln ..."
 for_all
 for set in "$@"; do
     case $set in
-        demo | package | deploy | test | bench) "for_$set" ;;
-        *) fail "unknown set \"$set\"; expected demo, package, deploy, test or bench" ;;
+        demo | package | deploy | test | bench | vuln) "for_$set" ;;
+        *) fail "unknown set \"$set\"; expected demo, package, deploy, test, bench or vuln" ;;
     esac
 done
 install_packages
@@ -258,6 +268,7 @@ for set in "$@"; do
             tool github.com/goreleaser/nfpm/v2/cmd/nfpm $nfpm_version "builds packages"
             tool github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod $cyclonedx_version "builds their SBOMs"
             ;;
+        vuln) tool golang.org/x/vuln/cmd/govulncheck $govulncheck_version "looks for known vulnerabilities" ;;
         demo) tool github.com/google/go-containerregistry/cmd/crane $crane_version "for commands that you can try yourself" ;;
         test)
             tool github.com/google/go-containerregistry/cmd/crane $crane_version "another client to test"

@@ -173,6 +173,9 @@ func (s *Stack) writeNginxConf() error {
 	return nil
 }
 
+// NginxPath is the path of the nginx that runs.
+func (s *Stack) NginxPath() string { return s.nginxPath }
+
 // NginxConf is the path of nginx.conf.
 func (s *Stack) NginxConf() string { return filepath.Join(s.Dir, "nginx", "nginx.conf") }
 

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/pullgate/pullgate/nginx/stack/ecr"
@@ -35,19 +36,29 @@ type Options struct {
 	// Authsvc and Tokenrefresher change keys of their configurations, such as
 	// {"cache.ttl": "1s"}; Registry changes keys of tokenrefresher's registry.
 	Authsvc, Tokenrefresher, Registry map[string]any
+	// Sources are the sources of customers that authsvc asks, in this order; see
+	// SourceKinds. None for the vendor's API in the section kloudless.
+	Sources []string
 	// AuthsvcTCP makes authsvc listen on TCP itself, instead of on a unix socket
 	// that the stack passes to it.
 	AuthsvcTCP bool
 	// Interpose puts an HTTP server, Stack.Authsvc, between nginx and authsvc. It
 	// records requests, counts connections, and injects faults.
 	Interpose bool
+	// Judged sees, and may change, each of authsvc's answers before nginx does. It
+	// needs Interpose, and runs in several goroutines at once.
+	Judged func(*http.Response)
+	// Registries are further registries of tokenrefresher.
+	Registries []any
+	// Env is additional environment of authsvc and tokenrefresher.
+	Env []string
 	// AWSEnv is tokenrefresher's environment for AWS, instead of the static key
 	// that the stand-in for ECR accepts.
 	AWSEnv []string
 
 	// ECR are options of its stand-in; the stack sets Backend and Certificate.
 	ECR ecr.Options
-	// Record is as in standin.Options, for the vendor's API.
+	// Record is as in standin.Options, for the vendor's API and for Interpose.
 	Record int
 }
 

@@ -13,7 +13,6 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/pullgate/pullgate/nginx/stack/ecr"
-	"github.com/pullgate/pullgate/nginx/stack/vendorapi"
 )
 
 // baseEnv is the environment of every child, without the user's variables.
@@ -35,7 +34,7 @@ func (s *Stack) configureTokenrefresher() error {
 	}
 	maps.Copy(registry, s.opts.Registry)
 	return s.configure("tokenrefresher", map[string]any{
-		"registries":      []any{registry},
+		"registries":      append([]any{registry}, s.opts.Registries...),
 		"control.address": "unix:" + s.controlSocket(),
 		"private.address": fmt.Sprintf("127.0.0.1:%d", s.refresherPort),
 	}, s.opts.Tokenrefresher)
@@ -47,7 +46,11 @@ func (s *Stack) configureAuthsvc() error {
 	if s.opts.AuthsvcTCP {
 		listen = "tcp:" + s.socket.addr
 	}
-	return s.configure("authsvc", map[string]any{
+	keys, err := s.sourceKeys()
+	if err != nil {
+		return fmt.Errorf("configuring authsvc: %w", err)
+	}
+	maps.Copy(keys, map[string]any{
 		"listen.address":          listen,
 		"private.address":         fmt.Sprintf("127.0.0.1:%d", s.authsvcPort),
 		"realm":                   ServerName,
@@ -57,11 +60,10 @@ func (s *Stack) configureAuthsvc() error {
 		"upstream.refresh_name":   "main",
 		"upstream.address":        s.ECR.Endpoint.Addr(), // only the stack's own DNS has the name
 		"upstream.ca_file":        s.ca.File,
-		"kloudless.url":           s.Vendor.TLS.URL() + vendorapi.Base,
-		"kloudless.ca_file":       s.ca.File,
 		"cache.file":              filepath.Join(s.Dir, "customers"),
 		"cache.key_file":          filepath.Join(s.Dir, "key"),
-	}, s.opts.Authsvc)
+	})
+	return s.configure("authsvc", keys, s.opts.Authsvc)
 }
 
 // configure writes NAME.yaml from dotted keys; changes take precedence.
@@ -100,7 +102,7 @@ func (s *Stack) TokenFile() string { return filepath.Join(s.Dir, "token", "main.
 
 // StartTokenrefresher starts or restarts it and waits until it is ready.
 func (s *Stack) StartTokenrefresher(ctx context.Context) error {
-	env := baseEnv(s.Dir)
+	env := append(baseEnv(s.Dir), s.opts.Env...)
 	if s.opts.AWSEnv != nil {
 		env = append(env, s.opts.AWSEnv...)
 	} else {

@@ -39,6 +39,8 @@ type Stack struct {
 	URL, TLSURL, Host string
 	// Authsvc is between nginx and authsvc with Options.Interpose, else nil.
 	Authsvc *standin.Server
+	// Sources are those of Options.Sources.
+	Sources map[string]Source
 
 	opts      Options
 	binDir    string
@@ -100,6 +102,9 @@ func (s *Stack) startAll(ctx context.Context) error {
 		return err
 	}
 	if err := s.startStandins(); err != nil {
+		return err
+	}
+	if err := s.startSources(ctx); err != nil {
 		return err
 	}
 	return s.startPrograms(ctx)

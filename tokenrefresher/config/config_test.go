@@ -186,6 +186,7 @@ func TestRefuses(t *testing.T) {
 		{"short account without quotes", "registries: [{name: a, file: /a, registry_id: 0123}]", `registries[0].registry_id: expected 12 digits in quotes, found 0123`},
 		{"role", "registries: [{name: a, file: /a, role_arn: images}]", `registries[0].role_arn: expected arn:aws:iam::ACCOUNT:role/NAME, found "images"`},
 		{"endpoint in clear", "registries: [{name: a, file: /a, endpoint: 'http://api.ecr.aws'}]", `registries[0].endpoint: ` + tls + `"http://api.ecr.aws"`},
+		{"endpoint with a password", "registries: [{name: a, file: /a, endpoint: 'https://u:p/w@api.ecr.aws'}]", `registries[0].endpoint: ` + tls + `"https://***@api.ecr.aws"`},
 		{"probe in clear", "registries: [{name: a, file: /a, probe_url: 'http://a/v2/'}]", `registries[0].probe_url: ` + tls + `"http://a/v2/"`},
 		{"probe off as YAML reads it", "registries: [{name: a, file: /a, probe_url: false}]", `registries[0].probe_url: ` + tls + `false`},
 		{"host", "registries: [{name: a, file: /a, host: 'https://a'}]", `registries[0].host: expected a host name in lower case, with a port only if that is not 443, found "https://a"`},

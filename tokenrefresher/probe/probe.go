@@ -94,10 +94,12 @@ func (p *Prober) Try(ctx context.Context, t tokenfile.Token) error {
 	if response.StatusCode == http.StatusOK {
 		return nil
 	}
-	body, _ := io.ReadAll(io.LimitReader(response.Body, maxDetail)) // as much as arrives
+	// As much as arrives, and enough to recognize a token at the end of the detail.
+	body, _ := io.ReadAll(io.LimitReader(response.Body, maxDetail+tokenfile.MaxToken))
+	detail := t.Redact(string(body))
 	e := &Error{
 		text:   fmt.Sprintf("testing the token at the registry: expected status 200, found %d", response.StatusCode),
-		detail: printable(t.Redact(string(body))),
+		detail: printable(detail[:min(maxDetail, len(detail))]),
 	}
 	if response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden {
 		e.text = fmt.Sprintf("%v: expected status 200, found %d", ErrRejected, response.StatusCode)

@@ -68,6 +68,7 @@ func TestTry(t *testing.T) {
 		{"down", say(503, "<html>"), "testing the token at the registry: expected status 200, found 503", "<html>", false},
 		{"throttled", say(429, ""), "testing the token at the registry: expected status 200, found 429", "", false},
 		{"long answer", say(500, strings.Repeat("é", 1<<20)), "testing the token at the registry: expected status 200, found 500", strings.Repeat("é", 256), false},
+		{"long answer with the token at the cut", say(500, strings.Repeat("x", 500)+value+password), "testing the token at the registry: expected status 200, found 500", strings.Repeat("x", 500) + "***", false},
 		{"connection broken", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "testing the token at the registry: no answer", "", false},
 		{"sent elsewhere", func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path != "/v2/" {

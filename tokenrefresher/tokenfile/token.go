@@ -61,20 +61,51 @@ func (t Token) SameCredential(other Token) bool {
 	return t.Host == other.Host && t.Value.reveal() == other.Value.reveal()
 }
 
-// Redact replaces the token, and the user and password in it, wherever they occur
-// in text: a registry's answer goes through it before it is logged.
+// leastPiece is how many bytes of a token are worth hiding.
+const leastPiece = 12
+
+// Redact replaces the token and the password in it, and pieces of them, wherever they
+// occur in text: a registry's answer goes through it before it is logged, and such an
+// answer may be cut off.
 func (t Token) Redact(text string) string {
-	value := t.Value.reveal()
-	if value == "" {
-		return text
+	secrets := []string{t.Value.reveal()}
+	if plain, err := base64.StdEncoding.DecodeString(secrets[0]); err == nil {
+		_, password, _ := strings.Cut(string(plain), ":")
+		secrets = append(secrets, password)
 	}
-	text = strings.ReplaceAll(text, value, redacted)
-	if plain, err := base64.StdEncoding.DecodeString(value); err == nil {
-		if _, password, _ := strings.Cut(string(plain), ":"); password != "" {
-			text = strings.ReplaceAll(text, password, redacted)
+	hidden := make([]bool, len(text))
+	for _, secret := range secrets {
+		hide(hidden, text, secret)
+	}
+	var b strings.Builder
+	for i := range len(text) {
+		switch {
+		case !hidden[i]:
+			b.WriteByte(text[i])
+		case i == 0 || !hidden[i-1]:
+			b.WriteString(redacted)
 		}
 	}
-	return text
+	return b.String()
+}
+
+// hide marks what text has of a secret.
+func hide(hidden []bool, text, secret string) {
+	n := min(leastPiece, len(secret))
+	if n == 0 {
+		return
+	}
+	pieces := map[string]bool{}
+	for i := range len(secret) - n + 1 {
+		pieces[secret[i:i+n]] = true
+	}
+	for i := range len(text) - n + 1 {
+		if pieces[text[i:i+n]] {
+			for j := range n {
+				hidden[i+j] = true
+			}
+		}
+	}
 }
 
 // Check returns nil if the token can be written to a file, else which part is

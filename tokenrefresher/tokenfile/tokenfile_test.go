@@ -285,3 +285,23 @@ func TestValueIsNeverPrinted(t *testing.T) {
 		}
 	}
 }
+
+// TestRedactPieces: what repeats a token may cut it off, or break it into lines.
+func TestRedactPieces(t *testing.T) {
+	password := strings.Repeat("0123456789abcdef-", 20)
+	secret := token(password)
+	value := strings.TrimPrefix(secret.Authorization(), "Basic ")
+	for text, want := range map[string]string{
+		"nothing of it":                         "nothing of it",
+		"":                                      "",
+		"cut off: " + value[:len(value)/2]:      "cut off: ***",
+		"its end: " + value[40:] + ", and more": "its end: ***, and more",
+		"in lines: " + value[:60] + "\n" + value[60:]:    "in lines: ***\n***",
+		"twice: " + value + " " + password[5:] + ".":     "twice: *** ***.",
+		"too little to be of use: " + password[:5] + ".": "too little to be of use: 01234.",
+	} {
+		if got := secret.Redact(text); got != want {
+			t.Errorf("%.60q became %.60q, want %.60q", text, got, want)
+		}
+	}
+}

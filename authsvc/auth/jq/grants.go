@@ -19,6 +19,9 @@ const maxGrants = 10_000
 // since 1970: the years 2000 to 2199. Milliseconds and counts of days are not.
 const earliest, latest = 946_684_800, 7_258_118_400
 
+// last is the latest time that JSON can hold (RFC 3339): what is accepted is saved so.
+var last = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+
 // AppendGrants appends to grants what the expression makes of the objects, which
 // are licenses: objects with the keys
 //
@@ -43,11 +46,23 @@ func (e *Expression) AppendGrants(ctx context.Context, grants []auth.Grant, obje
 			return nil
 		})
 		if err != nil {
-			return nil, fmt.Errorf("license %d of the list: %w", i+1, err)
+			return nil, &LicenseError{Number: i + 1, License: object, Err: err}
 		}
 	}
 	return grants, nil
 }
+
+// A LicenseError says which license the expression fails on.
+type LicenseError struct {
+	Number  int // from 1
+	License any // as Decode gives it; never part of the message
+	Err     error
+}
+
+func (e *LicenseError) Error() string {
+	return fmt.Sprintf("license %d of the list: %v", e.Number, e.Err)
+}
+func (e *LicenseError) Unwrap() error { return e.Err }
 
 var (
 	requiredKeys = []string{"repository", "tags", "expires", "license"}
@@ -55,7 +70,7 @@ var (
 )
 
 // parseGrants reads one value of the grants expression: a grant for each
-// pattern of tags.
+// pattern of tags. Its errors begin with the key, if one is wrong.
 func parseGrants(value any) ([]auth.Grant, error) {
 	object, err := parseKeys(value)
 	if err != nil {
@@ -95,16 +110,16 @@ func parseGrants(value any) ([]auth.Grant, error) {
 func parseKeys(value any) (map[string]any, error) {
 	object, ok := value.(map[string]any)
 	if !ok {
-		return nil, fmt.Errorf("expected the grants expression to give objects, found %s", gojq.TypeOf(value))
+		return nil, fmt.Errorf("expected an object that describes grants, found %s", gojq.TypeOf(value))
 	}
 	for _, key := range requiredKeys {
 		if _, ok := object[key]; !ok {
-			return nil, fmt.Errorf("expected the grants expression to give the key %q", key)
+			return nil, fmt.Errorf("expected the key %q, found none", key)
 		}
 	}
 	for key := range object {
 		if !slices.Contains(requiredKeys, key) && !slices.Contains(optionalKeys, key) {
-			return nil, fmt.Errorf("expected the grants expression to give the keys %q and optionally %q, found another key", requiredKeys, optionalKeys)
+			return nil, fmt.Errorf("expected the keys %q and optionally %q, found another key", requiredKeys, optionalKeys)
 		}
 	}
 	return object, nil
@@ -139,6 +154,9 @@ func parseExpires(value any) (time.Time, error) {
 		t = t.AddDate(0, 0, 1)
 	} else {
 		t, err = time.Parse(time.RFC3339, text)
+	}
+	if t.After(last) {
+		t = last
 	}
 	if err != nil || t.IsZero() { // which would be never
 		return time.Time{}, errors.New("expected an RFC 3339 time or a day (2027-01-31), found other text")

@@ -1,6 +1,6 @@
 // Package jq reads a source's answers with jq expressions from the configuration:
 // an account's id or e-mail (jq.go), and the grants of its licenses (grants.go).
-// Package auth/web fetches the answers, and auth/kloudless uses both.
+// Package auth/web fetches the answers.
 //
 // No error of this package quotes an answer, since errors are logged and answers
 // are the customer's.
@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/itchyny/gojq"
 )
@@ -26,21 +27,31 @@ const maxText = 255
 type Expression struct {
 	source string
 	code   *gojq.Code
+	values []any // of its variables
 }
 
 // Compile compiles an expression of the jq language, as gojq has it
-// (https://github.com/itchyny/gojq#difference-to-jq).
-func Compile(source string) (*Expression, error) {
+// (https://github.com/itchyny/gojq#difference-to-jq). Variables are names such as
+// $status, whose values With sets.
+func Compile(source string, variables ...string) (*Expression, error) {
 	query, err := gojq.Parse(source)
 	if err != nil {
 		return nil, fmt.Errorf("expected a jq expression: %w", err)
 	}
-	code, err := gojq.Compile(query, gojq.WithEnvironLoader(func() []string { return nil }))
+	code, err := gojq.Compile(query, gojq.WithEnvironLoader(func() []string { return nil }), gojq.WithVariables(variables))
 	if err != nil {
 		return nil, fmt.Errorf("expected a jq expression: %w", err)
 	}
-	return &Expression{source, code}, nil
+	return &Expression{source: source, code: code}, nil
 }
+
+// With returns the expression with the values of its variables, in their order.
+func (e *Expression) With(values ...any) *Expression {
+	return &Expression{source: e.source, code: e.code, values: values}
+}
+
+// String returns the expression as it was written.
+func (e *Expression) String() string { return e.source }
 
 // Decode reads one JSON value and nothing behind it, as an input for an
 // Expression. Numbers keep all their digits.
@@ -79,7 +90,58 @@ func (e *Expression) ID(ctx context.Context, input any) (string, error) {
 	return parseID(value)
 }
 
-func parseID(value any) (text string, err error) {
+// Optional is ID that may be longer, of at most limit bytes, or missing: null, empty
+// text, or no value at all.
+func (e *Expression) Optional(ctx context.Context, input any, limit int) (string, error) {
+	value, err := e.one(ctx, input)
+	if errors.Is(err, errNone) || err == nil && (value == nil || value == "") {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return parseText(value, limit)
+}
+
+// Truth returns the one true or false that the expression makes of input.
+func (e *Expression) Truth(ctx context.Context, input any) (bool, error) {
+	value, err := e.one(ctx, input)
+	if err != nil {
+		return false, err
+	}
+	truth, ok := value.(bool)
+	if !ok {
+		return false, fmt.Errorf("expected the jq expression to give true or false, found %s", gojq.TypeOf(value))
+	}
+	return truth, nil
+}
+
+// List returns the one array that the expression makes of input.
+func (e *Expression) List(ctx context.Context, input any) ([]any, error) {
+	value, err := e.one(ctx, input)
+	if err != nil {
+		return nil, err
+	}
+	list, ok := value.([]any)
+	if !ok {
+		return nil, fmt.Errorf("expected the jq expression to give an array, found %s", gojq.TypeOf(value))
+	}
+	return list, nil
+}
+
+// Time returns the end that the expression makes of input, as a grant's expires; zero
+// for never.
+func (e *Expression) Time(ctx context.Context, input any) (time.Time, error) {
+	value, err := e.one(ctx, input)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return parseExpires(value)
+}
+
+func parseID(value any) (string, error) { return parseText(value, maxText) }
+
+func parseText(value any, limit int) (text string, err error) {
 	switch kind := gojq.TypeOf(value); kind {
 	case "string":
 		text = strings.TrimSpace(value.(string))
@@ -92,11 +154,13 @@ func parseID(value any) (text string, err error) {
 	default:
 		return "", fmt.Errorf("expected text or a number, found %s", kind)
 	}
-	if text == "" || len(text) > maxText {
-		return "", fmt.Errorf("expected 1 to %d bytes, found %d", maxText, len(text))
+	if text == "" || len(text) > limit {
+		return "", fmt.Errorf("expected 1 to %d bytes, found %d", limit, len(text))
 	}
 	return text, nil
 }
+
+var errNone = errors.New("expected the jq expression to give one value, found none")
 
 // one returns the one value that the expression makes of input.
 func (e *Expression) one(ctx context.Context, input any) (any, error) {
@@ -108,7 +172,7 @@ func (e *Expression) one(ctx context.Context, input any) (any, error) {
 		return nil
 	})
 	if err == nil && len(found) == 0 {
-		err = errors.New("expected the jq expression to give one value, found none")
+		err = errNone
 	}
 	if err != nil {
 		return nil, err
@@ -118,7 +182,7 @@ func (e *Expression) one(ctx context.Context, input any) (any, error) {
 
 // each calls f with each value that the expression makes of input.
 func (e *Expression) each(ctx context.Context, input any, f func(any) error) error {
-	results := e.code.RunWithContext(ctx, input)
+	results := e.code.RunWithContext(ctx, input, e.values...)
 	for {
 		value, ok := results.Next()
 		if !ok {

@@ -86,6 +86,52 @@ func TestID(t *testing.T) {
 	}
 }
 
+// TestReaders: each reader takes its own type, and guesses nothing.
+func TestReaders(t *testing.T) {
+	tests := []struct{ expression, truth, list, end, optional string }{
+		{"true", "true", "", "", ""},
+		{"null", "", "", "never", "none"},
+		{"empty", "", "", "", "none"},
+		{`""`, "", "", "", "none"},
+		{"1798761600", "", "", "2027-01-01T00:00:00Z", "1798761600"},
+		{`"2026-12-31"`, "", "", "2027-01-01T00:00:00Z", "2026-12-31"},
+		{`"x" * 20`, "", "", "", ""},
+		{`[1, 2]`, "", "2", "", ""},
+		{`{}`, "", "", "", ""},
+		{`1, 2`, "", "", "", ""},
+		{`error("x")`, "", "", "", ""},
+		{"$a == 1 and $b == null", "true", "", "", ""},
+	}
+	for _, test := range tests {
+		e, err := jq.Compile(test.expression, "$a", "$b")
+		if err != nil {
+			t.Fatal(err)
+		}
+		e = e.With(1, nil)
+		got := test
+		got.truth, got.list, got.end, got.optional = "", "", "", ""
+		if truth, err := e.Truth(t.Context(), nil); err == nil {
+			got.truth = fmt.Sprint(truth)
+		}
+		if list, err := e.List(t.Context(), nil); err == nil {
+			got.list = fmt.Sprint(len(list))
+		}
+		if end, err := e.Time(t.Context(), nil); err == nil && end.IsZero() {
+			got.end = "never"
+		} else if err == nil {
+			got.end = end.UTC().Format(time.RFC3339)
+		}
+		if text, err := e.Optional(t.Context(), nil, 10); err == nil && text == "" {
+			got.optional = "none"
+		} else if err == nil {
+			got.optional = text
+		}
+		if got != test {
+			t.Errorf("got %+v\nwant %+v", got, test)
+		}
+	}
+}
+
 func TestGrants(t *testing.T) {
 	const grant = `{repository: "a", tags: "*", expires: null, license: 1}`
 	tests := []struct{ expression, want, wantError string }{
@@ -104,6 +150,7 @@ func TestGrants(t *testing.T) {
 		{grant + ` | .expires = 7258118399.9`, "a:* 2199-12-31T23:59:59Z 1", ""},
 		{grant + ` | .expires = 946684799`, "", "expires: expected seconds since 1970"},
 		{grant + ` | .expires = 7258118400`, "", "milliseconds?"},
+		{grant + ` | .expires = "9999-12-31"`, "a:* 9999-12-31T23:59:59Z 1", ""},
 		{grant + ` | .expires = nan`, "", "expires: expected seconds since 1970"},
 		{grant + ` | .expires = infinite`, "", "milliseconds?"},
 		{grant + ` | .expires = true`, "", "expires: expected a time"},
@@ -115,7 +162,7 @@ func TestGrants(t *testing.T) {
 		{grant + ` | .license = ""`, "", "license: expected 1 to 255 bytes"},
 		{grant + ` | .repository = "[!a]"`, "", "repository: pattern"},
 		{grant + ` | .tags = null`, "", "tags: expected a pattern, found null"},
-		{`"a"`, "", "expected the grants expression to give objects, found string"},
+		{`"a"`, "", "expected an object that describes grants, found string"},
 		{`repeat(` + grant + `)`, "", "more than 10000 grants"},
 		{`error("no field active")`, "", "license 1 of the list: no field active"},
 	}

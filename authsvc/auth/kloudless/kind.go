@@ -51,5 +51,5 @@ func (c Config) New(_ context.Context, env auth.Environment) (auth.Made, error) 
 	if err != nil {
 		return auth.Made{}, err
 	}
-	return auth.Made{Source: client, Licensed: true}, nil
+	return auth.Made{Source: client, Licensed: true, Check: client.Check, Try: client.Try}, nil
 }

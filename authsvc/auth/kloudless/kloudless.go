@@ -1,4 +1,4 @@
-// Package kloudless authenticates customers with Kloudless' Meta API: the
+// Package kloudless is the preset of package auth/web for Kloudless' Meta API: the
 // customer's API token is a Bearer token there, and the licenses it lists are the
 // customer's rights.
 //
@@ -6,24 +6,21 @@
 // developer) are documented at https://developers.kloudless.com/docs/v1/meta. The
 // path of the list of licenses and the fields of a license are not. Both are
 // configuration, and their defaults are assumptions.
-//
-// Only Kloudless' own rules are here: what to ask, how lists continue, and what
-// counts as a refusal. Package auth/web sends the requests, auth/jq reads the
-// answers, and auth keeps the decision.
 package kloudless
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/auth/jq"
 	"github.com/pullgate/pullgate/authsvc/auth/web"
-	"github.com/pullgate/pullgate/authsvc/credential"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/settings"
 )
 
 // The defaults of what Kloudless does not document.
@@ -46,10 +43,32 @@ const (
 		`else . as $license | .docker_releases[] | {repository, tags, expires: $license.expiration, withdrawn: ($license.active | not), license: $license.id} end`
 )
 
+const (
+	// refuses is true of a 401 or 403 in the API's own form,
+	//
+	//	{"status_code": 401, "error_code": "unauthorized", "message": "…", "id": "…"}
+	//
+	// (https://developers.kloudless.com/docs#errors). An old SDK names 401 and
+	// 403 the wrong way round; an older error lacks status_code, and a newer one
+	// may not have both, so either is enough. A firewall's blanket 403 has
+	// neither: treating it as the API's would refuse every customer.
+	refuses = `(.error_code | type == "string" and . != "") or (.status_code | tostring) == ($status | tostring)`
+	// next: the API answers {"objects": […]} and either "next_page", which is
+	// what to ask for next, or "page", the page's own number. In the second form
+	// a page that is not full is the last; a full one may be the last too, and
+	// then the next is a 404. The argument is the size of a full page.
+	next = `if has("next_page") then .next_page elif has("page") and $count >= %d then $page + 1 else null end`
+	// items does not guess either.
+	items = `if .objects | type == "array" then .objects else error("no list with the key objects") end`
+)
+
+// maxAnswer bounds one answer, in bytes.
+const maxAnswer = 4 << 20
+
 // Config is what a Client needs to know. Every field but CAFile, Account and
 // Observe is required.
 type Config struct {
-	// URL is the API's base, as web.Config has it.
+	// URL is the API's base: https, or http to a loopback address.
 	URL string
 	// LicensesPath is relative to URL.
 	LicensesPath string
@@ -82,153 +101,89 @@ type Account struct {
 }
 
 // A Client is an auth.Source.
-type Client struct {
-	web      *web.Client
-	licenses *url.URL
-	account  *url.URL // nil if nothing of the account is needed
-	pageSize int
-	maxPages int
-	timeout  time.Duration
-	grantsOf *jq.Expression
-	idOf     *jq.Expression // nil for no id
-	emailOf  *jq.Expression // nil if the e-mail is not verified
-}
+type Client = web.Source
 
 // New checks the configuration and returns a Client. Its errors begin with the
 // name of the setting.
 func New(c Config) (*Client, error) {
-	asks, err := web.New(web.Config{URL: c.URL, CAFile: c.CAFile, Refuses: refuses, Observe: c.Observe})
+	made, err := c.web()
 	if err != nil {
 		return nil, err
 	}
-	client := &Client{web: asks, pageSize: c.PageSize, maxPages: c.MaxPages, timeout: c.Timeout}
-	if client.licenses, err = asks.Below(c.LicensesPath); err != nil {
-		return nil, fmt.Errorf("licenses_path: %w", err)
-	}
-	if client.grantsOf, err = jq.Compile(c.Grants); err != nil {
-		return nil, fmt.Errorf("grants: %w", err)
-	}
-	if c.Account.ID != "" {
-		if client.idOf, err = jq.Compile(c.Account.ID); err != nil {
-			return nil, fmt.Errorf("account.id: %w", err)
-		}
-	}
-	if c.Account.VerifyEmail {
-		if client.emailOf, err = jq.Compile(c.Account.Email); err != nil {
-			return nil, fmt.Errorf("account.email: %w", err)
-		}
-	}
-	if client.idOf != nil || client.emailOf != nil {
-		if client.account, err = asks.Below(c.Account.Path); err != nil {
-			return nil, fmt.Errorf("account.path: %w", err)
-		}
-	}
-	return client, nil
+	return web.New(made, auth.Environment{Observe: c.Observe})
 }
 
-// errRefused: the API rejects the token. It does not leave this package.
-var errRefused = errors.New("the API rejects the token")
-
-// Bearer implements auth.Source: a token belongs to one account.
-func (c *Client) Bearer() bool { return true }
-
-// Authenticate implements auth.Source: it lists the licenses of the
-// account whose token the customer presents.
-func (c *Client) Authenticate(ctx context.Context, presented credential.Credential) (auth.Decision, error) {
-	authorization, ok := web.Bearer(presented.Secret)
-	if !ok {
-		return auth.Decision{Refusal: auth.WrongCredential}, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	decision, err := c.identify(ctx, authorization)
+// web is the Config in terms of package web.
+func (c Config) web() (web.Config, error) {
+	base, err := parseBase(c.URL)
 	if err != nil {
-		return failed("account", err)
+		return web.Config{}, fmt.Errorf("url: %w", err)
 	}
-	grants, err := c.grants(ctx, authorization)
+	licenses, err := below(base, c.LicensesPath)
 	if err != nil {
-		return failed("licenses", err)
+		return web.Config{}, fmt.Errorf("licenses_path: %w", err)
 	}
-	decision.Grants = auth.NewGrants(grants...)
-	return decision, nil
+	query := licenses.Query()
+	query.Set("page", "1")
+	query.Set("page_size", strconv.Itoa(c.PageSize))
+	licenses.RawQuery = query.Encode()
+	made := web.Config{
+		Method:     http.MethodGet,
+		Credential: web.Credential{As: "bearer"},
+		Accepted:   web.Rule{Statuses: []int{http.StatusOK}},
+		Refused:    web.Rule{Statuses: []int{http.StatusUnauthorized, http.StatusForbidden}, If: refuses},
+		Licenses: web.Licenses{
+			Credential: "customer", Items: items, Next: fmt.Sprintf(next, c.PageSize), Parameter: "page", EndStatuses: []int{http.StatusNotFound},
+		},
+		Grants: c.Grants, CAFile: c.CAFile, Timeout: c.Timeout, MaxPages: c.MaxPages, MaxBytes: maxAnswer,
+	}
+	if made.Account.Subject = c.Account.ID; c.Account.VerifyEmail {
+		made.Account.User = c.Account.Email
+	}
+	for setting, expression := range map[string]string{"account.id": made.Account.Subject, "account.email": made.Account.User} {
+		if _, err := jq.Compile(expression); expression != "" && err != nil {
+			return web.Config{}, fmt.Errorf("%s: %w", setting, err)
+		}
+	}
+	if made.Account == (web.Account{}) {
+		made.URL = licenses.String()
+		return made, nil
+	}
+	account, err := below(base, c.Account.Path)
+	if err != nil {
+		return web.Config{}, fmt.Errorf("account.path: %w", err)
+	}
+	made.URL, made.Licenses.URL = account.String(), licenses.String()
+	return made, nil
 }
 
-// failed tells a refusal from an outage.
-func failed(asking string, err error) (auth.Decision, error) {
-	if errors.Is(err, errRefused) {
-		return auth.Decision{Refusal: auth.WrongCredential}, nil
+// parseBase checks the API's base.
+func parseBase(text string) (*url.URL, error) {
+	if text == "" {
+		return nil, errors.New("expected the base URL of the vendor's API such as https://api.example.com/v1/, found nothing; there is no default because customers' secrets are sent there")
 	}
-	return auth.Decision{}, fmt.Errorf("kloudless: %s: %w", asking, err)
+	base, err := url.Parse(text)
+	if err != nil {
+		return nil, errors.New("expected a URL such as https://api.example.com/v1/")
+	}
+	if err := web.CheckSecure(base); err != nil {
+		return nil, err
+	}
+	if base.RawQuery != "" {
+		return nil, errors.New("expected a URL without query")
+	}
+	if !strings.HasSuffix(base.Path, "/") {
+		base.Path += "/"
+	}
+	return base, nil
 }
 
-// identify says whose account it is, as far as that is configured.
-func (c *Client) identify(ctx context.Context, authorization string) (decision auth.Decision, err error) {
-	if c.account == nil {
-		return auth.Decision{}, nil
+// below resolves a path below the base. One that leads to another host would take the
+// customers' secrets there.
+func below(base *url.URL, path string) (*url.URL, error) {
+	u, err := base.Parse(path)
+	if err != nil || u.Scheme != base.Scheme || u.Host != base.Host || u.User != nil || !strings.HasPrefix(u.Path, base.Path) {
+		return nil, fmt.Errorf("expected a path below %s such as meta/licenses, found %s", base, settings.Found(path))
 	}
-	answer, err := c.get(ctx, c.account, authorization)
-	if err != nil {
-		return auth.Decision{}, err
-	}
-	if answer.Status != http.StatusOK {
-		return auth.Decision{}, unexpected(answer)
-	}
-	object, err := jq.Decode(answer.Body)
-	if err != nil {
-		return auth.Decision{}, err
-	}
-	if c.emailOf != nil {
-		if decision.User, err = c.emailOf.Text(ctx, object); err != nil {
-			return auth.Decision{}, fmt.Errorf("email: %w", err)
-		}
-		decision.Subject = decision.User
-	}
-	if c.idOf != nil {
-		if decision.Subject, err = c.idOf.ID(ctx, object); err != nil {
-			return auth.Decision{}, fmt.Errorf("id: %w", err)
-		}
-	}
-	return decision, nil
-}
-
-// grants asks for all pages of licenses.
-func (c *Client) grants(ctx context.Context, authorization string) (grants []auth.Grant, err error) {
-	next := "1"
-	for page := 1; page <= c.maxPages; page++ {
-		answer, err := c.get(ctx, c.pageURL(next), authorization)
-		switch {
-		case err != nil:
-			return nil, err
-		case answer.Status == http.StatusNotFound && page > 1:
-			return grants, nil // the end, as the API has it
-		case answer.Status != http.StatusOK:
-			return nil, unexpected(answer)
-		}
-		list, err := decodeList(answer.Body, page, c.pageSize)
-		if err != nil {
-			return nil, fmt.Errorf("page %d: %w", page, err)
-		}
-		if grants, err = c.grantsOf.AppendGrants(ctx, grants, list.objects); err != nil {
-			return nil, fmt.Errorf("page %d: %w: %w", page, auth.ErrUnreadable, err)
-		}
-		if next = list.next; next == "" {
-			return grants, nil
-		}
-	}
-	return nil, fmt.Errorf("%w: more than %d pages; see kloudless.max_pages", auth.ErrUnreadable, c.maxPages)
-}
-
-// get asks for a URL with the customer's token.
-func (c *Client) get(ctx context.Context, u *url.URL, authorization string) (web.Answer, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
-	if err != nil {
-		return web.Answer{}, err
-	}
-	request.Header.Set("Authorization", authorization)
-	request.Header.Set("Accept", "application/json")
-	answer, err := c.web.Do(request)
-	if err == nil && answer.Refused {
-		err = errRefused
-	}
-	return answer, err
+	return u, nil
 }

@@ -59,6 +59,9 @@ type Options struct {
 	Now func() time.Time
 	// Record is as in standin.Options, for each server.
 	Record int
+	// Remember asks the backend only once for the same: for load on images that
+	// do not change.
+	Remember bool
 }
 
 // A Backend is a registry that speaks the Distribution API.
@@ -104,6 +107,9 @@ func Start(opts Options) (*Server, error) {
 	}
 	if opts.Backend.Transport == nil {
 		opts.Backend.Transport = http.DefaultTransport
+	}
+	if opts.Remember {
+		opts.Backend.Transport = &memo{next: opts.Backend.Transport, answers: map[string]remembered{}}
 	}
 	s := &Server{
 		opts:      opts,
@@ -209,6 +215,10 @@ func (s *Server) InvalidateTokens() { s.tokens.invalidate() }
 
 // TokensIssued returns the number of issued tokens.
 func (s *Server) TokensIssued() int { return s.tokens.count() }
+
+// Passwords returns, of each issued token, a part of the password that is random
+// throughout, in no order.
+func (s *Server) Passwords() []string { return s.tokens.passwords() }
 
 // IssueToken issues a token without the API: the value after "Basic " in an
 // Authorization header.

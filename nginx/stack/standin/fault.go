@@ -1,8 +1,8 @@
 package standin
 
 import (
-	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -22,11 +22,16 @@ type Fault struct {
 	// Reset closes the connection without an answer.
 	Reset bool
 	// Status, Header and Body are the answer. A Body without a Content-Type
-	// is sent as text.
+	// is sent as text. Echo in a Header or in Body becomes the request's
+	// Authorization.
 	Status int
 	Header http.Header
 	Body   string
 }
+
+// Echo stands for the request's Authorization in a Fault's answer, for originals
+// that repeat what they were sent.
+const Echo = "{authorization}"
 
 // Path is a Match for requests of one path, such as "/v2/".
 func Path(path string) func(*http.Request) bool {
@@ -84,7 +89,7 @@ func (f *faults) apply(w http.ResponseWriter, r *http.Request, fault Fault) bool
 	case fault.Reset:
 		panic(http.ErrAbortHandler)
 	case fault.Status != 0:
-		answer(w, fault)
+		answer(w, r, fault)
 		return true
 	}
 	return false
@@ -106,13 +111,16 @@ func (f *faults) wait(r *http.Request, timer <-chan time.Time) bool {
 	}
 }
 
-func answer(w http.ResponseWriter, fault Fault) {
+func answer(w http.ResponseWriter, r *http.Request, fault Fault) {
+	echo := strings.NewReplacer(Echo, r.Header.Get("Authorization"))
 	for name, values := range fault.Header {
-		w.Header()[http.CanonicalHeaderKey(name)] = values
+		for _, value := range values {
+			w.Header().Add(name, echo.Replace(value))
+		}
 	}
 	if w.Header().Get("Content-Type") == "" {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	}
 	w.WriteHeader(fault.Status)
-	_, _ = io.WriteString(w, fault.Body)
+	_, _ = echo.WriteString(w, fault.Body)
 }

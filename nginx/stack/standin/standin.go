@@ -55,6 +55,8 @@ type Server struct {
 	received    atomic.Int64
 	connections atomic.Int64
 
+	watch atomic.Pointer[func(*http.Request)]
+
 	limit    int
 	mu       sync.Mutex
 	requests []Request
@@ -107,6 +109,9 @@ func (s *Server) serve() {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.received.Add(1)
 	s.record(r)
+	if watch := s.watch.Load(); watch != nil {
+		(*watch)(r)
+	}
 	if f, ok := s.faults.take(r); ok && s.faults.apply(w, r, f) {
 		return
 	}
@@ -149,6 +154,10 @@ func (s *Server) Forget() {
 	s.received.Store(0)
 	s.connections.Store(0)
 }
+
+// Watch lets see look at each request from now on, as it arrives, before any fault.
+// It must not change the request, and runs in several goroutines at once.
+func (s *Server) Watch(see func(*http.Request)) { s.watch.Store(&see) }
 
 // Received is the number of requests since the start or Forget.
 func (s *Server) Received() int64 { return s.received.Load() }

@@ -15,6 +15,9 @@ import (
 // Main runs a program until it ends, or SIGINT or SIGTERM ends ctx. An error
 // goes to stderr, and the exit status is 1.
 func Main(name string, run func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error) {
+	if err := hideMemory(); err != nil {
+		fmt.Fprintln(os.Stderr, name+":", err)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	stop()

@@ -36,6 +36,17 @@ func (r *Reader) Get(key string) any {
 	return value
 }
 
+// Default changes the defaults of keys, for those that have no value: another key
+// names a preset.
+func (r *Reader) Default(defaults map[string]any) {
+	r.table = slices.Clone(r.table)
+	for i, s := range r.table {
+		if value, ok := defaults[s.Key]; ok {
+			r.table[i].Default = value
+		}
+	}
+}
+
 // Wrong adds a problem: what was expected of key.
 func (r *Reader) Wrong(key, expected string) {
 	r.Add(fmt.Errorf("%s%s: expected %s, found %s", r.prefix, key, expected, Found(r.Get(key))))
@@ -47,13 +58,17 @@ func (r *Reader) Add(problems ...error) { r.problems = append(r.problems, proble
 // Problems are those found so far.
 func (r *Reader) Problems() []error { return r.problems }
 
-// Found shows a value for an error, in YAML's terms.
+// userinfo is where a URL may have a password (RFC 3986, section 3.2.1), which may
+// contain what is not allowed there.
+var userinfo = regexp.MustCompile(`//.*@`)
+
+// Found shows a value for an error, in YAML's terms, and without a URL's password.
 func Found(value any) string {
 	switch v := value.(type) {
 	case nil:
 		return "nothing"
 	case string:
-		return fmt.Sprintf("%.200q", v)
+		return fmt.Sprintf("%.200q", userinfo.ReplaceAllString(v, "//***@"))
 	case map[string]any:
 		return "a section"
 	case []any:
@@ -204,35 +219,6 @@ func (r *Reader) Number(key string, min, max int) int {
 		r.Wrong(key, fmt.Sprintf("a whole number from %d to %d", min, max))
 	}
 	return n
-}
-
-// List reads a list of at most max valid texts. In the environment and in a flag,
-// they are separated by spaces or commas.
-func (r *Reader) List(key string, max int, valid func(string) bool, expected string) []string {
-	var list []string
-	ok := true
-	switch value := r.Get(key).(type) {
-	case string:
-		list = strings.FieldsFunc(value, func(c rune) bool { return c == ',' || c == ' ' || c == '\n' || c == '\t' })
-	case []any:
-		for _, v := range value {
-			s, isText := v.(string)
-			ok = ok && isText
-			list = append(list, s)
-		}
-	default:
-		ok = false
-	}
-	for _, s := range list {
-		ok = ok && valid(s)
-	}
-	if !ok || len(list) > max {
-		r.Wrong(key, fmt.Sprintf("a list of at most %d %s", max, expected))
-	}
-	if len(list) == 0 {
-		return nil
-	}
-	return list
 }
 
 // Boolean reads true or false.

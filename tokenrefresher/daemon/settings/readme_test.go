@@ -21,14 +21,22 @@ var update = flag.Bool("update", false, "write the tables into the READMEs")
 // program has it. `go test ./tokenrefresher/daemon/settings -update` writes them.
 func TestReadme(t *testing.T) {
 	program, registry := tokenrefresher.Tables()
-	for name, at := range map[string]struct {
+	type place struct {
 		readme string
 		table  settings.Table
-	}{
+	}
+	places := map[string]place{
 		"authsvc":        {"authsvc/README.md", authsvc.Table()},
 		"tokenrefresher": {"tokenrefresher/README.md", program},
 		"registries":     {"tokenrefresher/README.md", registry},
-	} {
+		"sources":        {"authsvc/README.md", authsvc.SourceTable()},
+	}
+	for _, kind := range authsvc.Kinds() {
+		if kind.Name != "kloudless" { // whose keys are in the program's table
+			places[kind.Name] = place{"authsvc/README.md", kind.Keys}
+		}
+	}
+	for name, at := range places {
 		file := "../../../" + at.readme
 		text, err := os.ReadFile(file)
 		if err != nil {

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pullgate/pullgate/authsvc/config"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/program"
+	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
+)
+
+// checkConfig is the command check-config.
+func checkConfig(load program.Loader[config.Config]) *cobra.Command {
+	var online bool
+	var cmd *cobra.Command
+	cmd = load.CheckConfig(`Check the configuration, including its jq expressions and the files that it
+names. Makes no network requests, unless --online is given: then it also asks
+each source, the registry, and the token file whether they can be used, and
+says what is wrong with each. No customer's credential is sent.
+
+Files that systemd passes as credentials can be read while authsvc runs:
+  CREDENTIALS_DIRECTORY=/run/credentials/authsvc.service authsvc check-config --online`, func(c config.Config) error {
+		if err := check(cmd.Context(), c); err != nil || !online {
+			return err
+		}
+		return checkOnline(cmd.Context(), c, cmd.OutOrStdout())
+	})
+	cmd.Flags().BoolVar(&online, "online", false, "also ask each source, the registry, and the token file")
+	return cmd
+}
+
+// check builds everything that serve would build, and discards it.
+func check(ctx context.Context, c config.Config) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if _, err := newSources(ctx, c, quiet); err != nil {
+		return err
+	}
+	_, err := newTransport(c)
+	return err
+}
+
+// checkTimeout bounds one question of checkOnline.
+const checkTimeout = 15 * time.Second
+
+// checkOnline asks what the configuration names, and writes a line about each.
+func checkOnline(ctx context.Context, c config.Config, out io.Writer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	made, err := makeAll(ctx, c, quiet)
+	if err != nil {
+		return err
+	}
+	wrong := 0
+	report := func(what string, err error) {
+		verdict := "ok"
+		if err != nil {
+			verdict = "FAILED: " + err.Error()
+			wrong++
+		}
+		_, _ = fmt.Fprintf(out, "%s: %s\n", what, verdict) // there is nobody else to tell
+	}
+	for _, s := range c.Sources {
+		if made[s.Name].Check != nil {
+			report("source "+s.Name, within(ctx, made[s.Name].Check))
+		}
+	}
+	token, err := tokenfile.Read(c.TokenFile)
+	if err == nil {
+		err = token.Usable(time.Now())
+	}
+	report("token file "+c.TokenFile, err)
+	if err == nil {
+		report("registry "+token.Host, within(ctx, func(ctx context.Context) error { return pingRegistry(ctx, c, token) }))
+	}
+	if wrong > 0 {
+		return errors.New("the configuration is valid, but what it names cannot be used; see above")
+	}
+	return nil
+}
+
+func within(ctx context.Context, ask func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	return ask(ctx)
+}
+
+// pingRegistry asks the registry whether it accepts the token (Distribution
+// Specification 1.1, "Determining Support").
+func pingRegistry(ctx context.Context, c config.Config, token tokenfile.Token) error {
+	transport, err := newTransport(c)
+	if err != nil {
+		return err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+token.Host+"/v2/", nil)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Authorization", token.Authorization())
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	switch response.StatusCode {
+	case http.StatusOK:
+		return nil
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return fmt.Errorf("expected status 200, found %d: the registry rejects the token; see tokenrefresher status", response.StatusCode)
+	}
+	return fmt.Errorf("expected status 200, found %d", response.StatusCode)
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// leaks are texts that only the inside knows: the registry's account, its errors,
+// and its tokens ("AWS:" in base64), and the customer's credential.
+var leaks = []string{"123456789012", "arn:aws", "ecr.amazonaws.com", ".dkr.ecr.", "AmazonECR", "registry-pull", "QVdTO", secret, strings.TrimPrefix(authorization(), "Basic ")}
+
+// hidden are headers between nginx, authsvc, and the registry, by prefix.
+var hidden = []string{"X-Amz", "X-Ecr", "X-Auth", "X-Registry", "X-Upstream", "X-Original", "Via"}
+
+// check returns what is wrong with an answer that a client read, whatever it asked.
+// For a redirect see location.
+func (w *world) check(a answer) error {
+	if err := w.checkHeader(a); err != nil {
+		return err
+	}
+	for _, form := range marks {
+		if bytes.Contains(a.body, form) {
+			return fmt.Errorf("forbidden content came back: %.200q", a.body)
+		}
+	}
+	if a.doubtful {
+		return nil
+	}
+	switch a.status {
+	case http.StatusOK, http.StatusPartialContent:
+		return w.checkContent(a)
+	case http.StatusNotModified, http.StatusTemporaryRedirect:
+		if len(a.body) > 0 {
+			return fmt.Errorf("status %d with a body: %.200q", a.status, a.body)
+		}
+		return nil
+	case 0, 400, 401, 403, 404, 405, 416, 429, 501:
+		return checkRefusal(a)
+	}
+	return fmt.Errorf("status %d is no answer to any request: %.200q", a.status, a.body)
+}
+
+func (w *world) checkHeader(a answer) error {
+	for name, values := range a.header {
+		if slices.ContainsFunc(hidden, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
+			return fmt.Errorf("the answer shows %s: %.200q", name, values)
+		}
+		// The URL that S3 has signed is the one place with the account.
+		signed := a.status == http.StatusTemporaryRedirect && name == "Location"
+		for _, value := range values {
+			if text := leak(value); text != "" && !signed || strings.Contains(value, mark) {
+				return fmt.Errorf("the answer's header %s holds %q: %.200q", name, text, value)
+			}
+		}
+	}
+	if server := a.header.Values("Server"); a.status != 0 && !slices.Equal(server, []string{"nginx"}) {
+		return fmt.Errorf("the answer shows Server %q", server)
+	}
+	return nil
+}
+
+func leak(text string) string {
+	for _, leak := range leaks {
+		if strings.Contains(text, leak) {
+			return leak
+		}
+	}
+	return ""
+}
+
+// checkRefusal: a refusal is the registry's JSON. The answer to a HEAD is empty.
+func checkRefusal(a answer) error {
+	if text := leak(string(a.body)); text != "" {
+		return fmt.Errorf("the refusal holds %q: %.300q", text, a.body)
+	}
+	if a.status != 0 {
+		if got := a.header.Values("Content-Type"); !slices.Equal(got, []string{"application/json"}) {
+			return fmt.Errorf("status %d has Content-Type %q, not the registry's JSON: %.200q", a.status, got, a.body)
+		}
+		if got := a.header.Values("Docker-Distribution-Api-Version"); !slices.Equal(got, []string{"registry/2.0"}) {
+			return fmt.Errorf("status %d has Docker-Distribution-Api-Version %q", a.status, got)
+		}
+		// A 401 whose request has a malformed body becomes a 400, and keeps it.
+		got := a.header.Values("Www-Authenticate")
+		if challenged := len(got) == 1 && strings.HasPrefix(got[0], `Basic realm="`); !challenged && (len(got) > 0 || a.status == 401) || challenged && a.status != 401 && a.status != 400 {
+			return fmt.Errorf("status %d has WWW-Authenticate %q", a.status, got)
+		}
+		if len(a.body) == 0 {
+			return nil
+		}
+	}
+	var object struct {
+		Errors []struct {
+			Code, Message string
+			Detail        *string
+		}
+	}
+	decoder := json.NewDecoder(bytes.NewReader(a.body))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&object); err != nil || len(object.Errors) != 1 || object.Errors[0].Code == "" || object.Errors[0].Message == "" {
+		return fmt.Errorf("status %d is not the registry's JSON: %.200q", a.status, a.body)
+	}
+	return nil
+}
+
+// emptyLayer stands for a step without a layer in a manifest of schema 1.
+const emptyLayer = "sha256:a3ed95caeb02ffe68cdd9fd84406680ae93d633cb16422d00e8a7c22955b46d4"
+
+// checkContent: what is served is licensed.
+func (w *world) checkContent(a answer) error {
+	if len(a.body) == 0 || string(a.body) == "{}" { // to a HEAD; to docker login
+		return nil
+	}
+	if a.status == http.StatusPartialContent {
+		for _, manifest := range w.manifests {
+			if bytes.Contains(manifest, a.body) {
+				return nil
+			}
+		}
+	}
+	if sum := sha256.Sum256(a.body); w.manifests["sha256:"+hex.EncodeToString(sum[:])] != nil {
+		return nil
+	}
+	var list struct {
+		Name               string
+		Tags, Repositories []string
+		SchemaVersion      int
+		MediaType          string
+		Manifests          []any
+		// A manifest that the registry has converted to schema 1.
+		Tag, Architecture   string
+		FsLayers            []struct{ BlobSum string }
+		History, Signatures []any
+	}
+	decoder := json.NewDecoder(bytes.NewReader(a.body))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&list); err != nil || len(list.Manifests) > 0 {
+		return fmt.Errorf("the answer is nothing that is licensed: %.200q", a.body)
+	}
+	for _, layer := range list.FsLayers {
+		if !w.blobs[layer.BlobSum] && layer.BlobSum != emptyLayer {
+			return fmt.Errorf("a manifest with layer %s came back, which is not licensed", layer.BlobSum)
+		}
+	}
+	if list.Tag != "" {
+		list.Tags = append(list.Tags, list.Tag)
+	}
+	if list.Name != "" && list.Name != licensed {
+		return fmt.Errorf("a list of %s came back: %.200q", list.Name, a.body)
+	}
+	for _, tag := range list.Tags {
+		if !licensedTag.MatchString(tag) {
+			return fmt.Errorf("the list has tag %s, which is not licensed", tag)
+		}
+	}
+	for _, repository := range list.Repositories {
+		if repository != licensed {
+			return fmt.Errorf("the list has repository %s, which is not licensed", repository)
+		}
+	}
+	return nil
+}
