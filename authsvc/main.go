@@ -75,6 +75,7 @@ AUTHSVC_CACHE_TTL), or with a flag (--cache.ttl). Flags take precedence over
 the environment, and both over the file.`,
 		Example: `  authsvc
   authsvc check-config --config authsvc.yaml
+  authsvc log --request 5f3a9c01
   authsvc --config "" --listen.address tcp:127.0.0.1:8080 --upstream.token_file /tmp/main.json`,
 		Args: cobra.NoArgs,
 	}
@@ -92,6 +93,6 @@ the environment, and both over the file.`,
 		logger := slog.New(handler)
 		return serve(cmd.Context(), c, logger)
 	}
-	root.AddCommand(checkConfig(load), grantsCommand(load))
+	root.AddCommand(newLog(load), checkConfig(load), grantsCommand(load))
 	return program.Execute(ctx, root, args, stdout, stderr)
 }

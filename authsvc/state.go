@@ -47,18 +47,24 @@ func keep(what, file string, every time.Duration, load, save func(string) error,
 // keyBytes is the length of a new key, and the minimum for an existing one.
 const keyBytes = 32
 
+// readKey reads the hash key.
+func readKey(file string) ([]byte, error) {
+	secret, err := os.ReadFile(file)
+	if err == nil && len(secret) < keyBytes {
+		return nil, fmt.Errorf("expected at least %d bytes in %s, found %d", keyBytes, file, len(secret))
+	}
+	return secret, err
+}
+
 // newKey reads the hash key. If it cannot be used, newKey makes a new one; then
 // saved credentials are not trusted, and hashes in the log change.
 func newKey(file string, logger *slog.Logger) *credential.Key {
 	if file == "" {
 		return credential.NewKey(nil)
 	}
-	secret, err := os.ReadFile(file)
-	if err == nil && len(secret) >= keyBytes {
-		return credential.NewKey(secret)
-	}
+	secret, err := readKey(file)
 	if err == nil {
-		err = fmt.Errorf("expected at least %d bytes, found %d", keyBytes, len(secret))
+		return credential.NewKey(secret)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		logger.Warn("making a new hash key: the one in cache.key_file cannot be used", "file", file, "error", err)

@@ -11,13 +11,13 @@ import (
 )
 
 // startBalancer starts haproxy in front of both machines. It passes TLS through,
-// and considers a machine healthy if it answers 401 on /v2/, as docker expects.
+// and asks each machine whether it can serve pulls, as hooks/haproxy.yml says.
 func (w *world) startBalancer(ctx context.Context) error {
 	text := "global\n  stats socket " + w.in("haproxy.sock") + " level admin\n" +
 		"defaults\n  mode tcp\n  timeout connect 2s\n  timeout client 30s\n  timeout server 30s\n" +
 		"frontend registry\n  bind " + balancer + ":443\n  default_backend registry\n" +
 		"backend registry\n  balance roundrobin\n  option httpchk\n" +
-		"  http-check send meth GET uri /v2/ ver HTTP/1.1 hdr Host " + serverName + "\n  http-check expect status 401\n"
+		"  http-check send meth GET uri /_registry/health ver HTTP/1.1 hdr Host " + serverName + "\n  http-check expect status 200\n"
 	for _, m := range w.machines {
 		text += "  server " + m.name + " " + m.address + ":443 check check-ssl check-sni " + serverName + " verify none inter 500ms fall 2 rise 2\n"
 	}

@@ -63,7 +63,7 @@ func (c *Cache) known(ctx context.Context, hash credential.Hash, e entry, caller
 		return Decision{}, ctx.Err()
 	case <-enough:
 		return e.as(Stale), nil // the look-up goes on, and its answer counts
-	case result := <-c.share(hash, c.customers, caller.Credential):
+	case result := <-c.share(ctx, hash, c.customers, caller.Credential):
 		if result.Err != nil && stale && !e.decision.ended(time.Now()) {
 			return e.as(Stale), nil
 		}
@@ -100,7 +100,7 @@ func (c *Cache) unknown(ctx context.Context, hash credential.Hash, caller Caller
 	case limit != nil:
 		return limited(limit), nil
 	}
-	result := c.share(hash, c.strangers, caller.Credential)
+	result := c.share(ctx, hash, c.strangers, caller.Credential)
 	select {
 	case <-ctx.Done():
 		// A guesser who hangs up is still a guesser.
@@ -137,8 +137,9 @@ func decided(r singleflight.Result) (Decision, error) {
 	return r.Val.(Decision), nil
 }
 
-// share asks the source, once for all who ask at a time.
-func (c *Cache) share(hash credential.Hash, breaker *gobreaker.CircuitBreaker[Decision], presented credential.Credential) <-chan singleflight.Result {
+// share asks the source, once for all who ask at a time: with what the first one's
+// context carries, but not until its end.
+func (c *Cache) share(ctx context.Context, hash credential.Hash, breaker *gobreaker.CircuitBreaker[Decision], presented credential.Credential) <-chan singleflight.Result {
 	return c.flights.DoChan(string(hash[:]), func() (any, error) {
 		now := time.Now()
 		if e, ok := c.acceptance(hash, now); ok && now.Before(e.asked.Add(c.config.TTL)) {
@@ -147,7 +148,7 @@ func (c *Cache) share(hash credential.Hash, breaker *gobreaker.CircuitBreaker[De
 		if e, ok := c.refusal(hash, now); ok {
 			return e.as(Hit), nil
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), lookUpTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookUpTimeout)
 		defer cancel()
 		decision, err := c.try(ctx, breaker, presented)
 		switch {

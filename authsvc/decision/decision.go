@@ -65,7 +65,10 @@ type Outcome struct {
 	Subject Subject
 	// License is the license that decided: one in force, or one that has ended.
 	License string
-	Cache   auth.CacheState
+	// Tag is the tag that opened the requested digest, or did until its license
+	// ended.
+	Tag   string
+	Cache auth.CacheState
 	// Token is the key to the registry; zero if nothing will be forwarded.
 	Token tokenfile.Token
 	// Page is the requested part of a list, and Next the path and query of the

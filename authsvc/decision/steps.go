@@ -58,7 +58,7 @@ func (d *Decider) authenticate(ctx context.Context, q Question, o *Outcome) (*re
 
 func (d *Decider) entitle(ctx context.Context, _ Question, o *Outcome) (*registry.Refusal, error) {
 	verdict, err := d.Rules.Check(ctx, o.grants, o.Request)
-	o.License = verdict.Grant.License
+	o.License, o.Tag = verdict.Grant.License, verdict.Tag
 	return verdict.Refusal, err
 }
 

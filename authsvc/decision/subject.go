@@ -19,7 +19,12 @@ type Subject struct {
 
 // unknown names the caller of a credential that has not been accepted yet.
 func (d *Decider) unknown(presented credential.Credential) Subject {
-	return Subject{Name: "user:" + d.Key.Hash("user", presented.User).Short()}
+	return Subject{Name: Unknown(d.Key, presented.User)}
+}
+
+// Unknown is the name of a user whom nobody has confirmed.
+func Unknown(key *credential.Key, user string) string {
+	return "user:" + key.Hash("user", user).Short()
 }
 
 // accepted names the caller of an accepted credential.

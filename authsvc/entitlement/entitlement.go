@@ -45,6 +45,9 @@ type Verdict struct {
 	// Grant is the grant that decided: one in force, or one that has ended; zero
 	// if none did.
 	Grant auth.Grant
+	// Tag is the tag that leads to the requested digest, and for which Grant
+	// decided; empty if a tag was requested, or none leads there.
+	Tag string
 	// Refusal is why the request is refused; nil if it is allowed.
 	Refusal *registry.Refusal
 }
@@ -119,7 +122,7 @@ func (r *Rules) checkDigest(ctx context.Context, had rights, repository, digest 
 		// A license may have expired during the search.
 		had = rightsAt(had.shelf, r.now())
 		if grant, ok := had.valid.ForTag(tag); ok {
-			return Verdict{Grant: grant}, true, nil
+			return Verdict{Grant: grant, Tag: tag}, true, nil
 		}
 	}
 	switch {
@@ -133,7 +136,9 @@ func (r *Rules) checkDigest(ctx context.Context, had rights, repository, digest 
 		return Verdict{}, false, err
 	}
 	if grant, ok := had.ended.ForTag(tag); ok {
-		return r.hasEnded(grant), true, nil
+		verdict := r.hasEnded(grant)
+		verdict.Tag = tag
+		return verdict, true, nil
 	}
 	return Verdict{}, false, nil
 }

@@ -27,7 +27,7 @@ func (r *Rules) Tags(ctx context.Context, grants auth.Grants, repository string)
 	all, err := r.Releases.Tags(ctx, repository)
 	switch {
 	case errors.Is(err, release.ErrNotFound):
-		return nil, Verdict{had.valid.First(), unknownRepository(repository)}, nil
+		return nil, Verdict{Grant: had.valid.First(), Refusal: unknownRepository(repository)}, nil
 	case err != nil:
 		return nil, Verdict{Grant: had.valid.First()}, err
 	}

@@ -44,5 +44,5 @@ func (r *Rules) hasEnded(grant auth.Grant) Verdict {
 	if r.Renew != "" {
 		message += "; " + r.Renew
 	}
-	return Verdict{grant, registry.Refuse(registry.Denied, message)}
+	return Verdict{Grant: grant, Refusal: registry.Refuse(registry.Denied, message)}
 }

@@ -7,6 +7,7 @@ const (
 	headerOriginalURI      = "X-Original-Uri"
 	headerRealIP           = "X-Real-Ip"
 	headerRequestID        = "X-Request-Id"
+	headerUserAgent        = "User-Agent"
 	headerUpstreamRejected = "X-Upstream-Rejected"
 	headerRejectedToken    = "X-Upstream-Rejected-Token"
 	headerUpstreamStatus   = "X-Upstream-Status"

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/decision"
 )
 
@@ -13,7 +14,11 @@ import (
 // are never folded: whoever audits needs all of them.
 const DecisionLine = "decision"
 
-// record logs and counts a decision.
+// LogText is how a line shows what a client chose: printable ASCII, 255 bytes at
+// most.
+func LogText(s string) string { return headerText(s) }
+
+// record logs and counts a decision. README.md has a table of the fields.
 func (s *Server) record(h http.Header, o decision.Outcome) {
 	s.metrics.observe(o)
 	level := slog.LevelInfo
@@ -32,9 +37,13 @@ func (s *Server) record(h http.Header, o decision.Outcome) {
 		slog.String("client", headerText(h.Get(headerRealIP))),
 		slog.String("subject", headerText(o.Subject.Name)),
 		slog.String("license", o.License),
+		slog.String("method", headerText(h.Get(headerOriginalMethod))),
 		slog.String("kind", o.Request.Kind.String()),
 		slog.String("repository", o.Request.Repository),
 		slog.String("reference", o.Request.Reference.String()),
+		slog.String("tag", o.Tag),
+		slog.String("user_agent", headerText(h.Get(headerUserAgent))),
+		slog.String("traceparent", auth.ParseTraceparent(h.Get(auth.HeaderTraceparent))),
 		slog.String("decision", o.Word()),
 		slog.String("cache", string(o.Cache)),
 		slog.Float64("duration_ms", float64(o.Duration.Microseconds())/1000),

@@ -13,6 +13,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
+	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/decision"
 )
 
@@ -42,6 +43,7 @@ type Server struct {
 //	GET /authorize  may this request be forwarded? For auth_request.
 //	GET /list       the tags of a repository, or the repositories.
 //	GET /report     nginx could not reach the registry. Decides nothing.
+//	GET /health     can this machine serve? For balancers, through nginx.
 func New(o Options) http.Handler {
 	s := &Server{
 		decider:   o.Decider,
@@ -57,6 +59,7 @@ func New(o Options) http.Handler {
 	e.GET("/authorize", s.handle(o.Decider.Forward, s.respond))
 	e.GET("/list", s.handle(o.Decider.List, s.respondList))
 	e.GET("/report", newReport(o.Logger, o.Metrics))
+	e.GET("/health", newHealth(o.Decider.Upstream))
 	return e
 }
 
@@ -73,7 +76,9 @@ func (s *Server) handle(decide decide, respond func(echo.Context, decision.Outco
 		case s.places <- struct{}{}:
 			s.metrics.inFlight.Inc()
 			defer func() { <-s.places; s.metrics.inFlight.Dec() }()
-			o = decide(c.Request().Context(), question(c.Request().Header), nil)
+			h := c.Request().Header
+			ctx := auth.WithTraceparent(c.Request().Context(), auth.ParseTraceparent(h.Get(auth.HeaderTraceparent)))
+			o = decide(ctx, question(h), nil)
 		default:
 			o.Err = errOverloaded
 		}

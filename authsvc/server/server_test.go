@@ -368,20 +368,6 @@ func TestReport(t *testing.T) {
 	}
 }
 
-func TestDecisionIsLogged(t *testing.T) {
-	f := newFixture(t, nil)
-	f.ask("/authorize", "GET", "/v2/acme/appliance/manifests/1.4", basic("ann@example.com:t0ken"))
-	for _, want := range []string{`"request_id":"request-1"`, `"client":"192.0.2.1"`, `"subject":"ann@example.com"`, `"license":"lic_1"`,
-		`"repository":"acme/appliance"`, `"reference":"1.4"`, `"decision":"allow"`, `"cache":"hit"`, `"duration_ms":`} {
-		if !strings.Contains(f.log.String(), want) {
-			t.Errorf("%s is not in the log line %s", want, f.log)
-		}
-	}
-	if lines := strings.Count(f.log.String(), "\n"); lines != 1 {
-		t.Errorf("%d log lines for one decision", lines)
-	}
-}
-
 // TestUnverifiedUser: where the source confirms no user, the typed one stands
 // beside the account, marked, and without what a header cannot hold.
 func TestUnverifiedUser(t *testing.T) {

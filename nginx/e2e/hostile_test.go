@@ -166,6 +166,8 @@ func wantIntact(t *testing.T, s *stack.Stack, digest string) {
 		t.Errorf("manifest: Content-Type %q", got)
 	}
 	wantNoLeak(t, "manifest", served)
+	wantRequestID(t, "manifest", served)
+	wantHealth(t, s, 200, "ok\n")
 	if a := get(t, s, "/v2/acme/appliance/blobs/"+layerOf(t, "acme/appliance:1.0")); a.status != 307 || !strings.HasPrefix(a.header.Get("Location"), s.ECR.Bucket.URL()) {
 		t.Errorf("blob: status %d to %q, want 307", a.status, a.header.Get("Location"))
 	}
@@ -215,6 +217,7 @@ func wantIntact(t *testing.T, s *stack.Stack, digest string) {
 	if err := s.KillAuthsvc(); err != nil {
 		t.Fatal(err)
 	}
+	wantHealth(t, s, 503, "authsvc\n")
 	for _, uri := range []string{manifest, "/v2/", "/v2/_catalog", "/v2/acme/appliance/tags/list"} {
 		unavailable.uri = uri
 		wantError(t, unavailable, send(t, s, unavailable), 503, "UNAVAILABLE")

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -154,7 +155,7 @@ func read(response *http.Response) (answer, error) {
 }
 
 // registryError parses the body strictly as a Distribution API error.
-func registryError(body string) (code string, err error) {
+func registryError(body string) (code, message string, err error) {
 	var object struct {
 		Errors []struct {
 			Code    string  `json:"code"`
@@ -165,12 +166,25 @@ func registryError(body string) (code string, err error) {
 	decoder := json.NewDecoder(strings.NewReader(body))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&object); err != nil {
-		return "", fmt.Errorf("the body is not the registry's JSON: %w: %.200q", err, body)
+		return "", "", fmt.Errorf("the body is not the registry's JSON: %w: %.200q", err, body)
 	}
 	if len(object.Errors) != 1 || object.Errors[0].Code == "" || object.Errors[0].Message == "" {
-		return "", fmt.Errorf("expected one error with a code and a message, found %.200q", body)
+		return "", "", fmt.Errorf("expected one error with a code and a message, found %.200q", body)
 	}
-	return object.Errors[0].Code, nil
+	return object.Errors[0].Code, object.Errors[0].Message, nil
+}
+
+var requestID = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
+// wantRequestID checks that an answer has the request's id, once, and returns it.
+func wantRequestID(t *testing.T, what string, a answer) string {
+	t.Helper()
+	ids := a.header.Values("X-Request-Id")
+	if len(ids) != 1 || !requestID.MatchString(ids[0]) {
+		t.Errorf("%s: %d has X-Request-ID %q, want one of nginx's", what, a.status, ids)
+		return ""
+	}
+	return ids[0]
 }
 
 // wantError checks an error as a client sees it: status, format and headers, from
@@ -188,12 +202,15 @@ func wantError(t *testing.T, r request, a answer, status int, code string) {
 	if got := a.header.Get("Content-Type"); got != "application/json" {
 		t.Errorf("%s: %d has Content-Type %q", what, status, got)
 	}
+	id := wantRequestID(t, what, a)
 	if r.method == http.MethodHead {
 		if a.body != "" {
 			t.Errorf("%s: %d has a body: %q", what, status, a.body)
 		}
-	} else if got, err := registryError(a.body); err != nil || got != code {
+	} else if got, message, err := registryError(a.body); err != nil || got != code {
 		t.Errorf("%s: %d has code %s, want %s; %v", what, status, got, code, err)
+	} else if want := fmt.Sprintf(" (request %.8s)", id); !strings.HasSuffix(message, want) || strings.Count(message, "(request ") != 1 {
+		t.Errorf("%s: %d has the message %q, want one that ends with %q", what, status, message, want)
 	}
 	challenges := a.header.Values("Www-Authenticate")
 	if want := status == http.StatusUnauthorized; want != (len(challenges) == 1 && strings.HasPrefix(challenges[0], `Basic realm="`)) || !want && len(challenges) > 0 {

@@ -47,6 +47,7 @@ func TestEveryNginx(t *testing.T) {
 			digest := push(t, s, "acme/appliance:1.0")
 			wantRawURIsRefused(t, s)
 			wantIntact(t, s, digest)
+			wantEveryMessageWithID(t, s)
 		})
 	}
 }

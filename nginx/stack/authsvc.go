@@ -102,12 +102,15 @@ func (s *Stack) interpose() error {
 	return nil
 }
 
+// Program is the path of one of the programs, to run it by hand.
+func (s *Stack) Program(name string) string { return filepath.Join(s.binDir, name) }
+
 // StartAuthsvc starts or restarts authsvc and waits until it is ready.
 func (s *Stack) StartAuthsvc(ctx context.Context) error {
 	if err := s.listen(); err != nil {
 		return err
 	}
-	c := command{argv: []string{filepath.Join(s.binDir, "authsvc"), "--config", s.configFile("authsvc")}, env: append(baseEnv(s.Dir), s.opts.Env...)}
+	c := command{argv: []string{s.Program("authsvc"), "--config", s.configFile("authsvc")}, env: append(baseEnv(s.Dir), s.opts.Env...)}
 	if l := s.socket.listener; l != nil {
 		file, err := l.File()
 		if err != nil {

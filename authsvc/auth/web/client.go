@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/auth/jq"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/settings"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/system"
@@ -98,11 +99,14 @@ func newTransport(config *tls.Config) *http.Transport {
 	}
 }
 
-// do sends a request, and judges the answer. The body is read to its end, so that
-// the connection is used again.
+// do sends a request, with the trace that its context carries, and judges the
+// answer. The body is read to its end, so that the connection is used again.
 func (c *client) do(request *http.Request, judge judge) (a *answer, err error) {
 	start := time.Now()
 	defer func() { c.observe(outcome(a, err), time.Since(start)) }()
+	if trace := auth.Traceparent(request.Context()); trace != "" {
+		request.Header.Set(auth.HeaderTraceparent, trace)
+	}
 	response, err := c.http.Do(request) //nolint:gosec // at the configured origin
 	if err != nil {
 		if failed := (*url.Error)(nil); errors.As(err, &failed) {

@@ -65,7 +65,7 @@ func (s *sender) sent(target string) bool {
 }
 
 // questions are all headers that authsvc may be asked with.
-var questions = []string{"Authorization", "X-Original-Method", "X-Original-Uri", "X-Real-Ip", "X-Request-Id"}
+var questions = []string{"Authorization", "X-Original-Method", "X-Original-Uri", "X-Real-Ip", "X-Request-Id", "User-Agent", "Traceparent"}
 
 // judge checks a question to authsvc together with its answer.
 func (o *oracle) judge(a *http.Response) {
