@@ -21,7 +21,7 @@ func add(t *testing.T, s *stack.Stack, source, user string, licenses ...vendorap
 
 // eventually retries a request until it has a status: a source's files are read a
 // moment after they change.
-func eventually(t *testing.T, s *stack.Stack, r request, status int) answer {
+func eventually(t *testing.T, s *stack.Stack, r request, status int) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(500 * time.Millisecond) {
 		a := send(t, s, r)
@@ -29,7 +29,7 @@ func eventually(t *testing.T, s *stack.Stack, r request, status int) answer {
 			if a.status != status {
 				t.Errorf("%s of %s: status %d, want %d: %s", r.uri, r.user, a.status, status, a.body)
 			}
-			return a
+			return
 		}
 	}
 }
@@ -60,7 +60,7 @@ func TestSource(t *testing.T) {
 				{"somebody unknown", request{uri: manifest, user: "eve@else.example", password: "wrong"}, 401, ""},
 				{"SQL in the user's name", request{uri: manifest, user: "x' OR '1'='1", password: "wrong"}, 401, ""},
 			} {
-				if a := send(t, s, test.r); a.status != test.want || !strings.Contains(string(a.body), test.text) {
+				if a := send(t, s, test.r); a.status != test.want || !strings.Contains(a.body, test.text) {
 					t.Errorf("%s: status %d, want %d with %q: %s", test.what, a.status, test.want, test.text, a.body)
 				}
 			}
