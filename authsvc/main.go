@@ -92,7 +92,10 @@ the environment, and both over the file.`,
 		logger := slog.New(handler)
 		return serve(cmd.Context(), c, logger)
 	}
-	root.AddCommand(load.CheckConfig(`Check the configuration, including its jq expressions and CA files. Makes no
+	socket := func(cmd *cobra.Command) (string, error) {
+		return config.ExplainSocket(root.PersistentFlags().Lookup("config").Value.String(), environ, cmd.Flags())
+	}
+	root.AddCommand(newExplain(socket), newLicenses(socket), load.CheckConfig(`Check the configuration, including its jq expressions and CA files. Makes no
 network requests.`, check))
 	return program.Execute(ctx, root, args, stdout, stderr)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/pullgate/pullgate/authsvc/config"
 	"github.com/pullgate/pullgate/authsvc/decision"
 	"github.com/pullgate/pullgate/authsvc/entitlement"
+	"github.com/pullgate/pullgate/authsvc/explain"
 	"github.com/pullgate/pullgate/authsvc/release"
 	"github.com/pullgate/pullgate/authsvc/release/remote"
 	"github.com/pullgate/pullgate/authsvc/server"
@@ -69,22 +70,60 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("private.address: %w", err), asked.Close())
 	}
-	logger.Info("serving", "version", program.Version(), "listen", asked.Addr().String(), "private", private.Addr().String())
-	return listen.Serve(ctx, logger, bounds, private, map[net.Listener]http.Handler{
+	decider := &decision.Decider{
+		Authenticator: customers,
+		Rules:         &entitlement.Rules{Releases: releases, Renew: c.Renew, Repositories: c.Repositories},
+		Upstream:      registry,
+		Key:           hashes,
+	}
+	troubles := append(customers.troubles(), client.Trouble)
+	handlers := map[net.Listener]http.Handler{
 		asked: server.New(server.Options{
-			Decider: &decision.Decider{
-				Authenticator: customers,
-				Rules:         &entitlement.Rules{Releases: releases, Renew: c.Renew, Repositories: c.Repositories},
-				Upstream:      registry,
-				Key:           hashes,
-			},
-			Realm:       c.Realm,
-			MaxRequests: c.Listen.MaxRequests,
-			Logger:      logger,
-			Metrics:     metrics,
+			Decider: decider, Realm: c.Realm, MaxRequests: c.Listen.MaxRequests, Logger: logger, Metrics: metrics,
 		}),
-		private: server.NewPrivate(registry, numbers, append(customers.troubles(), client.Trouble)...),
-	})
+		private: server.NewPrivate(registry, numbers, troubles...),
+	}
+	logger.Info("serving", "version", program.Version(), "listen", asked.Addr().String(), "private", private.Addr().String())
+	// Explanations must not keep customers from being served.
+	if support, err := listenExplain(ctx, c); err != nil {
+		logger.Warn("authsvc explain is not available", "error", err)
+	} else if support != nil {
+		peeked, err := newPeeked(c, registry)
+		if err != nil {
+			return err
+		}
+		parts := explain.Parts{Decider: decider, Chain: customers.Chain, Releases: releases, Registry: peeked, Troubles: troubles}
+		handlers[support] = explain.NewHandler(func() (explain.Parts, func()) { return parts, func() {} })
+	}
+	return listen.Serve(ctx, logger, bounds, private, handlers)
+}
+
+// listenExplain opens the socket for explanations; nil for none.
+func listenExplain(ctx context.Context, c config.Config) (net.Listener, error) {
+	if c.Explain == "" {
+		return nil, nil
+	}
+	l, err := listen.Listen(ctx, c.Explain, 0o660, "")
+	if err != nil {
+		return nil, fmt.Errorf("explain.address: %w", err)
+	}
+	return l, nil
+}
+
+// newPeeked makes a client of the registry for explanations: it counts nothing, and
+// renews no token.
+func newPeeked(c config.Config, u remote.Upstream) (*remote.Client, error) {
+	o := c.Remote
+	o.Upstream, o.Metrics = unrenewed{u}, nil
+	return remote.New(o)
+}
+
+// unrenewed is an upstream whose token is not renewed.
+type unrenewed struct{ remote.Upstream }
+
+// Renew implements remote.Upstream.
+func (unrenewed) Renew(context.Context, string) (tokenfile.Token, error) {
+	return tokenfile.Token{}, errors.New("the registry rejects the token")
 }
 
 // newReleases builds what knows which tags reach a digest.
@@ -108,7 +147,7 @@ func check(c config.Config) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	_, err := newSources(ctx, c, func(string) auth.Environment {
-		return auth.Environment{Logger: slog.New(slog.DiscardHandler), Observe: func(string, time.Duration) {}, Fault: func(string, error) {}}
+		return auth.Environment{Logger: slog.New(slog.DiscardHandler), Observe: func(context.Context, string, time.Duration) {}, Fault: func(string, error) {}}
 	})
 	if err != nil {
 		return err

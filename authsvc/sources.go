@@ -23,6 +23,8 @@ import (
 type source struct {
 	config config.Source
 	source auth.Source
+	// licenses tells the grants without the customer's secret; nil if none can.
+	licenses auth.Licenser
 	// fingerprint identifies all settings that affect its decisions.
 	fingerprint string
 }
@@ -46,12 +48,13 @@ func newSources(ctx context.Context, c config.Config, environment func(source st
 		if err != nil {
 			return nil, fmt.Errorf("configuration: source %s: %w", s.Name, err)
 		}
-		asked := made[s.Name].Source
+		asked, licenses := made[s.Name].Source, made[s.Name].Licenses
 		if asked != nil && s.GrantsFrom != "" {
-			asked = auth.WithGrants(asked, made[s.GrantsFrom].Licenses)
+			licenses = made[s.GrantsFrom].Licenses
+			asked = auth.WithGrants(asked, licenses)
 		}
 		if asked != nil {
-			all = append(all, source{s, asked, fingerprint(s, settings[s.GrantsFrom])})
+			all = append(all, source{s, asked, licenses, fingerprint(s, settings[s.GrantsFrom])})
 		}
 	}
 	if len(all) == 0 {
@@ -110,7 +113,7 @@ func newCustomers(ctx context.Context, c config.Config, hashes *credential.Key, 
 			return nil, err
 		}
 		all.Chain = append(all.Chain, auth.Member{Users: s.config.Users, Cache: auth.NewCache(auth.Options{
-			Source: s.source, Name: s.config.Name, Settings: s.fingerprint,
+			Source: s.source, Name: s.config.Name, Settings: s.fingerprint, Licenses: s.licenses,
 			Config: c.Cache, Hashes: hashes, Guard: guard, Logger: logger, Metrics: numbers,
 		})})
 	}

@@ -188,25 +188,35 @@ func (c *Cache) note(hash credential.Hash, asked time.Time, decision Decision, p
 		c.noteOutage(hash, errWave)
 		return Decision{}, errWave
 	}
-	decision.Cache = Miss
-	if decision.Refusal == "" && decision.ended(asked) {
-		decision = Decision{Refusal: WrongCredential, Reason: "the credential has expired", Cache: Miss}
-	}
+	decision = c.complete(decision, asked, presented)
+	made := entry{decision: decision, asked: asked, user: c.userHash(presented.User)}
 	if decision.Refusal != "" {
 		c.accepted.remove(hash)
-		c.refused.put(hash, entry{decision: decision, asked: asked})
+		c.refused.put(hash, made)
 		return decision, nil
 	}
-	if decision.Subject == "" {
+	if !c.accepted.put(hash, made) {
+		c.metrics.noRoom.Inc()
+	}
+	return decision, nil
+}
+
+// complete adds to an answer of the source what a Cache knows: the source's name, a
+// subject if there is none, and that an end that has come is a refusal.
+func (c *Cache) complete(decision Decision, asked time.Time, presented credential.Credential) Decision {
+	decision.Cache = Miss
+	switch {
+	case decision.Refusal != "":
+		return decision
+	case decision.ended(asked):
+		return Decision{Refusal: WrongCredential, Reason: "the credential has expired", Cache: Miss}
+	case decision.Subject == "":
 		decision.Subject = "token:" + c.hashes.Hash("subject", presented.Secret.Reveal()).Short()
 	}
 	if c.name != "" {
 		decision.Subject = c.name + "/" + decision.Subject
 	}
-	if !c.accepted.put(hash, entry{decision: decision, asked: asked}) {
-		c.metrics.noRoom.Inc()
-	}
-	return decision, nil
+	return decision
 }
 
 // noteOutage sees to it that a credential is not asked about again at once.

@@ -32,7 +32,7 @@ type CacheConfig struct {
 	MaxStrangers int
 }
 
-// Options configure a Cache. All must be set but Name and Settings.
+// Options configure a Cache. All must be set but Name, Settings, and Licenses.
 type Options struct {
 	Source Source
 	// Name is the source's. If there is one, it begins the subjects.
@@ -40,6 +40,9 @@ type Options struct {
 	// Settings is a fingerprint of what the source's decisions depend on:
 	// those that were made under other settings are not found.
 	Settings string
+	// Licenses tells the grants of an account without its secret; nil if the
+	// source cannot. Only a Peek asks it.
+	Licenses Licenser
 	Config   CacheConfig
 	Hashes   *credential.Key
 	Guard    *guard.Guard
@@ -57,6 +60,7 @@ type Cache struct {
 	name     string
 	settings string
 	bearer   bool
+	licenses Licenser
 	config   CacheConfig
 	hashes   *credential.Key
 	guard    *guard.Guard
@@ -81,7 +85,7 @@ const knownFor = 24 * time.Hour
 // NewCache returns a Cache before a source.
 func NewCache(o Options) *Cache {
 	c := &Cache{
-		source: o.Source, name: o.Name, settings: o.Settings, bearer: o.Source.Bearer(), config: o.Config, hashes: o.Hashes, guard: o.Guard, logger: o.Logger,
+		source: o.Source, name: o.Name, settings: o.Settings, bearer: o.Source.Bearer(), licenses: o.Licenses, config: o.Config, hashes: o.Hashes, guard: o.Guard, logger: o.Logger,
 		accepted: newStore(o.Config.MaxEntries, max(knownFor, o.Config.TTL+o.Config.StaleTTL)),
 		refused:  newStore(o.Config.MaxRefusals, o.Config.RefusalTTL),
 		failed:   newStore(o.Config.MaxRefusals, outagePause),
@@ -148,8 +152,8 @@ func (c *Cache) find(ctx context.Context, caller Caller, last bool) (Decision, e
 // knows says whether the source has accepted the credential before, and may still be
 // asked, or bypassed in an outage.
 func (c *Cache) knows(presented credential.Credential) bool {
-	_, ok := c.acceptance(c.hash(presented), time.Now())
-	return ok
+	e, ok := c.accepted.look(c.hash(presented))
+	return ok && !e.decision.ended(time.Now())
 }
 
 // acceptance returns what is remembered of an accepted credential, unless the source
@@ -203,6 +207,8 @@ func limited(limit *guard.Limit) Decision {
 type entry struct {
 	decision Decision
 	asked    time.Time
+	// user is a keyed hash of the user who was typed when it was asked for.
+	user credential.Hash
 	// retry is when a source that could not be asked is asked again; err is
 	// why it could not.
 	retry time.Time

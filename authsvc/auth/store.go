@@ -62,6 +62,17 @@ func (s *store) get(hash credential.Hash, now time.Time) (entry, bool) {
 	return k.entry, true
 }
 
+// look returns an entry without noting its use.
+func (s *store) look(hash credential.Hash) (entry, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k, ok := s.find(hash)
+	if !ok {
+		return entry{}, false
+	}
+	return k.entry, true
+}
+
 // put keeps an entry; false if there is no room for it.
 func (s *store) put(hash credential.Hash, e entry) bool {
 	s.mu.Lock()

@@ -8,6 +8,8 @@ import (
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/settings"
 )
 
+const explainAddress = "explain.address"
+
 // table lists every key with its default and its help text. Defaults are set
 // nowhere else.
 var table = slices.Concat(settings.Table{
@@ -16,6 +18,7 @@ var table = slices.Concat(settings.Table{
 	{Key: "listen.group", Default: "", Usage: "group of the unix socket; nginx's workers must be in it"},
 	{Key: "listen.max_requests", Default: 1024, Usage: "maximum concurrent requests from nginx; any more get 503 immediately"},
 	{Key: "private.address", Default: "127.0.0.1:9101", Usage: "address for /healthz, /readyz and /metrics: HOST:PORT or unix:PATH"},
+	{Key: explainAddress, Default: "unix:/run/authsvc/explain.sock", Usage: "socket for authsvc explain and licenses: unix:PATH, as systemd passes it, else created by authsvc for its own group; empty to disable"},
 	{Key: "realm", Default: "registry", Usage: "name of the registry in the password prompt (the realm of WWW-Authenticate)"},
 	{Key: "messages.renew", Default: "", Usage: "text appended to \"license … expired on …\" and \"… was withdrawn\", such as: renew at https://vendor.com/licenses"},
 	{Key: "upstream.token_file", Default: "/run/tokenrefresher/main.json", Usage: "token file written by tokenrefresher"},

@@ -22,17 +22,17 @@ func (r *Rules) Tags(ctx context.Context, grants auth.Grants, repository string)
 	case had.none():
 		return nil, refuse(unknownRepository(repository)), nil
 	case had.valid.Len() == 0:
-		return nil, r.hasEnded(had.ended.First()), nil
+		return nil, r.hasEnded(had.ended.First(), ""), nil
 	}
 	all, err := r.Releases.Tags(ctx, repository)
 	switch {
 	case errors.Is(err, release.ErrNotFound):
-		return nil, Verdict{had.valid.First(), unknownRepository(repository)}, nil
+		return nil, Verdict{Grant: had.valid.First(), Refusal: unknownRepository(repository)}, nil
 	case err != nil:
 		return nil, Verdict{Grant: had.valid.First()}, err
 	}
 	if had = rightsAt(had.shelf, r.now()); had.valid.Len() == 0 { // it has expired meanwhile
-		return nil, r.hasEnded(had.ended.First()), nil
+		return nil, r.hasEnded(had.ended.First(), ""), nil
 	}
 	var listed []string
 	for _, tag := range all {

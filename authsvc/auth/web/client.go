@@ -45,7 +45,7 @@ type Config struct {
 	Refuses func(Answer) bool
 	// Observe is told the outcome of each request (ok, refused, or what went
 	// wrong) and its duration; nil for nobody.
-	Observe func(outcome string, d time.Duration)
+	Observe func(ctx context.Context, outcome string, d time.Duration)
 }
 
 // A Client sends requests to one web service.
@@ -53,7 +53,7 @@ type Client struct {
 	base    *url.URL
 	http    http.Client
 	refuses func(Answer) bool
-	observe func(string, time.Duration)
+	observe func(context.Context, string, time.Duration)
 }
 
 // An Answer is what the service said.
@@ -78,7 +78,7 @@ func New(c Config) (*Client, error) {
 		return nil, fmt.Errorf("ca_file: %w", err)
 	}
 	if c.Observe == nil {
-		c.Observe = func(string, time.Duration) {}
+		c.Observe = func(context.Context, string, time.Duration) {}
 	}
 	return &Client{base: base, refuses: c.Refuses, observe: c.Observe, http: http.Client{
 		Transport: transport,
@@ -143,7 +143,7 @@ func newTransport(caFile string) (*http.Transport, error) {
 // that the connection is used again.
 func (c *Client) Do(request *http.Request) (answer Answer, err error) {
 	start := time.Now()
-	defer func() { c.observe(outcome(answer, err), time.Since(start)) }()
+	defer func() { c.observe(request.Context(), outcome(answer, err), time.Since(start)) }()
 	response, err := c.http.Do(request) //nolint:gosec // below the configured base
 	if err != nil {
 		if failed := (*url.Error)(nil); errors.As(err, &failed) {
