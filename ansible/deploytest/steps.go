@@ -35,6 +35,7 @@ var steps = []step{
 	{"the second run changes nothing", (*world).secondRun, false},
 	{"--check --diff of a change, on the deployed machine", (*world).checkDeployed, false},
 	{"confinement of each service", (*world).confinement, false},
+	{"explain of an allowed, a refused, and an unavailable pull", (*world).explainPulls, false},
 	{"upgrade under 30 parallel pulls", (*world).upgradeUnderLoad, false},
 	{"an upgrade leaves no include of an older layout", (*world).upgradeLayout, false},
 	{"an invalid authsvc configuration is refused", (*world).refuseAuthsvc, false},
