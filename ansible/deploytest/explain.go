@@ -22,7 +22,7 @@ func (w *world) explainPulls(ctx context.Context) (string, error) {
 		return "", err
 	}
 	w.outside.Vendor.RefuseWith(http.StatusBadGateway)
-	defer w.outside.Vendor.RefuseWith(0)
+	defer w.outside.Vendor.RefuseWith(http.StatusUnauthorized)
 	if err := w.explained(ctx, "a-token-that-is-not-cached", image, 4, "503 UNAVAILABLE", "the source of customers did not answer"); err != nil {
 		return "", err
 	}

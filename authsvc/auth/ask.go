@@ -42,10 +42,10 @@ var (
 // known answers for a customer who was accepted before.
 func (c *Cache) known(ctx context.Context, hash credential.Hash, e entry, caller Caller) (Decision, error) {
 	now := time.Now()
-	if now.Before(e.asked.Add(c.config.TTL)) {
+	if now.Before(e.asked.Add(c.config().TTL)) {
 		return e.as(Hit), nil
 	}
-	stale := now.Before(e.asked.Add(c.config.TTL + c.config.StaleTTL))
+	stale := now.Before(e.asked.Add(c.config().TTL + c.config().StaleTTL))
 	switch paused := now.Before(e.retry); {
 	case stale && (paused || c.sourceDown()):
 		return e.as(Stale), nil
@@ -90,7 +90,7 @@ func (c *Cache) unknown(ctx context.Context, hash credential.Hash, caller Caller
 		return Decision{}, errBreaker
 	}
 	defer c.waiting.Add(-1)
-	if n := c.waiting.Add(1); c.config.MaxStrangers > 0 && n > int64(c.config.MaxStrangers) {
+	if n := c.waiting.Add(1); c.config().MaxStrangers > 0 && n > int64(c.config().MaxStrangers) {
 		return Decision{}, errCrowd
 	}
 	pass, limit := c.guard.Enter(ctx, guardCaller(hash, caller))
@@ -141,7 +141,7 @@ func decided(r singleflight.Result) (Decision, error) {
 func (c *Cache) share(hash credential.Hash, breaker *gobreaker.CircuitBreaker[Decision], presented credential.Credential) <-chan singleflight.Result {
 	return c.flights.DoChan(string(hash[:]), func() (any, error) {
 		now := time.Now()
-		if e, ok := c.acceptance(hash, now); ok && now.Before(e.asked.Add(c.config.TTL)) {
+		if e, ok := c.acceptance(hash, now); ok && now.Before(e.asked.Add(c.config().TTL)) {
 			return e.as(Hit), nil // it arrived since the caller looked
 		}
 		if e, ok := c.refusal(hash, now); ok {

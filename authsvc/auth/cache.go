@@ -61,7 +61,7 @@ type Cache struct {
 	settings string
 	bearer   bool
 	licenses Licenser
-	config   CacheConfig
+	bounds   atomic.Pointer[CacheConfig]
 	hashes   *credential.Key
 	guard    *guard.Guard
 	logger   *slog.Logger
@@ -85,11 +85,10 @@ const knownFor = 24 * time.Hour
 // NewCache returns a Cache before a source.
 func NewCache(o Options) *Cache {
 	c := &Cache{
-		source: o.Source, name: o.Name, settings: o.Settings, bearer: o.Source.Bearer(), licenses: o.Licenses, config: o.Config, hashes: o.Hashes, guard: o.Guard, logger: o.Logger,
-		accepted: newStore(o.Config.MaxEntries, max(knownFor, o.Config.TTL+o.Config.StaleTTL)),
-		refused:  newStore(o.Config.MaxRefusals, o.Config.RefusalTTL),
-		failed:   newStore(o.Config.MaxRefusals, outagePause),
+		source: o.Source, name: o.Name, settings: o.Settings, bearer: o.Source.Bearer(), licenses: o.Licenses, hashes: o.Hashes, guard: o.Guard, logger: o.Logger,
+		accepted: newStore(0, 0), refused: newStore(0, 0), failed: newStore(0, 0),
 	}
+	c.Configure(o.Config)
 	c.customers = c.newBreaker("customers", func() bool { return true })
 	// Anybody who finds a credential that makes the source fail must not be able
 	// to block all first logins while the source still answers others.
@@ -97,6 +96,17 @@ func NewCache(o Options) *Cache {
 	c.metrics = newMetrics(o.Metrics, c)
 	return c
 }
+
+// Configure changes the bounds, also of what is remembered already.
+func (c *Cache) Configure(config CacheConfig) {
+	c.bounds.Store(&config)
+	c.accepted.bound(config.MaxEntries, max(knownFor, config.TTL+config.StaleTTL))
+	c.refused.bound(config.MaxRefusals, config.RefusalTTL)
+	c.failed.bound(config.MaxRefusals, outagePause)
+}
+
+// config is the bounds in force.
+func (c *Cache) config() *CacheConfig { return c.bounds.Load() }
 
 // Len is the number of credentials that are remembered.
 func (c *Cache) Len() int { return c.accepted.len() + c.refused.len() }
@@ -170,7 +180,7 @@ func (c *Cache) acceptance(hash credential.Hash, now time.Time) (entry, bool) {
 // refusal returns a cached refusal that is still valid.
 func (c *Cache) refusal(hash credential.Hash, now time.Time) (entry, bool) {
 	e, ok := c.refused.get(hash, now)
-	return e, ok && now.Before(e.asked.Add(c.config.RefusalTTL))
+	return e, ok && now.Before(e.asked.Add(c.config().RefusalTTL))
 }
 
 // hash identifies a credential at this source with these settings. A bearer token has one hash, whatever user is typed

@@ -83,9 +83,9 @@ func (p *Peek) Authenticate(ctx context.Context, caller Caller) (Decision, error
 // can tell licenses, then among cached refusals.
 func (p *Peek) told(ctx context.Context, user string) (Decision, error) {
 	for _, look := range []func(*Cache) (Finding, bool){
-		func(c *Cache) (Finding, bool) { return c.cached(c.accepted, user, c.config.TTL+c.config.StaleTTL) },
+		func(c *Cache) (Finding, bool) { return c.cached(c.accepted, user, c.config().TTL+c.config().StaleTTL) },
 		func(c *Cache) (Finding, bool) { return c.tell(ctx, user) },
-		func(c *Cache) (Finding, bool) { return c.cached(c.refused, user, c.config.RefusalTTL) },
+		func(c *Cache) (Finding, bool) { return c.cached(c.refused, user, c.config().RefusalTTL) },
 	} {
 		for _, m := range p.Chain.of(user) {
 			if found, ok := look(m.Cache); ok {
@@ -102,10 +102,10 @@ func (c *Cache) peek(ctx context.Context, caller Caller) Finding {
 	hash, now := c.hash(caller.Credential), time.Now()
 	e, accepted := c.accepted.look(hash)
 	accepted = accepted && !e.decision.ended(now)
-	if accepted && now.Before(e.asked.Add(c.config.TTL)) {
+	if accepted && now.Before(e.asked.Add(c.config().TTL)) {
 		return c.found(Finding{How: Cached, Asked: e.asked, Decision: e.as(Hit)}, caller)
 	}
-	if r, ok := c.refused.look(hash); !accepted && ok && now.Before(r.asked.Add(c.config.RefusalTTL)) {
+	if r, ok := c.refused.look(hash); !accepted && ok && now.Before(r.asked.Add(c.config().RefusalTTL)) {
 		return c.found(Finding{How: Cached, Asked: r.asked, Decision: r.as(Hit)}, caller)
 	}
 	breaker := c.strangers
@@ -120,7 +120,7 @@ func (c *Cache) peek(ctx context.Context, caller Caller) Finding {
 	switch {
 	case found.Err == nil:
 		found.Decision = c.complete(found.Decision, now, caller.Credential)
-	case accepted && now.Before(e.asked.Add(c.config.TTL+c.config.StaleTTL)):
+	case accepted && now.Before(e.asked.Add(c.config().TTL+c.config().StaleTTL)):
 		found.How, found.Asked, found.Decision, found.Err = Cached, e.asked, e.as(Stale), nil
 	}
 	return c.found(found, caller)
@@ -146,7 +146,7 @@ func (c *Cache) cached(s *store, user string, age time.Duration) (Finding, bool)
 	}
 	last := slices.MaxFunc(of, func(a, b kept) int { return a.asked.Compare(b.asked) })
 	state := Hit
-	if last.decision.Refusal == "" && !now.Before(last.asked.Add(c.config.TTL)) {
+	if last.decision.Refusal == "" && !now.Before(last.asked.Add(c.config().TTL)) {
 		state = Stale
 	}
 	return Finding{Source: c.name, How: Cached, Asked: last.asked, Credentials: len(of), Decision: last.as(state)}, true

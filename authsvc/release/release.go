@@ -95,6 +95,29 @@ const maxAhead = 64
 
 // New makes Releases. It sends no request yet. Close ends it.
 func New(o Options) *Releases {
+	o.setDefaults()
+	store := graph.New(o.MaxDigests)
+	return newReleases(o, store, newMetrics(o.Metrics, store, o.MaxDigests))
+}
+
+// With returns Releases with other options that share what r knows, and its metrics.
+// MaxDigests, Metrics and Now stay. Each of both must be closed.
+func (r *Releases) With(o Options) *Releases {
+	o.MaxDigests, o.Metrics, o.Now = r.options.MaxDigests, r.options.Metrics, r.options.Now
+	o.setDefaults()
+	return newReleases(o, r.store, r.metrics)
+}
+
+func newReleases(o Options, store *graph.Store, metrics *metrics) *Releases {
+	life, end := context.WithCancel(context.Background())
+	return &Releases{
+		options: o, store: store, metrics: metrics, now: o.Now, logger: o.Logger,
+		ahead: make(chan struct{}, maxAhead), strangers: make(chan struct{}, max(1, o.Parallel/4)),
+		views: map[viewKey]*view{}, learning: map[placedTag]int{}, life: life, end: end,
+	}
+}
+
+func (o *Options) setDefaults() {
 	setDefault(&o.TagTTL, 30*time.Second)
 	setDefault(&o.Timeout, 5*time.Second)
 	setDefault(&o.MaxDigests, 1_000_000)
@@ -109,13 +132,6 @@ func New(o Options) *Releases {
 	}
 	if o.Metrics == nil {
 		o.Metrics = prometheus.NewRegistry()
-	}
-	life, end := context.WithCancel(context.Background())
-	store := graph.New(o.MaxDigests)
-	return &Releases{
-		options: o, store: store, metrics: newMetrics(o.Metrics, store, o.MaxDigests), now: o.Now, logger: o.Logger,
-		ahead: make(chan struct{}, maxAhead), strangers: make(chan struct{}, max(1, o.Parallel/4)),
-		views: map[viewKey]*view{}, learning: map[placedTag]int{}, life: life, end: end,
 	}
 }
 

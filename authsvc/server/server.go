@@ -18,7 +18,7 @@ import (
 
 // Options configure a Server.
 type Options struct {
-	Decider *decision.Decider
+	Decider Decider
 	// Realm is the registry's name in the password prompt.
 	Realm string
 	// MaxRequests bounds the concurrent requests. Any more fail immediately as
@@ -28,9 +28,14 @@ type Options struct {
 	Metrics     *Metrics
 }
 
+// A Decider decides. *decision.Decider implements it.
+type Decider interface {
+	Forward(context.Context, decision.Question, decision.Trace) decision.Outcome
+	List(context.Context, decision.Question, decision.Trace) decision.Outcome
+}
+
 // A Server answers nginx.
 type Server struct {
-	decider   *decision.Decider
 	challenge string
 	places    chan struct{}
 	logger    *slog.Logger
@@ -44,7 +49,6 @@ type Server struct {
 //	GET /report     nginx could not reach the registry. Decides nothing.
 func New(o Options) http.Handler {
 	s := &Server{
-		decider:   o.Decider,
 		challenge: `Basic realm="` + o.Realm + `", charset="UTF-8"`,
 		places:    make(chan struct{}, o.MaxRequests),
 		logger:    o.Logger,
