@@ -36,6 +36,8 @@ var steps = []step{
 	{"--check --diff of a change, on the deployed machine", (*world).checkDeployed, false},
 	{"confinement of each service", (*world).confinement, false},
 	{"explain of an allowed, a refused, and an unavailable pull", (*world).explainPulls, false},
+	{"systemctl reload of authsvc, under load", (*world).reloadUnderLoad, false},
+	{"the playbook reloads authsvc where that is enough", (*world).playbookReloads, true},
 	{"upgrade under 30 parallel pulls", (*world).upgradeUnderLoad, false},
 	{"an upgrade leaves no include of an older layout", (*world).upgradeLayout, false},
 	{"an invalid authsvc configuration is refused", (*world).refuseAuthsvc, false},
