@@ -74,7 +74,7 @@ func (m maker) make(c config.Config, before *customers) (all *customers, err err
 		return all, err
 	}
 	for _, s := range sources {
-		kept, err := before.member(s), error(nil)
+		kept := before.member(s)
 		if kept == nil {
 			if kept, err = m.member(c, s); err != nil {
 				return all, err

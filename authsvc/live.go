@@ -119,7 +119,7 @@ func (l *live) reload() {
 	c, err := l.load()
 	var changed []string
 	if err == nil {
-		c, changed, err = l.take(c)
+		changed, err = l.take(c)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -139,19 +139,19 @@ func (l *live) reload() {
 	l.logger.Info("reloaded")
 }
 
-// take puts a configuration in force.
-func (l *live) take(c config.Config) (_ config.Config, changed []string, err error) {
+// take puts a configuration in force. changed are the settings that take a restart.
+func (l *live) take(c config.Config) (changed []string, err error) {
 	before := l.current.Load()
 	c, changed = c.Reload(before.config)
 	next, err := l.build(c, before)
 	if err != nil {
-		return c, nil, err
+		return nil, err
 	}
 	l.level.Set(c.LogLevel)
 	l.current.Store(next)
 	before.retire(next, l.gone, l.logger)
 	l.gone = before.gone
-	return c, changed, next.customers.apply(c)
+	return changed, next.customers.apply(c)
 }
 
 // close ends what is in force, once nothing is asked any more.

@@ -69,13 +69,13 @@ func TestReload(t *testing.T) {
 	r.ask("ann@example.com:wr0ng", "/v2/")
 	asked := w.asked.Load()
 
-	w.write(vendor, "messages: {renew: renew at the shop}", "guard: {failures: 30}", "cache: {max_entries: 7}", "release: {tag_ttl: 1h}")
+	w.write(vendor, "messages: {renew: renew at the shop}", "guard: {look_ups: 9}", "cache: {max_entries: 7}", "release: {tag_ttl: 1h}")
 	r.reload(reloaded)
 	if out, _ := w.support("r1ght", "explain", "--user", "ann@example.com", "acme/old:1"); !strings.Contains(out, "expired on 2020-01-01; renew at the shop") || !strings.Contains(out, "cached") {
 		t.Errorf("after a reload:\n%s", out)
 	}
 	for _, line := range []string{`authsvc_cache_max_entries{kind="accepted",source="kloudless"} 7`, `authsvc_cache_entries{kind="accepted",source="kloudless"} 1`,
-		`authsvc_cache_entries{kind="refused",source="kloudless"} 1`, `authsvc_guard_records{kind="offender",source="kloudless"} 0`,
+		`authsvc_cache_entries{kind="refused",source="kloudless"} 1`, `authsvc_guard_max_lookups_in_flight{source="kloudless"} 9`,
 		"authsvc_config_reload_failed 0", "authsvc_config_restart_needed 0"} {
 		if !r.metric(line) {
 			t.Errorf("expected the metric %s, found\n%s", line, r.metrics())
@@ -234,7 +234,7 @@ func TestReplacedSourceEnds(t *testing.T) {
 	defer l.close()
 	take := func(version int) {
 		t.Helper()
-		if _, _, err := l.take(with(version)); err != nil {
+		if _, err := l.take(with(version)); err != nil {
 			t.Fatal(err)
 		}
 	}
