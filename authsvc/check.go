@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/config"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/program"
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
@@ -39,11 +41,19 @@ Files that systemd passes as credentials can be read while authsvc runs:
 func check(ctx context.Context, c config.Config) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if _, err := newSources(ctx, c, quiet); err != nil {
+	if _, err := newSources(c, newQuietly(ctx)); err != nil {
 		return err
 	}
-	_, err := newTransport(c)
-	return err
+	if _, err := newTransport(c); err != nil {
+		return err
+	}
+	return c.Guard.Validate()
+}
+
+// newQuietly makes sources whose log and metrics nobody reads, until ctx ends.
+func newQuietly(ctx context.Context) func(config.Source) (auth.Made, error) {
+	quiet := auth.Environment{Logger: slog.New(slog.DiscardHandler), Observe: func(context.Context, string, time.Duration) {}, Fault: func(string, error) {}}
+	return func(s config.Source) (auth.Made, error) { return s.Settings.New(ctx, quiet) }
 }
 
 // checkTimeout bounds one question of checkOnline.
@@ -53,10 +63,7 @@ const checkTimeout = 15 * time.Second
 func checkOnline(ctx context.Context, c config.Config, out io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	made, err := makeAll(ctx, c, quiet)
-	if err != nil {
-		return err
-	}
+	newSource := newQuietly(ctx)
 	wrong := 0
 	report := func(what string, err error) {
 		verdict := "ok"
@@ -67,9 +74,11 @@ func checkOnline(ctx context.Context, c config.Config, out io.Writer) error {
 		_, _ = fmt.Fprintf(out, "%s: %s\n", what, verdict) // there is nobody else to tell
 	}
 	for _, s := range c.Sources {
-		if made[s.Name].Check != nil {
-			report("source "+s.Name, within(ctx, made[s.Name].Check))
+		made, err := newSource(s)
+		if err == nil && made.Check != nil {
+			err = within(ctx, made.Check)
 		}
+		report("source "+s.Name, err)
 	}
 	token, err := tokenfile.Read(c.TokenFile)
 	if err == nil {

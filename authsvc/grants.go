@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -75,17 +76,17 @@ func readAnswer(file string, stdin io.Reader) ([]byte, error) {
 func tryGrants(ctx context.Context, c config.Config, name, file string, answer []byte, out io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	made, err := makeAll(ctx, c, quiet)
-	if err != nil {
-		return err
-	}
 	if name == "" && len(c.Sources) == 1 {
 		name = c.Sources[0].Name
 	}
-	source, ok := made[name]
-	switch {
-	case !ok:
+	at := slices.IndexFunc(c.Sources, func(s config.Source) bool { return s.Name == name })
+	if at < 0 {
 		return fmt.Errorf("--source: expected the name of a source (%s), found %q", sourceNames(c), name)
+	}
+	source, err := newQuietly(ctx)(c.Sources[at])
+	switch {
+	case err != nil:
+		return fmt.Errorf("configuration: source %s: %w", name, err)
 	case source.Try == nil:
 		return fmt.Errorf("source %s has no grants expression", name)
 	}

@@ -54,9 +54,14 @@ func limitMemory(c config.Config) {
 }
 
 // foldFaults reduces a fault that repeats with every request to one line a
-// minute. Decisions are never folded: an audit needs each of them.
+// minute. Decisions are never folded: an audit needs each of them. Neither is what a
+// reload says to the one who waits for it.
 func foldFaults(next slog.Handler) *log.Folder {
-	return log.Fold(next, time.Minute, server.DecisionLine)
+	never := []string{server.DecisionLine, reloadRefused}
+	for _, s := range config.Table() {
+		never = append(never, restartFor(s.Key))
+	}
+	return log.Fold(next, time.Minute, never...)
 }
 
 // run is the program. It returns when ctx ends and the requests in flight are
@@ -88,11 +93,14 @@ the environment, and both over the file.`,
 		}
 		lines := log.NewWriter(stdout)
 		defer lines.Close()
-		handler := foldFaults(slog.NewJSONHandler(lines, &slog.HandlerOptions{Level: c.LogLevel}))
+		level := new(slog.LevelVar)
+		handler := foldFaults(slog.NewJSONHandler(lines, &slog.HandlerOptions{Level: level}))
 		defer handler.Close()
-		logger := slog.New(handler)
-		return serve(cmd.Context(), c, logger)
+		return serve(cmd.Context(), c, func() (config.Config, error) { return load(cmd) }, level, slog.New(handler))
 	}
-	root.AddCommand(newLog(load), checkConfig(load), grantsCommand(load))
+	socket := func(cmd *cobra.Command) (string, error) {
+		return config.ExplainSocket(root.PersistentFlags().Lookup("config").Value.String(), environ, cmd.Flags())
+	}
+	root.AddCommand(newExplain(socket), newLicenses(socket), newLog(load), checkConfig(load), grantsCommand(load))
 	return program.Execute(ctx, root, args, stdout, stderr)
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/pullgate/pullgate/authsvc/config"
 	"github.com/pullgate/pullgate/authsvc/credential"
-	"github.com/pullgate/pullgate/authsvc/release/remote"
 	"github.com/pullgate/pullgate/authsvc/server"
 	"github.com/pullgate/pullgate/authsvc/upstream"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/program"
@@ -28,16 +27,11 @@ func TestMetrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	registry := upstream.New(watcher, c.Upstream)
-	if _, err := newCustomers(t.Context(), c, credential.NewKey(nil), logger, numbers, server.NewMetrics(numbers, registry)); err != nil {
-		t.Fatal(err)
-	}
-	c.Remote.Upstream, c.Remote.Metrics = registry, numbers
-	client, err := remote.New(c.Remote)
+	metrics := server.NewMetrics(numbers, upstream.New(watcher, c.Upstream))
+	l, err := newLive(builder{maker{t.Context(), credential.NewKey(nil), logger, metrics}, watcher, numbers}, c, nil, new(slog.LevelVar))
 	if err != nil {
 		t.Fatal(err)
 	}
-	releases := newReleases(c, client, logger, numbers)
-	defer releases.Close()
-	metricstest.Check(t, numbers, "authsvc", "README.md")
+	defer l.close()
+	metricstest.Check(t, l, "authsvc", "README.md")
 }

@@ -7,15 +7,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/pullgate/pullgate/authsvc/config"
-	"github.com/pullgate/pullgate/authsvc/decision"
-	"github.com/pullgate/pullgate/authsvc/entitlement"
-	"github.com/pullgate/pullgate/authsvc/release"
-	"github.com/pullgate/pullgate/authsvc/release/remote"
+	"github.com/pullgate/pullgate/authsvc/explain"
 	"github.com/pullgate/pullgate/authsvc/server"
 	"github.com/pullgate/pullgate/authsvc/upstream"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/listen"
@@ -27,38 +25,26 @@ import (
 // wait is longer than any answer takes.
 var bounds = listen.Bounds{ReadHeader: 10 * time.Second, HeaderBytes: 32 << 10, Shutdown: 30 * time.Second}
 
-// serve wires the parts together and serves until ctx ends.
-func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
+// serve wires the parts together and serves until ctx ends. SIGHUP loads the
+// configuration again.
+func serve(ctx context.Context, c config.Config, load func() (config.Config, error), level *slog.LevelVar, logger *slog.Logger) error {
+	hangups := make(chan os.Signal, 1) // another one meanwhile is the same
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	level.Set(c.LogLevel)
 	numbers := program.NewMetrics("authsvc")
 	watcher, err := tokenfile.Watch(ctx, c.TokenFile, logger)
 	if err != nil {
 		return fmt.Errorf("watching upstream.token_file: %w", err)
 	}
-	if c.Remote.Transport, err = newTransport(c); err != nil {
-		return err
-	}
-	c.Upstream.Transport = c.Remote.Transport
-	registry := upstream.New(watcher, c.Upstream)
-	metrics := server.NewMetrics(numbers, registry)
-
-	hashes := newKey(c.CacheKeyFile, logger)
-	customers, err := newCustomers(ctx, c, hashes, logger, numbers, metrics)
+	token := upstream.New(watcher, upstream.Config{}) // for looking at it
+	metrics := server.NewMetrics(numbers, token)
+	l, err := newLive(builder{maker{ctx, newKey(c.CacheKeyFile, logger), logger, metrics}, watcher, numbers}, c, load, level)
 	if err != nil {
 		return err
 	}
-	if c.CacheFile != "" {
-		defer customers.keep(c.CacheFile, logger)()
-	}
-	c.Remote.Upstream, c.Remote.Metrics = registry, numbers
-	client, err := remote.New(c.Remote)
-	if err != nil {
-		return err
-	}
-	releases := newReleases(c, client, logger, numbers)
-	defer releases.Close()
-	if c.ReleaseFile != "" {
-		defer keep("releases", c.ReleaseFile, 10*time.Minute, releases.Load, releases.Save, logger)()
-	}
+	defer l.close()
+	defer l.keep(c)()
 
 	asked, err := listen.Listen(ctx, c.Listen.Address, c.Listen.Mode, c.Listen.Group)
 	if err != nil {
@@ -68,36 +54,48 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("private.address: %w", err), asked.Close())
 	}
-	logger.Info("serving", "version", program.Version(), "listen", asked.Addr().String(), "private", private.Addr().String())
-	return listen.Serve(ctx, logger, bounds, private, map[net.Listener]http.Handler{
-		asked: server.New(server.Options{
-			Decider: &decision.Decider{
-				Authenticator: customers,
-				Rules:         &entitlement.Rules{Releases: releases, Renew: c.Renew, Repositories: c.Repositories},
-				Upstream:      registry,
-				Key:           hashes,
-			},
-			Realm:       c.Realm,
-			MaxRequests: c.Listen.MaxRequests,
-			Logger:      logger,
-			Metrics:     metrics,
-		}),
-		private: server.NewPrivate(registry, numbers, append(customers.troubles(), client.Trouble)...),
-	})
-}
-
-// newReleases builds what knows which tags reach a digest.
-func newReleases(c config.Config, client *remote.Client, logger *slog.Logger, numbers prometheus.Registerer) *release.Releases {
-	limitMemory(c)
-	c.Release.Source, c.Release.Logger, c.Release.Metrics = client, logger, numbers
-	return release.New(c.Release)
-}
-
-// newTransport builds the transport to the registry.
-func newTransport(c config.Config) (http.RoundTripper, error) {
-	transport, err := remote.NewTransport(c.Remote)
-	if err != nil {
-		return nil, fmt.Errorf("configuration: upstream.ca_file: %w", err)
+	handlers := map[net.Listener]http.Handler{
+		asked:   server.New(server.Options{Decider: l, Token: token, Realm: c.Realm, MaxRequests: c.Listen.MaxRequests, Logger: logger, Metrics: metrics}),
+		private: server.NewPrivate(token, l, l.troubles),
 	}
-	return transport, nil
+	logger.Info("serving", "version", program.Version(), "listen", asked.Addr().String(), "private", private.Addr().String())
+	// Explanations must not keep customers from being served.
+	if support, err := listenExplain(ctx, c); err != nil {
+		logger.Warn("authsvc explain is not available", "error", err)
+	} else if support != nil {
+		handlers[support] = explain.NewHandler(l.lend)
+	}
+	go l.reloads(ctx, hangups)
+	return listen.Serve(ctx, logger, bounds, private, handlers)
+}
+
+// keep makes what is known survive a restart. stop saves it one last time.
+func (l *live) keep(c config.Config) (stop func()) {
+	stopCustomers, stopReleases := func() {}, func() {}
+	if c.CacheFile != "" {
+		load := func(file string) error { return l.current.Load().customers.load(file) }
+		save := func(file string) error { return l.current.Load().customers.save(file) }
+		stopCustomers = keep("accepted credentials", c.CacheFile, time.Minute, load, save, l.logger)
+	}
+	if c.ReleaseFile != "" {
+		load := func(file string) error { return l.current.Load().releases.Load(file) }
+		save := func(file string) error { return l.current.Load().releases.Save(file) }
+		stopReleases = keep("releases", c.ReleaseFile, 10*time.Minute, load, save, l.logger)
+	}
+	return func() {
+		stopReleases()
+		stopCustomers()
+	}
+}
+
+// listenExplain opens the socket for explanations; nil for none.
+func listenExplain(ctx context.Context, c config.Config) (net.Listener, error) {
+	if c.Explain == "" {
+		return nil, nil
+	}
+	l, err := listen.Listen(ctx, c.Explain, 0o660, "")
+	if err != nil {
+		return nil, fmt.Errorf("explain.address: %w", err)
+	}
+	return l, nil
 }

@@ -92,6 +92,7 @@ func (w *world) configure() (err error) {
 	w.config.set("rollout_health_retries", 20)
 	w.config.set("nginx_keep_alive", []string{w.outside.ECR.Name()})
 	w.config.set("nginx_server_lines", []string{"include /var/lib/registry-denied/*.conf;"}) // fail2ban's; may match no file
+	w.config.set("authsvc_explain_users", []string{"admin"})
 	w.config.set("authsvc_networks", []string{ecrFront + "/32", vendorAPI + "/32"})
 	w.config.set("authsvc_config.release", map[string]any{"tag_ttl": "5s"})
 	// A registry other than ECR, to test secrets.

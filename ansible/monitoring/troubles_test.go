@@ -1,11 +1,14 @@
 package monitoring_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -41,6 +44,7 @@ var troubles = []trouble{
 	{"there are more customers than fit", cacheFull},
 	{"the vendor's API refuses all of them", vendorRefuses},
 	{"somebody guesses, behind an office's address", guessing},
+	{"a reload is refused, and a changed setting waits for a restart", reloads},
 	{"both start again and again", restarts},
 	{"both are down", down},
 	{"neither is watched", unwatched},
@@ -192,6 +196,26 @@ func guessing(w *world) {
 	w.want(licensed, secret, 200)
 	w.until(func() { w.atOnce(10, licensed, w.another) }, "AuthsvcGuessing", "AuthsvcAddressSpared")
 	w.client = here
+}
+
+// reloads a bad configuration, then one with another realm, then the first.
+func reloads(w *world) {
+	file := filepath.Join(w.stack.Dir, "authsvc.yaml")
+	good, err := os.ReadFile(file)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	reload := func(text string) {
+		w.t.Helper()
+		if err := errors.Join(os.WriteFile(file, []byte(text), 0o600), w.stack.Process("authsvc").Signal(syscall.SIGHUP)); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	reload(string(good) + "nonsense: 1\n")
+	w.until(nothing, "AuthsvcReloadRefused")
+	reload(strings.Replace(string(good), "realm: ", "realm: another.", 1))
+	w.until(nothing, "AuthsvcRestartNeeded")
+	reload(string(good))
 }
 
 // restarts are so far apart that Prometheus sees each.

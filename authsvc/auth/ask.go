@@ -42,10 +42,10 @@ var (
 // known answers for a customer who was accepted before.
 func (c *Cache) known(ctx context.Context, hash credential.Hash, e entry, caller Caller) (Decision, error) {
 	now := time.Now()
-	if now.Before(e.asked.Add(c.config.TTL)) {
+	if now.Before(e.asked.Add(c.config().TTL)) {
 		return e.as(Hit), nil
 	}
-	stale := now.Before(e.asked.Add(c.config.TTL + c.config.StaleTTL))
+	stale := now.Before(e.asked.Add(c.config().TTL + c.config().StaleTTL))
 	switch paused := now.Before(e.retry); {
 	case stale && (paused || c.sourceDown()):
 		return e.as(Stale), nil
@@ -90,7 +90,7 @@ func (c *Cache) unknown(ctx context.Context, hash credential.Hash, caller Caller
 		return Decision{}, errBreaker
 	}
 	defer c.waiting.Add(-1)
-	if n := c.waiting.Add(1); c.config.MaxStrangers > 0 && n > int64(c.config.MaxStrangers) {
+	if n := c.waiting.Add(1); c.config().MaxStrangers > 0 && n > int64(c.config().MaxStrangers) {
 		return Decision{}, errCrowd
 	}
 	pass, limit := c.guard.Enter(ctx, guardCaller(hash, caller))
@@ -142,7 +142,7 @@ func decided(r singleflight.Result) (Decision, error) {
 func (c *Cache) share(ctx context.Context, hash credential.Hash, breaker *gobreaker.CircuitBreaker[Decision], presented credential.Credential) <-chan singleflight.Result {
 	return c.flights.DoChan(string(hash[:]), func() (any, error) {
 		now := time.Now()
-		if e, ok := c.acceptance(hash, now); ok && now.Before(e.asked.Add(c.config.TTL)) {
+		if e, ok := c.acceptance(hash, now); ok && now.Before(e.asked.Add(c.config().TTL)) {
 			return e.as(Hit), nil // it arrived since the caller looked
 		}
 		if e, ok := c.refusal(hash, now); ok {
@@ -189,25 +189,35 @@ func (c *Cache) note(hash credential.Hash, asked time.Time, decision Decision, p
 		c.noteOutage(hash, errWave)
 		return Decision{}, errWave
 	}
-	decision.Cache = Miss
-	if decision.Refusal == "" && decision.ended(asked) {
-		decision = Decision{Refusal: WrongCredential, Reason: "the credential has expired", Cache: Miss}
-	}
+	decision = c.complete(decision, asked, presented)
+	made := entry{decision: decision, asked: asked, user: c.userHash(presented.User)}
 	if decision.Refusal != "" {
 		c.accepted.remove(hash)
-		c.refused.put(hash, entry{decision: decision, asked: asked})
+		c.refused.put(hash, made)
 		return decision, nil
 	}
-	if decision.Subject == "" {
+	if !c.accepted.put(hash, made) {
+		c.metrics.noRoom.Inc()
+	}
+	return decision, nil
+}
+
+// complete adds to an answer of the source what a Cache knows: the source's name, a
+// subject if there is none, and that an end that has come is a refusal.
+func (c *Cache) complete(decision Decision, asked time.Time, presented credential.Credential) Decision {
+	decision.Cache = Miss
+	switch {
+	case decision.Refusal != "":
+		return decision
+	case decision.ended(asked):
+		return Decision{Refusal: WrongCredential, Reason: "the credential has expired", Cache: Miss}
+	case decision.Subject == "":
 		decision.Subject = "token:" + c.hashes.Hash("subject", presented.Secret.Reveal()).Short()
 	}
 	if c.name != "" {
 		decision.Subject = c.name + "/" + decision.Subject
 	}
-	if !c.accepted.put(hash, entry{decision: decision, asked: asked}) {
-		c.metrics.noRoom.Inc()
-	}
-	return decision, nil
+	return decision
 }
 
 // noteOutage sees to it that a credential is not asked about again at once.

@@ -32,7 +32,7 @@ type CacheConfig struct {
 	MaxStrangers int
 }
 
-// Options configure a Cache. All must be set but Name and Settings.
+// Options configure a Cache. All must be set but Name, Settings, and Licenses.
 type Options struct {
 	Source Source
 	// Name is the source's. If there is one, it begins the subjects.
@@ -40,6 +40,9 @@ type Options struct {
 	// Settings is a fingerprint of what the source's decisions depend on:
 	// those that were made under other settings are not found.
 	Settings string
+	// Licenses tells the grants of an account without its secret; nil if the
+	// source cannot. Only a Peek asks it.
+	Licenses Licenser
 	Config   CacheConfig
 	Hashes   *credential.Key
 	Guard    *guard.Guard
@@ -57,7 +60,8 @@ type Cache struct {
 	name     string
 	settings string
 	bearer   bool
-	config   CacheConfig
+	licenses Licenser
+	bounds   atomic.Pointer[CacheConfig]
 	hashes   *credential.Key
 	guard    *guard.Guard
 	logger   *slog.Logger
@@ -81,11 +85,10 @@ const knownFor = 24 * time.Hour
 // NewCache returns a Cache before a source.
 func NewCache(o Options) *Cache {
 	c := &Cache{
-		source: o.Source, name: o.Name, settings: o.Settings, bearer: o.Source.Bearer(), config: o.Config, hashes: o.Hashes, guard: o.Guard, logger: o.Logger,
-		accepted: newStore(o.Config.MaxEntries, max(knownFor, o.Config.TTL+o.Config.StaleTTL)),
-		refused:  newStore(o.Config.MaxRefusals, o.Config.RefusalTTL),
-		failed:   newStore(o.Config.MaxRefusals, outagePause),
+		source: o.Source, name: o.Name, settings: o.Settings, bearer: o.Source.Bearer(), licenses: o.Licenses, hashes: o.Hashes, guard: o.Guard, logger: o.Logger,
+		accepted: newStore(0, 0), refused: newStore(0, 0), failed: newStore(0, 0),
 	}
+	c.Configure(o.Config)
 	c.customers = c.newBreaker("customers", func() bool { return true })
 	// Anybody who finds a credential that makes the source fail must not be able
 	// to block all first logins while the source still answers others.
@@ -93,6 +96,17 @@ func NewCache(o Options) *Cache {
 	c.metrics = newMetrics(o.Metrics, c)
 	return c
 }
+
+// Configure changes the bounds, also of what is remembered already.
+func (c *Cache) Configure(config CacheConfig) {
+	c.bounds.Store(&config)
+	c.accepted.bound(config.MaxEntries, max(knownFor, config.TTL+config.StaleTTL))
+	c.refused.bound(config.MaxRefusals, config.RefusalTTL)
+	c.failed.bound(config.MaxRefusals, outagePause)
+}
+
+// config is the bounds in force.
+func (c *Cache) config() *CacheConfig { return c.bounds.Load() }
 
 // Len is the number of credentials that are remembered.
 func (c *Cache) Len() int { return c.accepted.len() + c.refused.len() }
@@ -148,8 +162,8 @@ func (c *Cache) find(ctx context.Context, caller Caller, last bool) (Decision, e
 // knows says whether the source has accepted the credential before, and may still be
 // asked, or bypassed in an outage.
 func (c *Cache) knows(presented credential.Credential) bool {
-	_, ok := c.acceptance(c.hash(presented), time.Now())
-	return ok
+	e, ok := c.accepted.look(c.hash(presented))
+	return ok && !e.decision.ended(time.Now())
 }
 
 // acceptance returns what is remembered of an accepted credential, unless the source
@@ -166,7 +180,7 @@ func (c *Cache) acceptance(hash credential.Hash, now time.Time) (entry, bool) {
 // refusal returns a cached refusal that is still valid.
 func (c *Cache) refusal(hash credential.Hash, now time.Time) (entry, bool) {
 	e, ok := c.refused.get(hash, now)
-	return e, ok && now.Before(e.asked.Add(c.config.RefusalTTL))
+	return e, ok && now.Before(e.asked.Add(c.config().RefusalTTL))
 }
 
 // hash identifies a credential at this source with these settings. A bearer token has one hash, whatever user is typed
@@ -203,6 +217,8 @@ func limited(limit *guard.Limit) Decision {
 type entry struct {
 	decision Decision
 	asked    time.Time
+	// user is a keyed hash of the user who was typed when it was asked for.
+	user credential.Hash
 	// retry is when a source that could not be asked is asked again; err is
 	// why it could not.
 	retry time.Time

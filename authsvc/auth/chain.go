@@ -30,12 +30,17 @@ type Chain []Member
 // Authenticate says whose credential it is. Only a source that does not know the
 // user sends the question on: neither a refusal nor an outage does.
 func (c Chain) Authenticate(ctx context.Context, caller Caller) (Decision, error) {
-	asked := c.of(caller.User)
+	return c.each(caller.Credential, func(m Member, last bool) (Decision, error) { return m.authenticate(ctx, caller, last) })
+}
+
+// each asks one source after the other.
+func (c Chain) each(presented credential.Credential, ask func(m Member, last bool) (Decision, error)) (Decision, error) {
+	asked := c.of(presented.User)
 	if len(asked) > 1 {
-		asked = knownFirst(asked, caller.Credential)
+		asked = knownFirst(asked, presented)
 	}
 	for i, m := range asked {
-		decision, err := m.authenticate(ctx, caller, i == len(asked)-1)
+		decision, err := ask(m, i == len(asked)-1)
 		if err != nil && m.name != "" {
 			return decision, fmt.Errorf("source %s: %w", m.name, err)
 		}

@@ -31,6 +31,7 @@ type savedEntry struct {
 	Asked   time.Time    `json:"asked"`
 	Subject string       `json:"subject"`
 	User    string       `json:"user,omitempty"`
+	Typed   string       `json:"typed,omitempty"` // a keyed hash of the user who was typed, in hexadecimal
 	Ends    time.Time    `json:"ends,omitzero"`
 	Grants  []savedGrant `json:"grants"`
 }
@@ -52,6 +53,9 @@ func (c *Cache) Save(path, source string) error {
 	content := saved{Version: savedVersion, Source: source}
 	for _, k := range c.accepted.all() {
 		e := savedEntry{Hash: hex.EncodeToString(k.hash[:]), Asked: k.asked, Subject: k.decision.Subject, User: k.decision.User, Ends: sooner(k.decision.Ends)}
+		if k.user != (credential.Hash{}) {
+			e.Typed = hex.EncodeToString(k.user[:])
+		}
 		for g := range k.decision.Grants.All() {
 			e.Grants = append(e.Grants, savedGrant{g.Repository.String(), g.Tag.String(), sooner(g.Expires), g.Withdrawn, g.License})
 		}
@@ -131,6 +135,9 @@ func (c *Cache) parse(content []byte, source string, now time.Time) ([]kept, err
 		// From now on by the monotonic clock: one that is put back must not make
 		// an acceptance younger.
 		made := entry{asked: now.Add(-age), decision: Decision{Subject: e.Subject, User: e.User, Ends: e.Ends}}
+		if len(e.Typed) == hex.EncodedLen(len(made.user)) {
+			_, _ = hex.Decode(made.user[:], []byte(e.Typed)) // of no weight
+		}
 		var grants []Grant
 		for _, g := range e.Grants {
 			repository, errR := NewPattern(g.Repository)

@@ -36,7 +36,8 @@ type Environment struct {
 	Logger *slog.Logger
 	// Observe is told the outcome of each request to the source (ok, refused,
 	// timeout, canceled, error, or a word of the kind's own) and its duration.
-	Observe func(outcome string, d time.Duration)
+	// ctx is the request's: Peeking requests are not counted.
+	Observe func(ctx context.Context, outcome string, d time.Duration)
 	// Fault reports a fault that an operator must mend, such as a file that
 	// cannot be read: a word for it, and what is wrong; nil if it is mended. It
 	// shows in a metric and at /readyz. The log is up to the source.

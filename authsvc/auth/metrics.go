@@ -28,7 +28,7 @@ func newMetrics(r prometheus.Registerer, c *Cache) *metrics {
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "authsvc_cache_entries", ConstLabels: labels,
 				Help: "Credentials in the cache, by kind (accepted, refused)."}, func() float64 { return float64(s.len()) }),
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "authsvc_cache_max_entries", ConstLabels: labels,
-				Help: "Bound of authsvc_cache_entries (cache.max_entries, cache.max_refusals)."}, func() float64 { return float64(s.size) }))
+				Help: "Bound of authsvc_cache_entries (cache.max_entries, cache.max_refusals)."}, func() float64 { return float64(s.max()) }))
 	}
 	for _, breaker := range []*gobreaker.CircuitBreaker[Decision]{c.customers, c.strangers} {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{

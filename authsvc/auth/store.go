@@ -19,9 +19,10 @@ const protectedFor = time.Hour
 // force has used within protectedFor.
 type store struct {
 	entries *cache.Cache
-	size    int
 
-	mu sync.Mutex
+	mu   sync.Mutex
+	size int
+	ttl  time.Duration
 	// Both are in the order of their last use, the latest first.
 	licensed, others list.List // of *kept
 }
@@ -37,9 +38,24 @@ type kept struct {
 // newStore makes a store. What is past its time is swept when somebody counts;
 // until then it is not found, and the first to be given up.
 func newStore(size int, ttl time.Duration) *store {
-	s := &store{entries: cache.New(ttl, 0), size: size}
+	s := &store{entries: cache.New(ttl, 0), size: size, ttl: ttl}
 	s.entries.OnEvicted(func(_ string, v any) { k := v.(*kept); k.in.Remove(k.at) })
 	return s
+}
+
+// bound changes the size, and the time to live of what is put from now on. What no
+// longer fits is evicted as entries are put.
+func (s *store) bound(size int, ttl time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.size, s.ttl = size, ttl
+}
+
+// max is the size.
+func (s *store) max() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.size
 }
 
 func (s *store) len() int {
@@ -62,14 +78,27 @@ func (s *store) get(hash credential.Hash, now time.Time) (entry, bool) {
 	return k.entry, true
 }
 
+// look returns an entry without noting its use.
+func (s *store) look(hash credential.Hash) (entry, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k, ok := s.find(hash)
+	if !ok {
+		return entry{}, false
+	}
+	return k.entry, true
+}
+
 // put keeps an entry; false if there is no room for it.
 func (s *store) put(hash credential.Hash, e entry) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
 	s.entries.Delete(string(hash[:]))
-	if s.entries.ItemCount() >= s.size && !s.makeRoom(now) {
-		return false
+	for s.entries.ItemCount() >= s.size {
+		if !s.makeRoom(now) {
+			return false
+		}
 	}
 	k := &kept{entry: e, hash: hash, used: now, in: &s.others}
 	for g := range e.decision.Grants.All() {
@@ -79,7 +108,7 @@ func (s *store) put(hash credential.Hash, e entry) bool {
 		}
 	}
 	k.at = k.in.PushFront(k)
-	s.entries.SetDefault(string(hash[:]), k)
+	s.entries.Set(string(hash[:]), k, s.ttl)
 	return true
 }
 

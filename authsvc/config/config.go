@@ -25,6 +25,8 @@ type Config struct {
 	Listen Listen
 	// Private is where health and metrics are served: HOST:PORT or unix:PATH.
 	Private string
+	// Explain is where explanations are asked for: unix:PATH; empty for nowhere.
+	Explain string
 	Realm   string
 	// Renew is appended to the message that a license expired or was withdrawn.
 	Renew     string
@@ -69,6 +71,7 @@ func read(r *settings.Reader) Config {
 			MaxRequests: r.Number("listen.max_requests", 16, 100_000),
 		},
 		Private:   r.Address("private.address", "unix", ""),
+		Explain:   r.Optional(explainAddress, func(key string) string { return r.Address(key, "unix") }),
 		Realm:     r.Quotable("realm", 1, 128),
 		Renew:     r.Text("messages.renew", 0, 512),
 		TokenFile: r.Path("upstream.token_file"),

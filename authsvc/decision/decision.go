@@ -65,10 +65,12 @@ type Outcome struct {
 	Subject Subject
 	// License is the license that decided: one in force, or one that has ended.
 	License string
-	// Tag is the tag that opened the requested digest, or did until its license
-	// ended.
+	// Tag is the tag that decided: the requested one, or one that reaches the
+	// requested digest; empty if none did.
 	Tag   string
 	Cache auth.CacheState
+	// Grants are the customer's rights.
+	Grants auth.Grants
 	// Token is the key to the registry; zero if nothing will be forwarded.
 	Token tokenfile.Token
 	// Page is the requested part of a list, and Next the path and query of the
@@ -81,8 +83,6 @@ type Outcome struct {
 	// to the customer.
 	Err      error
 	Duration time.Duration
-
-	grants auth.Grants
 }
 
 // Allowed says whether the request may be served.
@@ -109,6 +109,17 @@ func Words() []string {
 		words = append(words, strings.ToLower(string(code)))
 	}
 	return words
+}
+
+// Answer is what the customer gets instead of what was asked for; nil if the request
+// is allowed. An outage is not their fault, and its details are not for them.
+func (o Outcome) Answer() *registry.Refusal {
+	if o.Err != nil {
+		outage := registry.Refuse(registry.Unavailable, "the registry is temporarily unavailable; try again in a few seconds")
+		outage.RetryAfter = 5
+		return outage
+	}
+	return o.Refusal
 }
 
 // Outage is the Word of outcomes that are not the customer's fault.

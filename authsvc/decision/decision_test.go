@@ -200,21 +200,22 @@ func TestTrace(t *testing.T) {
 		uri, userPass string
 		want          []string
 	}{
-		{"/v2/acme/a/manifests/1.4", "ann:t0ken", []string{"parse: manifest acme/a 1.4", "authenticate: ann@acme.example, cache: hit, grants: 2",
-			"entitle: license lic_1", "key: token for registry.example, fetched at 1970-01-01T00:00:01Z"}},
-		{"/v2/", "bob:t0ken", []string{"parse: ping", "authenticate: account-2 (unverified: bob), cache: stale, grants: 0",
-			"entitle: no license is needed", "key: no token is needed"}},
-		{"/v2/", "ann:wr0ng", []string{"parse: ping", "authenticate: refused: UNAUTHORIZED: the e-mail or the API token is wrong"}},
-		{"/v2/", "down:t0ken", []string{"parse: ping", "authenticate: outage: dial tcp 10.0.0.1: refused"}},
+		{"/v2/acme/a/manifests/1.4", "ann:t0ken", []string{"parse: manifest acme/a 1.4", "authenticate: ann@acme.example hit, 2 grants",
+			"entitle: lic_1 by tag 1.4", "key: registry.example"}},
+		{"/v2/acme/a/blobs/" + layer, "ann:t0ken", []string{"parse: blob acme/a " + layer, "authenticate: ann@acme.example hit, 2 grants",
+			"entitle: lic_1 by tag 1.4", "key: registry.example"}},
+		{"/v2/", "bob:t0ken", []string{"parse: ping  ", "authenticate: account-2 (unverified: bob) stale, 0 grants", "entitle:  by tag ", "key: "}},
+		{"/v2/", "ann:wr0ng", []string{"parse: ping  ", "authenticate: the e-mail or the API token is wrong"}},
+		{"/v2/", "down:t0ken", []string{"parse: ping  ", "authenticate: dial tcp 10.0.0.1: refused"}},
 	}
 	for _, test := range tests {
 		var got []string
 		d := decider(t, &keys{})
-		traced := d.Forward(t.Context(), question(test.uri, test.userPass), func(step, finding string, took time.Duration) {
-			if took < 0 {
-				t.Errorf("%s took %v", step, took)
+		traced := d.Forward(t.Context(), question(test.uri, test.userPass), func(f decision.Finding) {
+			if f.Took < 0 {
+				t.Errorf("%s took %v", f.Step, f.Took)
 			}
-			got = append(got, step+": "+finding)
+			got = append(got, string(f.Step)+": "+found(f))
 		})
 		if !slices.Equal(got, test.want) {
 			t.Errorf("got  %q\nwant %q", got, test.want)
@@ -225,4 +226,18 @@ func TestTrace(t *testing.T) {
 			t.Errorf("traced %v\nplain  %v", traced, plain)
 		}
 	}
+}
+
+// found shows what a step has found.
+func found(f decision.Finding) string {
+	o := f.Outcome
+	if !o.Allowed() {
+		return o.Reason()
+	}
+	return map[decision.Step]string{
+		decision.Parse:        fmt.Sprintf("%s %s %s", o.Request.Kind, o.Request.Repository, o.Request.Reference),
+		decision.Authenticate: fmt.Sprintf("%s %s, %d grants", o.Subject, o.Cache, o.Grants.Len()),
+		decision.Entitle:      o.License + " by tag " + o.Tag,
+		decision.Key:          o.Token.Host,
+	}[f.Step]
 }

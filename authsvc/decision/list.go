@@ -33,10 +33,10 @@ func (d *Decider) list(ctx context.Context, _ Question, o *Outcome) (*registry.R
 func (d *Decider) whole(ctx context.Context, o *Outcome) (all []string, path string, verdict entitlement.Verdict, err error) {
 	switch o.Request.Kind {
 	case registry.Tags:
-		all, verdict, err = d.Rules.Tags(ctx, o.grants, o.Request.Repository)
+		all, verdict, err = d.Rules.Tags(ctx, o.Grants, o.Request.Repository)
 		return all, "/v2/" + o.Request.Repository + "/tags/list", verdict, err
 	case registry.Catalog:
-		return d.Rules.Catalog(o.grants), "/v2/_catalog", entitlement.Verdict{}, nil
+		return d.Rules.Catalog(o.Grants), "/v2/_catalog", entitlement.Verdict{}, nil
 	}
 	// nginx sent another kind of request here.
 	return nil, "", entitlement.Verdict{Refusal: registry.RefusePath()}, nil

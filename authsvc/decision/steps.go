@@ -12,23 +12,22 @@ import (
 // A step records its findings in an Outcome, or ends the decision with a refusal
 // or an outage.
 type step struct {
-	name    string
-	do      func(*Decider, context.Context, Question, *Outcome) (*registry.Refusal, error)
-	finding func(*Outcome) string // in a sentence, for a trace
+	name Step
+	do   func(*Decider, context.Context, Question, *Outcome) (*registry.Refusal, error)
 }
 
 // The steps, in the order in which they run.
 var (
 	forward = []step{
-		{"parse", (*Decider).parse, foundRequest},
-		{"authenticate", (*Decider).authenticate, foundSubject},
-		{"entitle", (*Decider).entitle, foundLicense},
-		{"key", (*Decider).key, foundToken},
+		{Parse, (*Decider).parse},
+		{Authenticate, (*Decider).authenticate},
+		{Entitle, (*Decider).entitle},
+		{Key, (*Decider).key},
 	}
 	list = []step{
-		{"parse", (*Decider).parse, foundRequest},
-		{"authenticate", (*Decider).authenticate, foundSubject},
-		{"list", (*Decider).list, foundPage},
+		{Parse, (*Decider).parse},
+		{Authenticate, (*Decider).authenticate},
+		{List, (*Decider).list},
 	}
 )
 
@@ -43,7 +42,7 @@ func (d *Decider) authenticate(ctx context.Context, q Question, o *Outcome) (*re
 		return unauthorized(flawMessage(flaw)), nil
 	}
 	decision, err := d.Authenticator.Authenticate(ctx, auth.Caller{Credential: presented, Address: q.Address})
-	o.Cache, o.grants = decision.Cache, decision.Grants
+	o.Cache, o.Grants = decision.Cache, decision.Grants
 	switch {
 	case err != nil:
 		o.Subject = d.unknown(presented)
@@ -57,7 +56,7 @@ func (d *Decider) authenticate(ctx context.Context, q Question, o *Outcome) (*re
 }
 
 func (d *Decider) entitle(ctx context.Context, _ Question, o *Outcome) (*registry.Refusal, error) {
-	verdict, err := d.Rules.Check(ctx, o.grants, o.Request)
+	verdict, err := d.Rules.Check(ctx, o.Grants, o.Request)
 	o.License, o.Tag = verdict.Grant.License, verdict.Tag
 	return verdict.Refusal, err
 }

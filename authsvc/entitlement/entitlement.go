@@ -45,8 +45,8 @@ type Verdict struct {
 	// Grant is the grant that decided: one in force, or one that has ended; zero
 	// if none did.
 	Grant auth.Grant
-	// Tag is the tag that leads to the requested digest, and for which Grant
-	// decided; empty if a tag was requested, or none leads there.
+	// Tag is the tag that decided: the requested one, or one that reaches the
+	// requested digest; empty if none did.
 	Tag string
 	// Refusal is why the request is refused; nil if it is allowed.
 	Refusal *registry.Refusal
@@ -91,7 +91,7 @@ func (r *Rules) checkTag(ctx context.Context, had rights, request registry.Reque
 	repository, tag := request.Repository, request.Reference.Tag
 	if grant, ok := had.valid.ForTag(tag); ok {
 		r.Releases.Asked(repository, tag)
-		return Verdict{Grant: grant}, nil
+		return Verdict{Grant: grant, Tag: tag}, nil
 	}
 	if digest, ok := release.Subject(tag); ok {
 		verdict, known, err := r.checkDigest(ctx, had, repository, digest)
@@ -103,7 +103,7 @@ func (r *Rules) checkTag(ctx context.Context, had rights, request registry.Reque
 		}
 	}
 	if grant, ok := had.ended.ForTag(tag); ok {
-		return r.hasEnded(grant), nil
+		return r.hasEnded(grant, tag), nil
 	}
 	return refuse(unknownTag(repository, tag)), nil
 }
@@ -127,7 +127,7 @@ func (r *Rules) checkDigest(ctx context.Context, had rights, repository, digest 
 	}
 	switch {
 	case had.valid.Len() == 0:
-		return r.hasEnded(had.ended.First()), true, nil
+		return r.hasEnded(had.ended.First(), ""), true, nil
 	case had.ended.Len() == 0:
 		return Verdict{}, false, nil
 	}
@@ -136,9 +136,7 @@ func (r *Rules) checkDigest(ctx context.Context, had rights, repository, digest 
 		return Verdict{}, false, err
 	}
 	if grant, ok := had.ended.ForTag(tag); ok {
-		verdict := r.hasEnded(grant)
-		verdict.Tag = tag
-		return verdict, true, nil
+		return r.hasEnded(grant, tag), true, nil
 	}
 	return Verdict{}, false, nil
 }

@@ -22,7 +22,7 @@ func (r *Rules) Tags(ctx context.Context, grants auth.Grants, repository string)
 	case had.none():
 		return nil, refuse(unknownRepository(repository)), nil
 	case had.valid.Len() == 0:
-		return nil, r.hasEnded(had.ended.First()), nil
+		return nil, r.hasEnded(had.ended.First(), ""), nil
 	}
 	all, err := r.Releases.Tags(ctx, repository)
 	switch {
@@ -32,7 +32,7 @@ func (r *Rules) Tags(ctx context.Context, grants auth.Grants, repository string)
 		return nil, Verdict{Grant: had.valid.First()}, err
 	}
 	if had = rightsAt(had.shelf, r.now()); had.valid.Len() == 0 { // it has expired meanwhile
-		return nil, r.hasEnded(had.ended.First()), nil
+		return nil, r.hasEnded(had.ended.First(), ""), nil
 	}
 	var listed []string
 	for _, tag := range all {

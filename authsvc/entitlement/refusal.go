@@ -33,8 +33,8 @@ func unsupported() *registry.Refusal {
 	return registry.Refuse(registry.Unsupported, "listing is not supported here")
 }
 
-// hasEnded refuses what an ended grant used to allow.
-func (r *Rules) hasEnded(grant auth.Grant) Verdict {
+// hasEnded refuses what an ended grant used to allow, by a tag if that is known.
+func (r *Rules) hasEnded(grant auth.Grant, tag string) Verdict {
 	message := "license " + grant.License
 	if grant.Withdrawn {
 		message += " was withdrawn"
@@ -44,5 +44,5 @@ func (r *Rules) hasEnded(grant auth.Grant) Verdict {
 	if r.Renew != "" {
 		message += "; " + r.Renew
 	}
-	return Verdict{Grant: grant, Refusal: registry.Refuse(registry.Denied, message)}
+	return Verdict{grant, tag, registry.Refuse(registry.Denied, message)}
 }

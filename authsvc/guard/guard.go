@@ -20,6 +20,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -65,7 +66,7 @@ const (
 
 // A Guard keeps count. It is safe for concurrent use.
 type Guard struct {
-	config  Config
+	bounds  atomic.Pointer[Config]
 	logger  *slog.Logger
 	metrics *metrics
 	start   time.Time
@@ -82,11 +83,26 @@ func New(config Config, r prometheus.Registerer, logger *slog.Logger) (*Guard, e
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	g := &Guard{config: config, logger: logger, start: time.Now(), seed: maphash.MakeSeed(),
+	g := &Guard{logger: logger, start: time.Now(), seed: maphash.MakeSeed(),
 		book: newBook(config.MaxRecords), rooms: rooms{places: make(map[[32]byte]*place)}}
+	g.bounds.Store(&config)
 	g.metrics = newMetrics(r, g)
 	return g, nil
 }
+
+// Configure changes the bounds, and forgets nothing. MaxRecords stays. The error is
+// New's, and then nothing has changed.
+func (g *Guard) Configure(config Config) error {
+	if err := config.Validate(); err != nil {
+		return err
+	}
+	config.MaxRecords = g.config().MaxRecords
+	g.bounds.Store(&config)
+	return nil
+}
+
+// config is the bounds in force.
+func (g *Guard) config() *Config { return g.bounds.Load() }
 
 // Enter asks whether a caller may look up its credential, and waits for room
 // up to Config.Wait. It returns either a Pass, which must be settled, or a
@@ -106,7 +122,7 @@ func (g *Guard) enter(ctx context.Context, c Caller) (*Pass, *Limit) {
 		g.mu.Unlock()
 		return nil, limit
 	}
-	v.present(g.now(), &g.config)
+	v.present(g.now(), g.config())
 	if pass := g.admit(v); pass != nil {
 		g.mu.Unlock()
 		return pass, nil
@@ -166,7 +182,7 @@ func (p *Pass) Refused() {
 func (p *Pass) NoAnswer() {
 	p.settle("no_answer", func(g *Guard) []sentence {
 		g.release(p.place, true)
-		p.visit.withdraw(&g.config)
+		p.visit.withdraw(g.config())
 		return nil
 	})
 }
@@ -186,7 +202,7 @@ func (p *Pass) Unclear() {
 func (p *Pass) Elsewhere() {
 	p.settle("elsewhere", func(g *Guard) []sentence {
 		g.release(p.place, false)
-		p.visit.withdraw(&g.config)
+		p.visit.withdraw(g.config())
 		return nil
 	})
 }
@@ -230,7 +246,7 @@ func (g *Guard) visit(c Caller) visit {
 		address: network(c.Address), credential: c.Credential,
 		user: g.hash(strings.ToLower(strings.TrimSpace(c.User))),
 	}
-	for _, uncounted := range g.config.Uncounted {
+	for _, uncounted := range g.config().Uncounted {
 		if uncounted.Contains(c.Address.Unmap().WithZone("")) {
 			return v
 		}

@@ -59,19 +59,19 @@ func (v visit) pair() who { return who{address: v.address, user: v.user, scope: 
 // that of a NAT, or of a balancer that hides its clients; or all whose address
 // is not known.
 func (g *Guard) shared(v visit, now time.Duration) bool {
-	return !v.address.IsValid() || v.record.subjects(now) >= g.config.SharedCustomers
+	return !v.address.IsValid() || v.record.subjects(now) >= g.config().SharedCustomers
 }
 
 // accept counts a right credential: it takes back the user's failures at this
 // address, which were typing errors. Others' stay.
 func (g *Guard) accept(v visit, subject string) {
-	v.withdraw(&g.config)
+	v.withdraw(g.config())
 	if !v.counts() {
 		return
 	}
 	v.record.wrong.drop(v.short())
 	if p, ok := g.pairs.Get(v.pair()); ok {
-		v.record.failures.back(g.config.Forgive, p.failures.level(g.now(), g.config.Forgive))
+		v.record.failures.back(g.config().Forgive, p.failures.level(g.now(), g.config().Forgive))
 		g.pairs.Remove(v.pair())
 	}
 	g.welcome(v, subject)
@@ -81,7 +81,7 @@ func (g *Guard) accept(v visit, subject string) {
 // shared is kept, for customers with several credentials.
 func (g *Guard) welcome(v visit, subject string) {
 	c := customer{credential: v.short(), subject: g.hash(subject), at: g.now()}
-	v.record.welcome(c, 2*g.config.SharedCustomers)
+	v.record.welcome(c, 2*g.config().SharedCustomers)
 	g.file(v.address, v.record, host)
 }
 
@@ -104,12 +104,12 @@ func (g *Guard) refuse(v visit) []sentence {
 		p = &pair{}
 		g.pairs.Add(v.pair(), p)
 	}
-	if until, ban := g.punish(&p.failures, g.config.Pair); ban {
+	if until, ban := g.punish(&p.failures, g.config().Pair); ban {
 		said = g.ban(said, v.pair())
 	} else {
 		p.until = max(p.until, until)
 	}
-	until, ban := g.punish(&v.record.failures, g.config.Address)
+	until, ban := g.punish(&v.record.failures, g.config().Address)
 	switch {
 	case !ban:
 		v.record.until = max(v.record.until, until)
@@ -125,8 +125,8 @@ func (g *Guard) refuse(v visit) []sentence {
 // is time for a ban, which settles the account.
 func (g *Guard) punish(failures *meter, at Threshold) (until time.Duration, ban bool) {
 	now := g.now()
-	failures.add(now, g.config.Forgive, at.Ban)
-	n := failures.level(now, g.config.Forgive)
+	failures.add(now, g.config().Forgive, at.Ban)
+	n := failures.level(now, g.config().Forgive)
 	if n >= at.Ban {
 		*failures = 0
 		return 0, true
@@ -135,7 +135,7 @@ func (g *Guard) punish(failures *meter, at Threshold) (until time.Duration, ban 
 		return 0, false
 	}
 	delay := time.Second << min(n-at.Free-1, 20)
-	return now + min(delay, g.config.MaxDelay), false
+	return now + min(delay, g.config().MaxDelay), false
 }
 
 // A sentence is a ban to be announced.
@@ -150,7 +150,7 @@ func (g *Guard) ban(said []sentence, w who) []sentence {
 	if _, running := g.banned(w, now); running {
 		return said
 	}
-	g.bans.Add(w, now+g.config.BanFor)
+	g.bans.Add(w, now+g.config().BanFor)
 	return append(said, sentence{w, g.open(w.address).subjects(now)})
 }
 
@@ -158,15 +158,15 @@ func (g *Guard) ban(said []sentence, w who) []sentence {
 // people paste tokens there.
 func (g *Guard) announce(s sentence) {
 	g.metrics.bans.WithLabelValues(string(s.scope)).Inc()
-	log := g.logger.With("address", display(s.address), "customers", s.customers, "period", g.config.BanFor)
+	log := g.logger.With("address", display(s.address), "customers", s.customers, "period", g.config().BanFor)
 	switch s.scope {
 	case byAddress:
-		log.Warn("address banned: too many wrong credentials", "failures", g.config.Address.Ban)
+		log.Warn("address banned: too many wrong credentials", "failures", g.config().Address.Ban)
 	case byPair:
-		log.Warn("one user name banned at an address: too many wrong credentials", "failures", g.config.Pair.Ban)
+		log.Warn("one user name banned at an address: too many wrong credentials", "failures", g.config().Pair.Ban)
 	case spared:
 		log.Warn("too many wrong credentials from an address with many customers: only user names are banned there; "+
-			"if it is a load balancer, it must pass on its clients' addresses", "failures", g.config.Address.Ban)
+			"if it is a load balancer, it must pass on its clients' addresses", "failures", g.config().Address.Ban)
 	}
 }
 

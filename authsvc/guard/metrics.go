@@ -61,14 +61,14 @@ func (s *state) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(value), labels...)
 	}
 	gauge(descInFlight, inFlight)
-	gauge(descMaxInFlight, g.config.InFlight)
+	gauge(descMaxInFlight, g.config().InFlight)
 	gauge(descWaiting, waiting)
-	gauge(descMaxWaiting, g.config.MaxWaiting)
+	gauge(descMaxWaiting, g.config().MaxWaiting)
 	for _, s := range []scope{byAddress, byPair, spared} {
 		gauge(descBans, bans[s], string(s))
 	}
 	for kind, n := range records {
 		gauge(descRecords, n, kind)
 	}
-	gauge(descMaxRecords, g.config.MaxRecords)
+	gauge(descMaxRecords, g.config().MaxRecords)
 }

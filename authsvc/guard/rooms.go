@@ -54,7 +54,7 @@ func (g *Guard) admit(v visit) *Pass {
 
 // room says whether another look-up may begin.
 func (g *Guard) room(v visit) bool {
-	now, c := g.now(), &g.config
+	now, c := g.now(), g.config()
 	rank := v.rank(now, c)
 	if g.inFlight >= share(rank, c.InFlight) || g.spent.level(now, each(c.PerSecond)) >= share(rank, c.Burst) {
 		return false
@@ -85,10 +85,10 @@ func (g *Guard) take(v visit) *place {
 	p := &place{credential: v.credential, record: v.record, open: true}
 	g.places[v.credential] = p
 	g.inFlight++
-	g.spent.add(now, each(g.config.PerSecond), g.config.Burst)
+	g.spent.add(now, each(g.config().PerSecond), g.config().Burst)
 	if p.record != nil {
 		p.record.inFlight++
-		p.record.spent.add(now, each(g.config.AddressPerSecond), g.config.AddressBurst)
+		p.record.spent.add(now, each(g.config().AddressPerSecond), g.config().AddressBurst)
 	}
 	return p
 }
@@ -102,12 +102,12 @@ func (g *Guard) release(p *place, giveBack bool) {
 	delete(g.places, p.credential)
 	g.inFlight--
 	if giveBack {
-		g.spent.back(each(g.config.PerSecond), 1)
+		g.spent.back(each(g.config().PerSecond), 1)
 	}
 	if p.record != nil {
 		p.record.inFlight--
 		if giveBack {
-			p.record.spent.back(each(g.config.AddressPerSecond), 1)
+			p.record.spent.back(each(g.config().AddressPerSecond), 1)
 		}
 	}
 }
@@ -115,15 +115,15 @@ func (g *Guard) release(p *place, giveBack bool) {
 // queue lets a caller wait. If too many wait already, the last of the worst
 // makes way, or the caller itself (nil).
 func (g *Guard) queue(v visit) *waiter {
-	if len(g.waiting) >= g.config.MaxWaiting {
+	if len(g.waiting) >= g.config().MaxWaiting {
 		now := g.now()
 		worst, rank := 0, -1
 		for i, w := range g.waiting {
-			if r := w.visit.rank(now, &g.config); r >= rank {
+			if r := w.visit.rank(now, g.config()); r >= rank {
 				worst, rank = i, r
 			}
 		}
-		if rank <= v.rank(now, &g.config) {
+		if rank <= v.rank(now, g.config()) {
 			return nil
 		}
 		g.dismiss(worst, nil, busy)
@@ -135,7 +135,7 @@ func (g *Guard) queue(v visit) *waiter {
 }
 
 func (g *Guard) wait(ctx context.Context, w *waiter) (*Pass, *Limit) {
-	timer := time.NewTimer(g.config.Wait)
+	timer := time.NewTimer(g.config().Wait)
 	defer timer.Stop()
 	select {
 	case <-w.done:
@@ -165,7 +165,7 @@ func (g *Guard) pump() {
 		best, rank := -1, 0
 		now := g.now()
 		for i, w := range g.waiting {
-			if r := w.visit.rank(now, &g.config); (best < 0 || r < rank) && g.fits(w.visit) {
+			if r := w.visit.rank(now, g.config()); (best < 0 || r < rank) && g.fits(w.visit) {
 				best, rank = i, r
 			}
 		}

@@ -1,11 +1,13 @@
 package server
 
 import (
+	"context"
 	"math"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/decision"
 )
 
@@ -92,10 +94,15 @@ func (m *Metrics) observe(o decision.Outcome) {
 	m.duration.Observe(o.Duration.Seconds())
 }
 
-// Source returns the function that records one request to a source.
-func (m *Metrics) Source(name string) func(outcome string, d time.Duration) {
+// Source returns the function that records one request to a source, unless it only
+// peeks.
+func (m *Metrics) Source(name string) func(ctx context.Context, outcome string, d time.Duration) {
 	for _, outcome := range []string{"ok", "refused", "timeout", "canceled", "error"} {
 		m.vendor.WithLabelValues(name, outcome)
 	}
-	return func(outcome string, d time.Duration) { m.vendor.WithLabelValues(name, outcome).Observe(d.Seconds()) }
+	return func(ctx context.Context, outcome string, d time.Duration) {
+		if !auth.Peeking(ctx) {
+			m.vendor.WithLabelValues(name, outcome).Observe(d.Seconds())
+		}
+	}
 }

@@ -12,16 +12,14 @@ import (
 // so that no header or path can make the other one answer 200. authsvc is ready if
 // it has a usable token. What else is wrong is in the body alone: known customers
 // are served, and a balancer that took this machine out would help nobody.
-func NewPrivate(u decision.Upstream, g prometheus.Gatherer, troubles ...func() string) http.Handler {
+func NewPrivate(u decision.Upstream, g prometheus.Gatherer, troubles func() []string) http.Handler {
 	return listen.NewPrivate(g, func() (string, bool) {
 		body, ready := "ok\n", true
 		if _, err := u.Current(); err != nil {
 			body, ready = "not ready: "+err.Error()+"\n", false
 		}
-		for _, trouble := range troubles {
-			if text := trouble(); text != "" {
-				body += "degraded: " + text + "\n"
-			}
+		for _, text := range troubles() {
+			body += "degraded: " + text + "\n"
 		}
 		return body, ready
 	})

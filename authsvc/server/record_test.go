@@ -62,7 +62,7 @@ func TestDecisionIsLogged(t *testing.T) {
 func TestTraceReachesTheSource(t *testing.T) {
 	for sent, want := range map[string]string{trace: trace, "x": "", "": ""} {
 		var got string
-		f := newFixture(t, func(o *server.Options) { o.Decider.Authenticator = tracer{&got} })
+		f := newFixture(t, func(o *server.Options) { decider(o).Authenticator = tracer{&got} })
 		f.ask("/authorize", "GET", "/v2/", basic("ann@example.com:t0ken"), "Traceparent", sent)
 		if got != want {
 			t.Errorf("the source was asked in the trace %q for %q, want %q", got, sent, want)
@@ -97,7 +97,7 @@ func TestFieldsAreDocumented(t *testing.T) {
 	}
 	// A decision with every field.
 	f := newFixture(t, func(o *server.Options) {
-		o.Decider.Authenticator = vendor{func(credential.Credential) (auth.Decision, error) {
+		decider(o).Authenticator = vendor{func(credential.Credential) (auth.Decision, error) {
 			return auth.Decision{Subject: "account-1"}, nil
 		}}
 	})

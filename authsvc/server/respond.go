@@ -16,10 +16,6 @@ import (
 // maxMessage bounds an encoded message in a header, in bytes.
 const maxMessage = 1 << 10
 
-// outage is what a customer sees of an outage: not their fault, and no details.
-var outage = &registry.Refusal{Status: http.StatusServiceUnavailable, Code: registry.Unavailable,
-	Message: "the registry is temporarily unavailable; try again in a few seconds", RetryAfter: 5}
-
 // respond answers nginx. auth_request knows three statuses (2xx, 401, 403) and
 // turns every other into 500, so the status for the client travels in a header.
 // nginx reuses the connection only if the body is empty.
@@ -27,10 +23,7 @@ func (s *Server) respond(c echo.Context, o decision.Outcome) error {
 	h := c.Response().Header()
 	set(h, headerSubject, headerText(o.Subject.String()))
 	set(h, headerLicense, headerText(o.License))
-	refusal := o.Refusal
-	if o.Err != nil {
-		refusal = outage
-	}
+	refusal := o.Answer()
 	switch {
 	case refusal != nil:
 	case o.Token.Host == "": // nothing will be fetched

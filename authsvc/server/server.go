@@ -19,7 +19,9 @@ import (
 
 // Options configure a Server.
 type Options struct {
-	Decider *decision.Decider
+	Decider Decider
+	// Token is looked at for a health check.
+	Token decision.Upstream
 	// Realm is the registry's name in the password prompt.
 	Realm string
 	// MaxRequests bounds the concurrent requests. Any more fail immediately as
@@ -29,9 +31,14 @@ type Options struct {
 	Metrics     *Metrics
 }
 
+// A Decider decides. *decision.Decider implements it.
+type Decider interface {
+	Forward(context.Context, decision.Question, decision.Trace) decision.Outcome
+	List(context.Context, decision.Question, decision.Trace) decision.Outcome
+}
+
 // A Server answers nginx.
 type Server struct {
-	decider   *decision.Decider
 	challenge string
 	places    chan struct{}
 	logger    *slog.Logger
@@ -46,7 +53,6 @@ type Server struct {
 //	GET /health     can this machine serve? For balancers, through nginx.
 func New(o Options) http.Handler {
 	s := &Server{
-		decider:   o.Decider,
 		challenge: `Basic realm="` + o.Realm + `", charset="UTF-8"`,
 		places:    make(chan struct{}, o.MaxRequests),
 		logger:    o.Logger,
@@ -59,7 +65,7 @@ func New(o Options) http.Handler {
 	e.GET("/authorize", s.handle(o.Decider.Forward, s.respond))
 	e.GET("/list", s.handle(o.Decider.List, s.respondList))
 	e.GET("/report", newReport(o.Logger, o.Metrics))
-	e.GET("/health", newHealth(o.Decider.Upstream))
+	e.GET("/health", newHealth(o.Token))
 	return e
 }
 

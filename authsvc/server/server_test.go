@@ -121,14 +121,22 @@ func newFixture(t testing.TB, change func(*server.Options)) *fixture {
 		MaxRequests: 2,
 		Logger:      slog.New(slog.NewJSONHandler(f.log, nil)),
 		Metrics:     server.NewMetrics(f.numbers, upstream),
+		Token:       upstream,
 	}
 	if change != nil {
 		change(&options)
 	}
 	f.handler = server.New(options)
-	f.private = server.NewPrivate(options.Decider.Upstream, f.numbers, func() string { return f.trouble }, func() string { return "" })
+	f.private = server.NewPrivate(decider(&options).Upstream, f.numbers, func() []string {
+		if f.trouble == "" {
+			return nil
+		}
+		return []string{f.trouble}
+	})
 	return f
 }
+
+func decider(o *server.Options) *decision.Decider { return o.Decider.(*decision.Decider) }
 
 // number is the value of a counter without labels.
 func (f fixture) number(t *testing.T, name string) float64 {
@@ -291,16 +299,16 @@ func TestOutage(t *testing.T) {
 		change func(*server.Options)
 	}{
 		{name: "vendor down", change: func(o *server.Options) {
-			o.Decider.Authenticator = vendor{func(credential.Credential) (auth.Decision, error) { return auth.Decision{}, internal }}
+			decider(o).Authenticator = vendor{func(credential.Credential) (auth.Decision, error) { return auth.Decision{}, internal }}
 		}},
 		{name: "panic", change: func(o *server.Options) {
-			o.Decider.Authenticator = vendor{func(c credential.Credential) (auth.Decision, error) { panic(c) }}
+			decider(o).Authenticator = vendor{func(c credential.Credential) (auth.Decision, error) { panic(c) }}
 		}},
 		{name: "no token", change: func(o *server.Options) {
-			o.Decider.Upstream = registry{current: func() (tokenfile.Token, error) { return tokenfile.Token{}, internal }}
+			decider(o).Upstream = registry{current: func() (tokenfile.Token, error) { return tokenfile.Token{}, internal }}
 		}},
 		{name: "no new token", more: []string{"X-Upstream-Rejected", "403"}, change: func(o *server.Options) {
-			o.Decider.Upstream = registry{renew: func(string) (tokenfile.Token, error) { return tokenfile.Token{}, internal }}
+			decider(o).Upstream = registry{renew: func(string) (tokenfile.Token, error) { return tokenfile.Token{}, internal }}
 		}},
 	}
 	for _, test := range tests {
@@ -372,7 +380,7 @@ func TestReport(t *testing.T) {
 // beside the account, marked, and without what a header cannot hold.
 func TestUnverifiedUser(t *testing.T) {
 	f := newFixture(t, func(o *server.Options) {
-		o.Decider.Authenticator = vendor{func(credential.Credential) (auth.Decision, error) {
+		decider(o).Authenticator = vendor{func(credential.Credential) (auth.Decision, error) {
 			return auth.Decision{Subject: "account-1"}, nil
 		}}
 	})
@@ -390,7 +398,7 @@ func TestUnverifiedUser(t *testing.T) {
 // TestTooManyGuesses: 429 with a time, in the contract's form.
 func TestTooManyGuesses(t *testing.T) {
 	f := newFixture(t, func(o *server.Options) {
-		o.Decider.Authenticator = vendor{func(credential.Credential) (auth.Decision, error) {
+		decider(o).Authenticator = vendor{func(credential.Credential) (auth.Decision, error) {
 			return auth.Decision{Refusal: auth.TooManyGuesses, RetryAfter: 7 * time.Second}, nil
 		}}
 	})
@@ -406,7 +414,7 @@ func TestTooManyGuesses(t *testing.T) {
 func TestOverload(t *testing.T) {
 	asked, answer := make(chan struct{}), make(chan struct{})
 	f := newFixture(t, func(o *server.Options) {
-		o.Decider.Authenticator = vendor{func(credential.Credential) (auth.Decision, error) {
+		decider(o).Authenticator = vendor{func(credential.Credential) (auth.Decision, error) {
 			asked <- struct{}{}
 			<-answer
 			return auth.Decision{Subject: "ann"}, nil
@@ -434,7 +442,7 @@ func TestOverload(t *testing.T) {
 // TestClientThatLeft: whoever ends a pull by Ctrl-C is no outage.
 func TestClientThatLeft(t *testing.T) {
 	f := newFixture(t, func(o *server.Options) {
-		o.Decider.Authenticator = vendor{func(credential.Credential) (auth.Decision, error) {
+		decider(o).Authenticator = vendor{func(credential.Credential) (auth.Decision, error) {
 			return auth.Decision{}, fmt.Errorf("asking the vendor: %w", context.Canceled)
 		}}
 	})
@@ -448,7 +456,7 @@ func TestClientThatLeft(t *testing.T) {
 
 func TestPrivate(t *testing.T) {
 	down := func(o *server.Options) {
-		o.Decider.Upstream = registry{current: func() (tokenfile.Token, error) { return tokenfile.Token{}, errors.New("expired") }}
+		decider(o).Upstream = registry{current: func() (tokenfile.Token, error) { return tokenfile.Token{}, errors.New("expired") }}
 	}
 	tests := []struct {
 		path   string
@@ -487,7 +495,7 @@ func TestPrivate(t *testing.T) {
 func BenchmarkDecision(b *testing.B) {
 	f := newFixture(b, func(o *server.Options) {
 		o.Logger = slog.New(slog.NewJSONHandler(io.Discard, nil))
-		o.Decider.Authenticator = authtest.NewCache(source{o.Decider.Authenticator.(vendor)},
+		decider(o).Authenticator = authtest.NewCache(source{decider(o).Authenticator.(vendor)},
 			auth.CacheConfig{TTL: time.Hour, RefusalTTL: time.Hour, MaxEntries: 10, MaxRefusals: 10})
 	})
 	r := httptest.NewRequest(http.MethodGet, "/authorize", nil)

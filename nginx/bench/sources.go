@@ -92,7 +92,7 @@ func measureLookUps(ctx context.Context, vendor *stack.Customers, stdout io.Writ
 		Timeout: 10 * time.Second, MaxConnections: sqlWorkers, MaxIdleTime: time.Minute, MaxLifetime: time.Hour,
 	}
 	made, err := config.New(ctx, auth.Environment{
-		Logger: slog.New(slog.DiscardHandler), Observe: func(string, time.Duration) {}, Fault: func(string, error) {},
+		Logger: slog.New(slog.DiscardHandler), Observe: func(context.Context, string, time.Duration) {}, Fault: func(string, error) {},
 	})
 	if err != nil {
 		return 0, err

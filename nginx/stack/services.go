@@ -53,6 +53,7 @@ func (s *Stack) configureAuthsvc() error {
 	maps.Copy(keys, map[string]any{
 		"listen.address":          listen,
 		"private.address":         fmt.Sprintf("127.0.0.1:%d", s.authsvcPort),
+		"explain.address":         "unix:" + filepath.Join(s.Dir, "explain.sock"),
 		"realm":                   ServerName,
 		"messages.renew":          "renew at https://vendor.com/licenses",
 		"upstream.token_file":     s.TokenFile(),

@@ -20,12 +20,17 @@ func NewCache(source auth.Source, config auth.CacheConfig) *auth.Cache {
 
 // Guarded is NewCache with a guard of other bounds.
 func Guarded(source auth.Source, config auth.CacheConfig, bounds guard.Config) *auth.Cache {
+	return Telling(source, nil, config, bounds)
+}
+
+// Telling is Guarded with licenses that are known without the secret.
+func Telling(source auth.Source, licenses auth.Licenser, config auth.CacheConfig, bounds guard.Config) *auth.Cache {
 	numbers, logger := prometheus.NewRegistry(), slog.New(slog.DiscardHandler)
 	gate, err := guard.New(bounds, numbers, logger)
 	if err != nil {
 		panic(err) // of the caller's making
 	}
 	return auth.NewCache(auth.Options{
-		Source: source, Config: config, Hashes: credential.NewKey([]byte("key")), Guard: gate, Logger: logger, Metrics: numbers,
+		Source: source, Licenses: licenses, Config: config, Hashes: credential.NewKey([]byte("key")), Guard: gate, Logger: logger, Metrics: numbers,
 	})
 }

@@ -21,7 +21,7 @@ type source struct {
 	users    *watch.File[users]
 	accounts *watch.File[accounts]
 	verifier *password.Verifier
-	observe  func(outcome string, d time.Duration)
+	observe  func(ctx context.Context, outcome string, d time.Duration)
 }
 
 // Bearer implements auth.Source.
@@ -33,7 +33,7 @@ func (s *source) Authenticate(ctx context.Context, presented credential.Credenti
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	start := time.Now()
-	defer func() { s.observe(outcome(ctx, decision, err), time.Since(start)) }()
+	defer func() { s.observe(ctx, outcome(ctx, decision, err), time.Since(start)) }()
 	hash, found := s.users.Current()[presented.User]
 	if !found {
 		return auth.Decision{Refusal: auth.NotMine}, s.verifier.Dummy(ctx, presented.Secret)

@@ -2,6 +2,7 @@ package file_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -69,7 +70,7 @@ func (w *world) fault(setting string) (string, bool) {
 
 func (w *world) env() auth.Environment {
 	return auth.Environment{
-		Logger: slog.New(slog.NewTextHandler(w, nil)), Observe: func(string, time.Duration) {},
+		Logger: slog.New(slog.NewTextHandler(w, nil)), Observe: func(context.Context, string, time.Duration) {},
 		Fault: func(what string, err error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()

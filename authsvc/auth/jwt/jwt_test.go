@@ -115,7 +115,7 @@ func (l *log) fault(what string) string {
 
 func (l *log) env() auth.Environment {
 	return auth.Environment{
-		Logger: slog.New(slog.NewTextHandler(l, nil)), Observe: func(string, time.Duration) {},
+		Logger: slog.New(slog.NewTextHandler(l, nil)), Observe: func(context.Context, string, time.Duration) {},
 		Fault: func(what string, err error) {
 			l.mu.Lock()
 			defer l.mu.Unlock()

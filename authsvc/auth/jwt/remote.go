@@ -193,7 +193,7 @@ func (r *remote) note(begun time.Time, keys keySet, err error) {
 // fetch asks for the keys.
 func (r *remote) fetch(ctx context.Context) (keys keySet, err error) {
 	start := time.Now()
-	defer func() { r.env.Observe(outcome(err), time.Since(start)) }()
+	defer func() { r.env.Observe(ctx, outcome(err), time.Since(start)) }()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url, nil)
 	if err != nil {
 		return nil, errors.New("expected a URL")

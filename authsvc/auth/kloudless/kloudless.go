@@ -9,6 +9,7 @@
 package kloudless
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -83,7 +84,7 @@ type Config struct {
 	Grants  string
 	Account Account
 	// Observe is told the outcome and the duration of each request.
-	Observe func(outcome string, d time.Duration) `json:"-"`
+	Observe func(ctx context.Context, outcome string, d time.Duration) `json:"-"`
 }
 
 // Account tells whose account a token belongs to. The account's object is

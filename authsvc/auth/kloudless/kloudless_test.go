@@ -1,6 +1,7 @@
 package kloudless_test
 
 import (
+	"context"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -603,7 +604,7 @@ func TestObserve(t *testing.T) {
 		w.WriteHeader(status)
 		_, _ = w.Write([]byte(page(0, 0, "")))
 	}, func(c *kloudless.Config) {
-		c.Observe = func(outcome string, _ time.Duration) { outcomes[outcome]++ }
+		c.Observe = func(_ context.Context, outcome string, _ time.Duration) { outcomes[outcome]++ }
 	})
 	for _, s := range []int{200, 401, 403, 503} {
 		status = s

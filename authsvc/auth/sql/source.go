@@ -22,7 +22,7 @@ type source struct {
 	// account and grants are nil if the source does not have them.
 	account, grants *query
 	passwords       *password.Verifier
-	observe         func(outcome string, d time.Duration)
+	observe         func(ctx context.Context, outcome string, d time.Duration)
 }
 
 // Bearer implements auth.Source: the query finds the user's secrets.
@@ -88,12 +88,12 @@ func (s *source) look(ctx context.Context, user string, compared *hashes) (accou
 		found.decision.Grants, err = s.readGrants(ctx, tx, auth.Account{Subject: found.decision.Subject, User: found.decision.User})
 		return err
 	})
-	s.observed(start, err, len(found.secrets) == 0 || found.decision.Refusal != "")
+	s.observed(ctx, start, err, len(found.secrets) == 0 || found.decision.Refusal != "")
 	return found, err
 }
 
 // observed tells the outcome of a transaction.
-func (s *source) observed(start time.Time, err error, refused bool) {
+func (s *source) observed(ctx context.Context, start time.Time, err error, refused bool) {
 	outcome := "ok"
 	var f *failure
 	switch {
@@ -104,7 +104,7 @@ func (s *source) observed(start time.Time, err error, refused bool) {
 	case refused:
 		outcome = "refused"
 	}
-	s.observe(outcome, time.Since(start))
+	s.observe(ctx, outcome, time.Since(start))
 }
 
 func (s *source) readSecrets(ctx context.Context, tx *sql.Tx, user string) ([]secret, error) {
@@ -124,7 +124,7 @@ func (s *source) Grants(ctx context.Context, a auth.Account) (grants auth.Grants
 		grants, err = s.readGrants(ctx, tx, a)
 		return err
 	})
-	s.observed(start, err, false)
+	s.observed(ctx, start, err, false)
 	return grants, err
 }
 

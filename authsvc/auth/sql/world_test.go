@@ -139,7 +139,7 @@ func (w *world) make() auth.Made {
 	w.Helper()
 	made, err := w.config.New(w.Context(), auth.Environment{
 		Logger: slog.New(slog.DiscardHandler),
-		Observe: func(outcome string, _ time.Duration) {
+		Observe: func(_ context.Context, outcome string, _ time.Duration) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.outcomes = append(w.outcomes, outcome)

@@ -27,7 +27,7 @@ const maxConns = 64
 type client struct {
 	http     http.Client
 	maxBytes int
-	observe  func(string, time.Duration)
+	observe  func(context.Context, string, time.Duration)
 }
 
 // An answer is what the service said.
@@ -55,7 +55,7 @@ func (a *answer) value() (any, error) {
 }
 
 // newClient's errors begin with the name of the setting.
-func newClient(c Config, observe func(string, time.Duration)) (*client, error) {
+func newClient(c Config, observe func(context.Context, string, time.Duration)) (*client, error) {
 	config, err := system.TLS(c.CAFile)
 	if err != nil {
 		return nil, fmt.Errorf("ca_file: %w", err)
@@ -75,7 +75,7 @@ func newClient(c Config, observe func(string, time.Duration)) (*client, error) {
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
 	}
 	if observe == nil {
-		observe = func(string, time.Duration) {}
+		observe = func(context.Context, string, time.Duration) {}
 	}
 	return &client{maxBytes: c.MaxBytes, observe: observe, http: http.Client{
 		Transport: newTransport(config),
@@ -103,7 +103,7 @@ func newTransport(config *tls.Config) *http.Transport {
 // answer. The body is read to its end, so that the connection is used again.
 func (c *client) do(request *http.Request, judge judge) (a *answer, err error) {
 	start := time.Now()
-	defer func() { c.observe(outcome(a, err), time.Since(start)) }()
+	defer func() { c.observe(request.Context(), outcome(a, err), time.Since(start)) }()
 	if trace := auth.Traceparent(request.Context()); trace != "" {
 		request.Header.Set(auth.HeaderTraceparent, trace)
 	}

@@ -67,7 +67,7 @@ func read(t testing.TB, w *world, text string, files map[string]string) (auth.Ma
 	}
 	env := auth.Environment{}
 	if w != nil {
-		env.Observe = func(outcome string, _ time.Duration) {
+		env.Observe = func(_ context.Context, outcome string, _ time.Duration) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.outcomes = append(w.outcomes, outcome)

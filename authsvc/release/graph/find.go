@@ -20,6 +20,8 @@ type climb struct {
 	g     *Graph
 	want  Tags
 	since int64 // the moment after which a tag must have been seen to have a manifest
+	// memo remembers how long climbs end; nil to leave it alone.
+	memo *memo
 
 	path []step
 	few  []id            // the nodes that were met, while they are few
@@ -56,20 +58,35 @@ const (
 func (g *Graph) Find(d Digest, want Tags, now, since time.Time) (name string, lapsed []string) {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	at, ok := g.find(d)
-	if !ok {
-		return "", nil
-	}
-	var path [8]step
-	var few [fewNodes]id
-	c := climb{g: g, want: want, since: since.UnixNano(), path: path[:0], few: few[:0]}
-	b := c.run(at)
+	b, lapsed := g.climb(d, want, since, g.memo)
 	if b == nil {
-		return "", c.lapsed
+		return "", lapsed
 	}
 	b.tag.found.Store(now.UnixNano())
 	g.touch(now)
 	return b.tag.name, nil
+}
+
+// Peek is Find without a note that somebody needs the tag.
+func (g *Graph) Peek(d Digest, want Tags, since time.Time) (name string) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	if b, _ := g.climb(d, want, since, nil); b != nil {
+		return b.tag.name
+	}
+	return ""
+}
+
+func (g *Graph) climb(d Digest, want Tags, since time.Time, memo *memo) (b *binding, lapsed []string) {
+	at, ok := g.find(d)
+	if !ok {
+		return nil, nil
+	}
+	var path [8]step
+	var few [fewNodes]id
+	c := climb{g: g, want: want, since: since.UnixNano(), memo: memo, path: path[:0], few: few[:0]}
+	b = c.run(at)
+	return b, c.lapsed
 }
 
 // run climbs from a node, depth first: most often the first way up leads to a
@@ -88,13 +105,13 @@ func (c *climb) run(from id) *binding {
 		}
 		switch {
 		case (b != nil || !ok) && long != nil:
-			c.g.memo.learn(c, *long, b)
+			c.memo.learn(c, *long, b)
 			fallthrough
 		case b != nil || !ok:
 			return b
-		case c.many != nil && long == nil:
-			w := c.g.memo.way(c, from)
-			if b, ok := c.g.memo.recall(c, w); ok {
+		case c.many != nil && long == nil && c.memo != nil:
+			w := c.memo.way(c, from)
+			if b, ok := c.memo.recall(c, w); ok {
 				return b
 			}
 			long = &w

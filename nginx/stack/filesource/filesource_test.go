@@ -1,6 +1,7 @@
 package filesource_test
 
 import (
+	"context"
 	"log/slog"
 	"testing"
 	"time"
@@ -26,7 +27,7 @@ func TestWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	made, err := (file.Config{UsersFile: files.Users, GrantsFile: files.Grants}).New(t.Context(), auth.Environment{
-		Logger: slog.New(slog.DiscardHandler), Observe: func(string, time.Duration) {}, Fault: func(string, error) {},
+		Logger: slog.New(slog.DiscardHandler), Observe: func(context.Context, string, time.Duration) {}, Fault: func(string, error) {},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package issuer_test
 
 import (
+	"context"
 	"log/slog"
 	"testing"
 	"time"
@@ -40,7 +41,7 @@ func TestToken(t *testing.T) {
 	}
 	ask := func(token string) auth.Decision {
 		made, err := c.New(t.Context(), auth.Environment{
-			Logger: slog.New(slog.DiscardHandler), Observe: func(string, time.Duration) {}, Fault: func(string, error) {},
+			Logger: slog.New(slog.DiscardHandler), Observe: func(context.Context, string, time.Duration) {}, Fault: func(string, error) {},
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -22,11 +23,14 @@ import (
 // HOST:PORT, or systemd:NAME for a socket that systemd passes with that
 // FileDescriptorName (systemd.socket(5), sd_listen_fds(3)). Mode and group (by
 // name or number, empty for the process's own) are a unix socket's; systemd
-// sets its own.
+// sets its own. If systemd passes a socket of that PATH, unix:PATH is that one.
 func Listen(ctx context.Context, address string, mode os.FileMode, group string) (net.Listener, error) {
 	scheme, rest, _ := strings.Cut(address, ":")
 	switch scheme {
 	case "unix":
+		if l := inheritedUnix(rest); l != nil {
+			return l, nil
+		}
 		return listenUnix(ctx, rest, mode, group)
 	case "systemd":
 		return inherited(rest)
@@ -87,8 +91,24 @@ func admit(path string, mode os.FileMode, group string) error {
 	return os.Chmod(path, mode)
 }
 
+// passed are the sockets that systemd passes. They can be taken over only once.
+var passed = sync.OnceValues(activation.ListenersWithNames)
+
+// inheritedUnix returns the socket of a path that systemd passes; nil for none.
+func inheritedUnix(path string) net.Listener {
+	listeners, _ := passed() // the program makes its own then
+	for _, named := range listeners {
+		for _, l := range named {
+			if a := l.Addr(); a.Network() == "unix" && a.String() == path {
+				return l
+			}
+		}
+	}
+	return nil
+}
+
 func inherited(name string) (net.Listener, error) {
-	listeners, err := activation.ListenersWithNames()
+	listeners, err := passed()
 	if err != nil {
 		return nil, fmt.Errorf("getting the sockets passed by systemd: %w", err)
 	}

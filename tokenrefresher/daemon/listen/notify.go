@@ -70,3 +70,11 @@ func healthy(ctx context.Context, client *http.Client) error {
 	}
 	return nil
 }
+
+// Reload tells systemd that the program takes a changed configuration over while do
+// runs (sd_notify(3), systemd.service(5): Type=notify-reload).
+func Reload(logger *slog.Logger, do func()) {
+	notify(logger, daemon.SdNotifyReloading+"\n"+daemon.SdNotifyMonotonicUsec())
+	do()
+	notify(logger, daemon.SdNotifyReady)
+}

@@ -98,6 +98,19 @@ func TestNotify(t *testing.T) {
 	wait(t, told, "STOPPING=1")
 }
 
+// TestReload: systemd waits for the end of a reload.
+func TestReload(t *testing.T) {
+	told := states(t)
+	listen.Reload(slog.New(slog.DiscardHandler), func() {
+		if found := <-told; !strings.HasPrefix(found, "RELOADING=1\nMONOTONIC_USEC=") {
+			t.Errorf("systemd was told %q", found)
+		}
+		mark(t)
+	})
+	wait(t, told, "MARK=1")
+	wait(t, told, "READY=1")
+}
+
 // TestSickProgram: one that does not answer itself lets the watchdog bite.
 func TestSickProgram(t *testing.T) {
 	told := states(t)

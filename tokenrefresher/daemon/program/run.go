@@ -2,6 +2,7 @@ package program
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,8 +13,26 @@ import (
 	"github.com/spf13/pflag"
 )
 
+// A Status is an error that gives the program an exit status other than 1.
+type Status struct {
+	Code int
+	// Err goes to stderr; nil if the status says it all.
+	Err error
+}
+
+// Error implements error.
+func (s Status) Error() string {
+	if s.Err == nil {
+		return fmt.Sprintf("exit status %d", s.Code)
+	}
+	return s.Err.Error()
+}
+
+// Unwrap returns Err.
+func (s Status) Unwrap() error { return s.Err }
+
 // Main runs a program until it ends, or SIGINT or SIGTERM ends ctx. An error
-// goes to stderr, and the exit status is 1.
+// goes to stderr, and the exit status is 1 or a Status's.
 func Main(name string, run func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error) {
 	if err := hideMemory(); err != nil {
 		fmt.Fprintln(os.Stderr, name+":", err)
@@ -21,10 +40,17 @@ func Main(name string, run func(ctx context.Context, args, environ []string, std
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, name+":", err)
-		os.Exit(1)
+	if err == nil {
+		return
 	}
+	var status Status
+	if !errors.As(err, &status) {
+		status = Status{1, err}
+	}
+	if status.Err != nil {
+		fmt.Fprintln(os.Stderr, name+":", status.Err)
+	}
+	os.Exit(status.Code)
 }
 
 // Execute runs root, the program's command, with args.

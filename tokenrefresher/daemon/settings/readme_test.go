@@ -98,7 +98,7 @@ func markdown(table settings.Table) string {
 		if text := fmt.Sprint(s.Default); text != "" {
 			value = "`" + strings.ReplaceAll(text, "|", `\|`) + "`"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", s.Key, value, strings.ReplaceAll(s.Usage, "|", `\|`))
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", s.Key, value, strings.ReplaceAll(s.Help(), "|", `\|`))
 	}
 	return b.String()
 }

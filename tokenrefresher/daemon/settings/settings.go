@@ -22,6 +22,9 @@ type Setting struct {
 	Default any
 	// Usage is a line of help.
 	Usage string
+	// Restart: a program that can take over a changed configuration while it
+	// runs cannot take over this one.
+	Restart bool
 }
 
 // A Table is all settings of a program.
@@ -46,8 +49,16 @@ type Source struct {
 // Flags adds a flag to flags for every key.
 func (t Table) Flags(flags *pflag.FlagSet) {
 	for _, s := range t {
-		flags.String(s.Key, fmt.Sprint(s.Default), s.Usage)
+		flags.String(s.Key, fmt.Sprint(s.Default), s.Help())
 	}
+}
+
+// Help is the line of help, with what applies to the setting.
+func (s Setting) Help() string {
+	if s.Restart {
+		return s.Usage + " (a change takes a restart)"
+	}
+	return s.Usage
 }
 
 // Keys are the table's keys, in its order.

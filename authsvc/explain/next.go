@@ -1,0 +1,77 @@
+package explain
+
+import (
+	"github.com/pullgate/pullgate/authsvc/decision"
+	"github.com/pullgate/pullgate/authsvc/registry"
+)
+
+// next says what to do.
+func next(e *Explanation, o decision.Outcome) string {
+	switch e.Result {
+	case Allowed:
+		return allowed(e)
+	case Outage:
+		return outages[last(e)]
+	}
+	if o.Allowed() {
+		return "the license covers it, but the registry does not have it: push the tag, or correct the name"
+	}
+	if o.Refusal.Code == registry.Unauthorized && e.Credential != nil && e.Credential.refusedAs("account") {
+		return "the customer must log in with the account's own e-mail"
+	}
+	return refusals[o.Refusal.Code]
+}
+
+func allowed(e *Explanation) string {
+	switch {
+	case !e.Credential.TokenGiven:
+		return "nothing, if the customer's token is right: run it again with --token-stdin to check it"
+	case e.Token.Used:
+		return "nothing; if the pull still fails, look for the request in nginx's log, and try it from the customer's network: " +
+			"layers come from the registry's storage, which a firewall may block"
+	}
+	return "nothing"
+}
+
+// last is the step that ended the decision; empty if that was the registry.
+func last(e *Explanation) decision.Step {
+	if e.Registry != nil {
+		return ""
+	}
+	return decision.Step(e.Steps[len(e.Steps)-1].Step)
+}
+
+// outages are what to do about one, by the step that found it.
+var outages = map[decision.Step]string{
+	decision.Authenticate: "the source of customers did not answer: check it, and this machine's way to it; known customers are served for cache.stale_ttl longer",
+	decision.Entitle:      "the registry could not be asked which tag leads to the digest: check upstream.address, the network, and the role's policy",
+	decision.List:         "the registry could not be asked for its tags: check upstream.address, the network, and the role's policy",
+	decision.Key:          "there is no usable token for the registry: systemctl status tokenrefresher, and its log",
+	"":                    "the registry did not answer authsvc: check the network and the role's policy; a token that it rejects is renewed by the next pull",
+}
+
+// refusals are what to do about one, by the code of the answer.
+var refusals = map[registry.Code]string{
+	registry.Unauthorized:    "the customer must log in again with the e-mail and a token that is valid; check both in the vendor's account",
+	registry.Denied:          "renew the license, or tell the customer that it has ended; a renewed license works within cache.ttl",
+	registry.NameUnknown:     "no license names this repository: compare its name with the licenses above, letter by letter",
+	registry.ManifestUnknown: "no license covers this tag or digest: pull one that is covered (authsvc licenses), or extend the license",
+	registry.BlobUnknown:     "no license covers an image with this layer: pull a tag that is covered (authsvc licenses), or extend the license",
+	registry.TooManyRequests: "wait as long as the answer says",
+	registry.Unsupported:     "the request is not part of the registry API: check the path",
+	registry.NameInvalid:     "correct the repository's name",
+	registry.TagInvalid:      "correct the tag",
+	registry.DigestInvalid:   "correct the digest",
+
+	registry.PaginationNumberInvalid: "correct the query",
+}
+
+// refusedAs says whether a source refused the credential for a reason.
+func (c *Credential) refusedAs(reason string) bool {
+	for _, s := range c.Sources {
+		if s.Refusal == reason {
+			return true
+		}
+	}
+	return false
+}

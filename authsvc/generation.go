@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pullgate/pullgate/authsvc/config"
+	"github.com/pullgate/pullgate/authsvc/decision"
+	"github.com/pullgate/pullgate/authsvc/entitlement"
+	"github.com/pullgate/pullgate/authsvc/explain"
+	"github.com/pullgate/pullgate/authsvc/release"
+	"github.com/pullgate/pullgate/authsvc/release/remote"
+	"github.com/pullgate/pullgate/authsvc/upstream"
+	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
+)
+
+// A generation is all that one configuration makes. The next one takes over what has
+// not changed.
+type generation struct {
+	config    config.Config
+	customers *customers
+	registry  *registryParts
+	releases  *release.Releases
+	decider   *decision.Decider
+
+	mu      sync.Mutex
+	users   int           // requests that use it
+	retired bool          // a next one is in force
+	idle    chan struct{} // closed when it is retired and nobody uses it
+	gone    chan struct{} // closed when what only it had has ended
+}
+
+// registryParts are how the registry is asked.
+type registryParts struct {
+	upstream *upstream.Upstream
+	client   *remote.Client
+	// peeked is for explanations: it counts nothing, and renews no token.
+	peeked  *remote.Client
+	numbers *prometheus.Registry
+}
+
+// A builder builds generations. Its fields outlive a reload.
+type builder struct {
+	maker
+	watcher *tokenfile.Watcher
+	numbers *prometheus.Registry // the metrics that outlive one
+}
+
+// build builds a generation. before is the one in force; nil for none. Nothing that
+// before uses changes until apply.
+func (b builder) build(c config.Config, before *generation) (g *generation, err error) {
+	g = &generation{config: c, idle: make(chan struct{}), gone: make(chan struct{})}
+	if before != nil && same(before.config, c, func(c config.Config) any { return []any{c.Remote, c.Upstream} }) {
+		g.registry = before.registry
+	} else if g.registry, err = b.registryParts(c); err != nil {
+		return nil, err
+	}
+	var old *customers
+	if before != nil {
+		old = before.customers
+	}
+	if g.customers, err = b.make(c, old); err != nil {
+		return nil, err
+	}
+	g.releases = b.releases(c, g.registry.client, before)
+	g.decider = &decision.Decider{
+		Authenticator: g.customers,
+		Rules:         &entitlement.Rules{Releases: g.releases, Renew: c.Renew, Repositories: c.Repositories},
+		Upstream:      g.registry.upstream,
+		Key:           b.hashes,
+	}
+	return g, nil
+}
+
+// same says whether a part of two configurations is the same.
+func same(a, b config.Config, part func(config.Config) any) bool {
+	return reflect.DeepEqual(part(a), part(b))
+}
+
+func (b builder) registryParts(c config.Config) (*registryParts, error) {
+	transport, err := newTransport(c)
+	if err != nil {
+		return nil, err
+	}
+	c.Upstream.Transport, c.Remote.Transport = transport, transport
+	p := &registryParts{upstream: upstream.New(b.watcher, c.Upstream), numbers: prometheus.NewRegistry()}
+	c.Remote.Upstream, c.Remote.Metrics = p.upstream, p.numbers
+	if p.client, err = remote.New(c.Remote); err != nil {
+		return nil, err
+	}
+	c.Remote.Upstream, c.Remote.Metrics = unrenewed{p.upstream}, nil
+	p.peeked, err = remote.New(c.Remote)
+	return p, err
+}
+
+// newTransport builds the transport to the registry.
+func newTransport(c config.Config) (http.RoundTripper, error) {
+	transport, err := remote.NewTransport(c.Remote)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: upstream.ca_file: %w", err)
+	}
+	return transport, nil
+}
+
+// unrenewed is an upstream whose token is not renewed.
+type unrenewed struct{ remote.Upstream }
+
+// Renew implements remote.Upstream.
+func (unrenewed) Renew(context.Context, string) (tokenfile.Token, error) {
+	return tokenfile.Token{}, errors.New("the registry rejects the token")
+}
+
+// releases builds what knows which tags reach a digest.
+func (b builder) releases(c config.Config, client *remote.Client, before *generation) *release.Releases {
+	o := c.Release
+	o.Source, o.Logger, o.Metrics = client, b.logger, b.numbers
+	switch {
+	case before == nil:
+		limitMemory(c)
+		return release.New(o)
+	case before.registry.client == client && same(before.config, c, func(c config.Config) any { return c.Release }):
+		return before.releases
+	}
+	return before.releases.With(o)
+}
+
+// troubles say what is degraded.
+func (g *generation) troubles() []func() string {
+	return append(g.customers.troubles(), g.registry.client.Trouble)
+}
+
+// parts are what explanations read.
+func (g *generation) parts() explain.Parts {
+	return explain.Parts{Decider: g.decider, Chain: g.customers.Chain, Releases: g.releases, Registry: g.registry.peeked, Troubles: g.troubles()}
+}
+
+// enter says whether a request may use it, and then must leave it.
+func (g *generation) enter() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.retired {
+		return false
+	}
+	g.users++
+	return true
+}
+
+func (g *generation) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.users--; g.retired && g.users == 0 {
+		close(g.idle)
+	}
+}
+
+// retire lets nobody else enter. When the last request has left it, and all that came
+// before it are gone, what only it had ends.
+func (g *generation) retire(next *generation, before <-chan struct{}, logger *slog.Logger) {
+	g.mu.Lock()
+	g.retired = true
+	if g.users == 0 {
+		close(g.idle)
+	}
+	g.mu.Unlock()
+	end := g.customers.dropped(next.customers)
+	go func() {
+		<-before
+		<-g.idle
+		end()
+		if g.releases != next.releases {
+			g.releases.Close()
+		}
+		close(g.gone)
+		logger.Debug("the configuration before the reload is no longer in use")
+	}()
+}
