@@ -29,7 +29,7 @@ func TestDecisionIsLogged(t *testing.T) {
 		{name: "tag", method: "HEAD", uri: "/v2/acme/appliance/manifests/1.4", authorization: right,
 			more: []string{"User-Agent", "docker/29.0.0 go/go1.26", "Traceparent", trace},
 			want: map[string]any{"level": "INFO", "msg": "decision", "request_id": "request-1", "client": "192.0.2.1", "subject": "ann@example.com",
-				"license": "lic_1", "method": "HEAD", "kind": "manifest", "repository": "acme/appliance", "reference": "1.4", "tag": "",
+				"license": "lic_1", "method": "HEAD", "kind": "manifest", "repository": "acme/appliance", "reference": "1.4", "tag": "1.4",
 				"user_agent": "docker/29.0.0 go/go1.26", "traceparent": trace, "decision": "allow", "cache": "hit", "reason": ""}},
 		{name: "digest", method: "GET", uri: blob, authorization: right,
 			want: map[string]any{"reference": digest, "tag": "1.4", "license": "lic_1", "user_agent": "", "traceparent": ""}},

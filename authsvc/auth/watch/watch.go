@@ -106,7 +106,7 @@ func (f *File[T]) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-events: // of the folder: a symbolic link's target has another name
-		case <-missed: // events were lost; the file is looked at anyway
+		case <-missed: //nolint:errcheck // events were lost; the file is looked at anyway
 		case <-ticker.C:
 			f.follow()
 		}
