@@ -20,8 +20,9 @@ import (
 // decision against what the cache promises:
 //
 //   - an acceptance is served for TTL from the question; after that, only while
-//     the source fails or takes longer than 250 ms; and never longer than
-//     TTL + StaleTTL, nor after a refusal that was asked for later;
+//     the source fails or takes longer than 250 ms, or while a question is under
+//     way that finds out whether an outage is over; and never longer than TTL +
+//     StaleTTL, nor after a refusal that was asked for later;
 //   - a refusal is the source's word within RefusalTTL;
 //   - an error is the source's, of a moment ago.
 func TestModel(t *testing.T) {
@@ -53,6 +54,7 @@ type model struct {
 	accounts map[string]*account
 	down     bool
 	failed   time.Time // the last answer that was none, or came late
+	asked    int       // questions under way
 }
 
 type account struct {
@@ -71,10 +73,12 @@ func (m *model) answer(_ context.Context, c credential.Credential) (auth.Decisio
 	if took == slowest {
 		m.failed = asked.Add(slowest) // a known customer does not wait for it
 	}
+	m.asked++
 	m.mu.Unlock()
 	time.Sleep(took)
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.asked--
 	switch {
 	case down:
 		m.failed = time.Now()
@@ -147,7 +151,7 @@ func (m *model) ask(user string) {
 		wrong("an old acceptance that is not called stale")
 	case a.refusal.After(a.acceptance.Add(slowest)):
 		wrong("an acceptance after a later refusal")
-	case !a.accepted && now.Sub(a.since) > m.config.TTL+2*slowest && !failing:
+	case !a.accepted && now.Sub(a.since) > m.config.TTL+2*slowest && !failing && m.asked == 0:
 		wrong("a withdrawn customer beyond the bound, while the source answers")
 	}
 	if n := m.cache.Len(); n > m.config.MaxEntries+m.config.MaxRefusals {
