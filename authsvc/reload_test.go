@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -105,6 +106,22 @@ func TestReload(t *testing.T) {
 	r.reload(reloaded)
 	if !r.metric("authsvc_config_restart_needed 0") || w.asked.Load() != asked {
 		t.Error("a restart is still needed, or the cache is lost")
+	}
+}
+
+// TestReloadWithABiggerCacheKeepsTheOldMemoryLimit: with it, the collector would run
+// all the time once the cache is full.
+func TestReloadWithABiggerCacheKeepsTheOldMemoryLimit(t *testing.T) {
+	t.Setenv("GOMEMLIMIT", "")
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
+	w := newWorld(t)
+	w.write()
+	r := w.start()
+	before := debug.SetMemoryLimit(-1)
+	w.write("kloudless: {url: "+w.vendor.URL+"}", "cache: {max_entries: 110000}")
+	r.reload(reloaded)
+	if more := debug.SetMemoryLimit(-1) - before; more != 100_000*8<<10 {
+		t.Errorf("the limit has grown by %d bytes for 100,000 more entries", more)
 	}
 }
 
