@@ -284,3 +284,42 @@ func TestReplacedSourceEnds(t *testing.T) {
 	default:
 	}
 }
+
+// TestManySourcesLiftTheBoundOnStrangers: their shares of few places were rounded down
+// to zero, which is no bound.
+func TestManySourcesLiftTheBoundOnStrangers(t *testing.T) {
+	c, err := config.Load("", []string{"AUTHSVC_KLOUDLESS_URL=https://api.example/"}, pflag.NewFlagSet("", pflag.ContinueOnError))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, enter, answer := make(chan int, 9), make(chan int, 9), make(chan bool)
+	defer close(answer)
+	for i := range 16 {
+		c.Sources = append(c.Sources[:i], config.Source{Name: fmt.Sprint(i), Settings: settings{i, ended, enter, answer}})
+	}
+	c.Cache.MaxStrangers = 8 // of 16 requests
+	logger, numbers := slog.New(slog.DiscardHandler), program.NewMetrics("authsvc")
+	all, err := maker{t.Context(), credential.NewKey(nil), logger, server.NewMetrics(numbers, nil)}.make(c, nil)
+	if err == nil {
+		err = all.apply(c)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(secret string) error {
+		_, err := all.Authenticate(t.Context(), auth.Caller{Credential: credential.Credential{User: "a", Secret: credential.NewSecret(secret)}})
+		return err
+	}
+	go func() { _ = ask("1") }()
+	<-enter
+	second := make(chan error, 1)
+	go func() { second <- ask("2") }()
+	select {
+	case <-enter:
+		t.Error("a second stranger waits for the source")
+	case err := <-second:
+		if err == nil {
+			t.Error("expected an outage")
+		}
+	}
+}
