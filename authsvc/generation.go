@@ -123,7 +123,6 @@ func (b builder) releases(c config.Config, client *remote.Client, before *genera
 	o.Source, o.Logger, o.Metrics = client, b.logger, b.numbers
 	switch {
 	case before == nil:
-		limitMemory(c)
 		return release.New(o)
 	case before.registry.client == client && same(before.config, c, func(c config.Config) any { return c.Release }):
 		return before.releases

@@ -123,7 +123,7 @@ func printGrants(out io.Writer, grants []auth.Grant, now time.Time) error {
 		case !g.ValidAt(now):
 			state = "expired"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", g.Repository, g.Tag, expires, state, g.License)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", printable(g.Repository.String()), printable(g.Tag.String()), expires, state, printable(g.License))
 	}
 	if err := table.Flush(); err != nil {
 		return err

@@ -7,6 +7,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+	"unicode"
+
+	"github.com/pullgate/pullgate/authsvc/auth"
 )
 
 const goodAnswer = `{"objects": [
@@ -66,5 +70,20 @@ func TestGrantsArguments(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", args, err, want)
 		}
+	}
+}
+
+// TestGrantControlsTheTerminal: the file is the vendor's answer.
+func TestGrantControlsTheTerminal(t *testing.T) {
+	pattern, err := auth.NewPattern("acme/\x1bM*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := printGrants(&out, []auth.Grant{{Repository: pattern, Tag: pattern, License: "lic\x1b[2J\nacme/*  *  never  in force"}}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Split(out.String(), "\n"); len(lines) != 3 || strings.ContainsFunc(lines[1], func(r rune) bool { return !unicode.IsPrint(r) }) {
+		t.Errorf("%q", lines)
 	}
 }

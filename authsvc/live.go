@@ -47,6 +47,7 @@ func newLive(b builder, c config.Config, load func() (config.Config, error), lev
 	close(gone)
 	l.gone = gone
 	l.current.Store(first)
+	limitMemory(c)
 	return l, first.customers.apply(c)
 }
 
@@ -151,6 +152,7 @@ func (l *live) take(c config.Config) (changed []string, err error) {
 	l.current.Store(next)
 	before.retire(next, l.gone, l.logger)
 	l.gone = before.gone
+	limitMemory(c)
 	return changed, next.customers.apply(c)
 }
 

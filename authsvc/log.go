@@ -74,7 +74,7 @@ func (s search) run(cmd *cobra.Command, load program.Loader[config.Config]) (err
 	table := journal.NewTable(cmd.OutOrStdout())
 	n, err := journal.Find(log, query, func(line []byte, d journal.Decision) error {
 		if s.json {
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", line)
+			_, err := fmt.Fprintf(jsonWriter{cmd.OutOrStdout()}, "%s\n", line)
 			return err
 		}
 		return table.Add(d)

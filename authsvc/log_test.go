@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/pullgate/pullgate/authsvc/credential"
 )
@@ -92,5 +95,27 @@ func TestLogTable(t *testing.T) {
 	}
 	if rows := strings.Split(out.String(), "\n"); len(rows) != 3 || !strings.HasPrefix(rows[0], "TIME") || !strings.Contains(rows[1], "5f3a9c01  denied            a/b:1") || !strings.HasSuffix(rows[1], "license l expired") {
 		t.Errorf("printed\n%s", out.String())
+	}
+}
+
+// TestJSONControlsTheTerminal: a license's name with U+009B, which begins a command
+// to a terminal as ESC [ does. JSON need not escape it.
+func TestJSONControlsTheTerminal(t *testing.T) {
+	const hostile = "lic\u009b2J\u202e\x7f"
+	file := filepath.Join(t.TempDir(), "log")
+	line := `{"time":"2026-11-23T12:00:00Z","msg":"decision",` + "\r" + `"request_id":"11111111","license":"` + hostile + `","reason":"äöü"}`
+	if err := os.WriteFile(file, []byte(line+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := run(t.Context(), []string{"log", "--file", file, "--json", "--request", "11111111"}, nil, &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	var found struct{ License, Reason string }
+	if err := json.Unmarshal(out.Bytes(), &found); err != nil || found.License != hostile || found.Reason != "äöü" {
+		t.Errorf("%+v, %v", found, err)
+	}
+	if text := strings.TrimSuffix(out.String(), "\n"); strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		t.Errorf("%q", text)
 	}
 }

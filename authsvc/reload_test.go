@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -105,6 +106,22 @@ func TestReload(t *testing.T) {
 	r.reload(reloaded)
 	if !r.metric("authsvc_config_restart_needed 0") || w.asked.Load() != asked {
 		t.Error("a restart is still needed, or the cache is lost")
+	}
+}
+
+// TestReloadWithABiggerCacheKeepsTheOldMemoryLimit: with it, the collector would run
+// all the time once the cache is full.
+func TestReloadWithABiggerCacheKeepsTheOldMemoryLimit(t *testing.T) {
+	t.Setenv("GOMEMLIMIT", "")
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
+	w := newWorld(t)
+	w.write()
+	r := w.start()
+	before := debug.SetMemoryLimit(-1)
+	w.write("kloudless: {url: "+w.vendor.URL+"}", "cache: {max_entries: 110000}")
+	r.reload(reloaded)
+	if more := debug.SetMemoryLimit(-1) - before; more != 100_000*8<<10 {
+		t.Errorf("the limit has grown by %d bytes for 100,000 more entries", more)
 	}
 }
 
@@ -265,5 +282,44 @@ func TestReplacedSourceEnds(t *testing.T) {
 	case version := <-ended:
 		t.Errorf("version %d has ended, which is in force", version)
 	default:
+	}
+}
+
+// TestManySourcesLiftTheBoundOnStrangers: their shares of few places were rounded down
+// to zero, which is no bound.
+func TestManySourcesLiftTheBoundOnStrangers(t *testing.T) {
+	c, err := config.Load("", []string{"AUTHSVC_KLOUDLESS_URL=https://api.example/"}, pflag.NewFlagSet("", pflag.ContinueOnError))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, enter, answer := make(chan int, 9), make(chan int, 9), make(chan bool)
+	defer close(answer)
+	for i := range 16 {
+		c.Sources = append(c.Sources[:i], config.Source{Name: fmt.Sprint(i), Settings: settings{i, ended, enter, answer}})
+	}
+	c.Cache.MaxStrangers = 8 // of 16 requests
+	logger, numbers := slog.New(slog.DiscardHandler), program.NewMetrics("authsvc")
+	all, err := maker{t.Context(), credential.NewKey(nil), logger, server.NewMetrics(numbers, nil)}.make(c, nil)
+	if err == nil {
+		err = all.apply(c)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(secret string) error {
+		_, err := all.Authenticate(t.Context(), auth.Caller{Credential: credential.Credential{User: "a", Secret: credential.NewSecret(secret)}})
+		return err
+	}
+	go func() { _ = ask("1") }()
+	<-enter
+	second := make(chan error, 1)
+	go func() { second <- ask("2") }()
+	select {
+	case <-enter:
+		t.Error("a second stranger waits for the source")
+	case err := <-second:
+		if err == nil {
+			t.Error("expected an outage")
+		}
 	}
 }

@@ -134,7 +134,7 @@ func (i *inquiry) run(cmd *cobra.Command, socket socketOf, ask func(context.Cont
 		return err
 	}
 	if i.json {
-		out := json.NewEncoder(cmd.OutOrStdout())
+		out := json.NewEncoder(jsonWriter{cmd.OutOrStdout()})
 		out.SetIndent("", "  ")
 		err = out.Encode(answer)
 	} else {

@@ -53,7 +53,7 @@ func (w *world) reloadUnderLoad(ctx context.Context) (string, error) {
 }
 
 // playbookReloads changes a setting that a reload takes over, then one that takes a
-// restart, with the playbook.
+// restart, then a secret, which systemd passes at the start, with the playbook.
 func (w *world) playbookReloads(ctx context.Context) (string, error) {
 	m := w.machines[0]
 	renews := func(key string, value any, process string) error {
@@ -61,9 +61,11 @@ func (w *world) playbookReloads(ctx context.Context) (string, error) {
 		if err != nil {
 			return err
 		}
-		old := w.config["authsvc_config"].(map[string]any)[key]
-		w.config.set("authsvc_config."+key, value)
-		defer w.config.set("authsvc_config."+key, old)
+		variable, name, _ := strings.Cut(key, ".")
+		values, _ := w.config[variable].(map[string]any)
+		old := values[name]
+		w.config.set(key, value)
+		defer w.config.set(key, old)
 		r, err := w.deploy(ctx)
 		if err != nil {
 			return err
@@ -74,14 +76,22 @@ func (w *world) playbookReloads(ctx context.Context) (string, error) {
 		}
 		return err
 	}
-	if err := renews("cache", map[string]any{"ttl": "45s"}, "same"); err != nil {
+	if err := renews("authsvc_config.cache", map[string]any{"ttl": "45s"}, "same"); err != nil {
 		return "", err
 	}
-	if err := renews("realm", "another", "other"); err != nil {
+	if err := renews("authsvc_config.realm", "another", "other"); err != nil {
 		return "", err
+	}
+	for _, value := range []string{"first", "second"} { // a new secret changes the unit; a rotated one, the secret alone
+		if err := renews("authsvc_secrets.spare", value, "other"); err != nil {
+			return "", err
+		}
+		if found, err := m.ssh(ctx, "cat /run/credentials/authsvc.service/spare"); err != nil || found != value {
+			return "", fmt.Errorf("expected authsvc to have the secret %q, found %q, %w", value, found, err)
+		}
 	}
 	if _, err := w.deploy(ctx); err != nil {
 		return "", err
 	}
-	return "cache.ttl by a reload, realm by a restart", w.pull(ctx)
+	return "cache.ttl by a reload, realm and a rotated secret by a restart", w.pull(ctx)
 }
