@@ -183,8 +183,8 @@ func (c *Cache) try(ctx context.Context, breaker *gobreaker.CircuitBreaker[Decis
 
 // note remembers an answer of the source, asked for at a moment.
 func (c *Cache) note(hash credential.Hash, asked time.Time, decision Decision, presented credential.Credential) (Decision, error) {
-	_, known := c.accepted.get(hash, asked)
-	if known && c.wave.renewed(hash, decision.Refusal != "", time.Now()) {
+	before, known := c.accepted.get(hash, asked)
+	if known && c.wave.renewed(before.decision.Subject, decision.Refusal != "", time.Now()) {
 		c.metrics.distrusted.Inc()
 		c.noteOutage(hash, errWave)
 		return Decision{}, errWave
