@@ -333,3 +333,19 @@ func TestConcurrent(t *testing.T) {
 		}
 	})
 }
+
+// TestNamesBeyondTheCharacterSet: a column in Latin-1 cannot be compared with a name in
+// other letters, and MariaDB says so by an error. It is about that name; as an outage, a
+// few such names would stop all first logins.
+func TestNamesBeyondTheCharacterSet(t *testing.T) {
+	w := newWorld(t, stack.MariaDB)
+	w.exec("CREATE TABLE latin (email varchar(255) CHARACTER SET latin1, subject varchar(255), hash text)")
+	w.exec("GRANT SELECT ON latin TO authsvc")
+	w.exec("INSERT INTO latin VALUES ('jürgen@acme.example', 'juergen', ?)", token("the-token"))
+	w.config.Account = "SELECT subject, hash FROM latin WHERE email = :user"
+	if decision, err := w.ask("jürgen@acme.example", "the-token"); err != nil || decision.Subject != "juergen" {
+		t.Errorf("%+v, %v", decision, err)
+	}
+	_, err := w.ask("中@acme.example", "the-token")
+	w.wantError(err, true, "account: Illegal mix of collations")
+}
