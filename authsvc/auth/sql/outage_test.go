@@ -349,3 +349,17 @@ func TestNamesBeyondTheCharacterSet(t *testing.T) {
 	_, err := w.ask("中@acme.example", "the-token")
 	w.wantError(err, true, "account: Illegal mix of collations")
 }
+
+// TestOneSecretInManyRows: a suspended account whose tokens all have the same secret is
+// refused, and no outage, in which the customer would go on.
+func TestOneSecretInManyRows(t *testing.T) {
+	each(t, func(w *world) {
+		for i := range 6 {
+			w.secret("ann@acme.example", "ann", slow(t, "the-token"), fmt.Sprint("token", i), nil, "account suspended")
+		}
+		decision, err := w.ask("ann@acme.example", "the-token")
+		if err != nil || decision.Refusal != auth.WrongCredential || decision.Reason != "account suspended" {
+			t.Errorf("%+v, %v", decision, err)
+		}
+	})
+}
