@@ -135,7 +135,7 @@ func (all *customers) member(s source) *member {
 // apply gives each source its bounds. They share the room for customers who are not
 // known.
 func (all *customers) apply(c config.Config) error {
-	c.Cache.MaxStrangers = max(1, c.Cache.MaxStrangers/len(all.members)) // 0 is no bound
+	c.Cache.MaxStrangers = max(1, c.Cache.MaxStrangers/len(all.members)) // 0 would be no bound
 	var err error
 	for _, m := range all.members {
 		m.cache.Configure(c.Cache)

@@ -183,8 +183,8 @@ func (c *Cache) try(ctx context.Context, breaker *gobreaker.CircuitBreaker[Decis
 
 // note remembers an answer of the source, asked for at a moment.
 func (c *Cache) note(hash credential.Hash, asked time.Time, decision Decision, presented credential.Credential) (Decision, error) {
-	_, known := c.accepted.get(hash, asked)
-	if known && c.wave.renewed(hash, decision.Refusal != "", time.Now()) {
+	before, known := c.accepted.get(hash, asked)
+	if known && c.wave.renewed(before.decision.Subject, decision.Refusal != "", time.Now()) {
 		c.metrics.distrusted.Inc()
 		c.noteOutage(hash, errWave)
 		return Decision{}, errWave
@@ -222,8 +222,12 @@ func (c *Cache) complete(decision Decision, asked time.Time, presented credentia
 
 // noteOutage sees to it that a credential is not asked about again at once.
 func (c *Cache) noteOutage(hash credential.Hash, err error) {
-	now := time.Now()
-	if !c.accepted.update(hash, func(e *entry) { e.retry, e.err = now.Add(outagePause), err }) {
+	pause := outagePause
+	if ofGrants(err) { // the credential has just been confirmed
+		pause = max(pause, c.config().TTL/4)
+	}
+	retry := time.Now().Add(pause)
+	if !c.accepted.update(hash, func(e *entry) { e.retry, e.err = retry, err }) {
 		c.failed.put(hash, entry{err: err})
 	}
 }
@@ -240,7 +244,7 @@ func (c *Cache) newBreaker(of string, trips func() bool) *gobreaker.CircuitBreak
 			return n.TotalFailures >= breakerFailures && n.TotalFailures > n.TotalSuccesses && trips()
 		},
 		IsSuccessful: func(err error) bool {
-			return err == nil || errors.Is(err, context.Canceled) || errors.Is(err, ErrUnreadable)
+			return err == nil || errors.Is(err, context.Canceled) || errors.Is(err, ErrUnreadable) || ofGrants(err)
 		},
 		OnStateChange: func(name string, from, to gobreaker.State) {
 			c.logger.Warn("the circuit breaker of the source changed state", "breaker", name, "from", from.String(), "to", to.String())

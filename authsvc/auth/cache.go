@@ -74,6 +74,7 @@ type Cache struct {
 	// Strangers have their own breaker, so that their failed lookups never block
 	// the renewals of known customers.
 	customers, strangers *gobreaker.CircuitBreaker[Decision]
+	grants               *gobreaker.CircuitBreaker[Decision] // of another source; nil without
 	metrics              *metrics
 	waiting              atomic.Int64 // strangers
 }
@@ -93,6 +94,10 @@ func NewCache(o Options) *Cache {
 	// Anybody who finds a credential that makes the source fail must not be able
 	// to block all first logins while the source still answers others.
 	c.strangers = c.newBreaker("strangers", func() bool { return c.customers.Counts().TotalSuccesses == 0 })
+	if l, ok := o.Source.(*licensed); ok {
+		c.grants = c.newBreaker("grants", func() bool { return true })
+		l.breaker = c.grants
+	}
 	c.metrics = newMetrics(o.Metrics, c)
 	return c
 }

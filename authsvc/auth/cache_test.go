@@ -304,6 +304,29 @@ func TestOneGoodTokenPushesNobodyOut(t *testing.T) {
 	})
 }
 
+// TestOneAccountPushesNobodyOut: neither do many credentials of one licensed account,
+// such as the spellings of its user that a database takes for the same one.
+func TestOneAccountPushesNobodyOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ann, bob := foldingCase("ann"), foldingCase("bob")
+		v := &vendor{answer: func(ctx context.Context, c credential.Credential) (auth.Decision, error) {
+			if strings.HasPrefix(c.User, "bob") {
+				return bob.answer(ctx, c)
+			}
+			return ann.answer(ctx, c)
+		}}
+		cache := newCache(t, v, settings())
+		v.ask(t, cache, "bob", "right", auth.Miss)
+		for i := range 200 {
+			v.ask(t, cache, spelling("ann", i), "right", auth.Miss)
+		}
+		v.ask(t, cache, "ann", "right", auth.Miss) // it was used least recently
+		v.ask(t, cache, "bob", "right", auth.Hit)
+		v.ask(t, cache, "bob ", "right", auth.Miss)
+		v.ask(t, cache, "bob ", "right", auth.Hit) // there is room for new ones
+	})
+}
+
 // TestCustomersWithinTheHourStay: accounts without a license, however many,
 // take no place of a customer who pulled within the hour; when such customers
 // fill the bound, new ones are served without an entry.

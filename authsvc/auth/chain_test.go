@@ -3,6 +3,7 @@ package auth_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -268,6 +269,64 @@ func TestGrantsFrom(t *testing.T) {
 	if decision, err = anybody.Authenticate(t.Context(), presented("ann", "right").Credential); !errors.Is(err, auth.ErrUnreadable) {
 		t.Errorf("%+v, %v", decision, err)
 	}
+}
+
+// tells is a Licenser by a function.
+type tells func() error
+
+func (t tells) Grants(context.Context, auth.Account) (auth.Grants, error) {
+	return auth.NewGrants(auth.Grant{License: "lic_3"}), t()
+}
+
+// TestOutageOfGrantsKeepsNoWithdrawnCustomer: while the source that grants_from names is
+// down, customers keep what they had; but whoever is withdrawn at the source that checks
+// the password is refused within its time to live.
+func TestOutageOfGrantsKeepsNoWithdrawnCustomer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		withdrawn, outage := "", error(nil)
+		users := &vendor{answer: func(_ context.Context, c credential.Credential) (auth.Decision, error) {
+			if c.User == withdrawn || c.Secret.Reveal() != "right" {
+				return auth.Decision{Refusal: auth.WrongCredential}, nil
+			}
+			return auth.Decision{Subject: c.User, User: c.User}, nil
+		}}
+		cache := newCache(t, auth.WithGrants(users, tells(func() error { return outage })), settings())
+		ask := func(user string) string {
+			got, err := cache.Authenticate(t.Context(), presented(user, "right"))
+			if err != nil {
+				return err.Error()
+			}
+			return string(got.Refusal) + string(got.Cache)
+		}
+		for i := range 20 {
+			ask(fmt.Sprint("user", i))
+		}
+		outage = errDown
+		time.Sleep(45 * time.Second)
+		for range 6 {
+			time.Sleep(15 * time.Second)
+			for i := range 19 {
+				if got := ask(fmt.Sprint("user", i)); got != "stale" {
+					t.Errorf("user %d: %s", i, got)
+				}
+			}
+		}
+		if trouble := cache.Trouble(); trouble == "" {
+			t.Error("nothing tells of the outage")
+		}
+		withdrawn = "user19"
+		if got := ask(withdrawn); got != "credentialmiss" {
+			t.Errorf("the customer who was withdrawn: %s", got)
+		}
+		if got, err := cache.Authenticate(t.Context(), presented("user1", "wrong")); err != nil || got.Refusal != auth.WrongCredential {
+			t.Errorf("a wrong password: %+v, %v", got, err)
+		}
+		outage = nil
+		time.Sleep(time.Minute)
+		if got := ask("user1"); got != "miss" || cache.Trouble() != "" {
+			t.Errorf("after the outage: %s, %q", got, cache.Trouble())
+		}
+	})
 }
 
 // TestCleanReason: a source's reason is one line, and cannot play tricks on a terminal.

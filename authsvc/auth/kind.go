@@ -2,9 +2,12 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/sony/gobreaker/v2"
 
 	"github.com/pullgate/pullgate/authsvc/credential"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/settings"
@@ -80,25 +83,49 @@ type Account struct {
 }
 
 // WithGrants returns a source that takes the grants of another's customers from l.
-func WithGrants(s Source, l Licenser) Source { return licensed{s, l} }
+func WithGrants(s Source, l Licenser) Source { return &licensed{Source: s, licenses: l} }
 
 type licensed struct {
 	Source
 	licenses Licenser
+	// breaker is before licenses alone: while they cannot be asked, the Source
+	// still tells who has been withdrawn. Nil for none.
+	breaker *gobreaker.CircuitBreaker[Decision]
+}
+
+// A grantsError is an outage of the licenses of a customer whose credential is right. It
+// says nothing about the source that accepted it.
+type grantsError struct{ error }
+
+func (e grantsError) Error() string { return "grants: " + e.error.Error() }
+func (e grantsError) Unwrap() error { return e.error }
+
+func ofGrants(err error) bool {
+	_, ok := errors.AsType[grantsError](err)
+	return ok
 }
 
 // Authenticate implements Source.
-func (l licensed) Authenticate(ctx context.Context, presented credential.Credential) (Decision, error) {
+func (l *licensed) Authenticate(ctx context.Context, presented credential.Credential) (Decision, error) {
 	decision, err := l.Source.Authenticate(ctx, presented)
 	if err != nil || decision.Refusal != "" {
 		return decision, err
 	}
 	account := Account{Subject: decision.Subject, User: decision.User}
 	if account == (Account{}) {
-		return Decision{}, fmt.Errorf("grants: %w: it names no subject and confirms no user to look up", ErrUnreadable)
+		return Decision{}, grantsError{fmt.Errorf("%w: it names no subject and confirms no user to look up", ErrUnreadable)}
 	}
-	if decision.Grants, err = l.licenses.Grants(ctx, account); err != nil {
-		return Decision{}, fmt.Errorf("grants: %w", err)
+	add := func() (Decision, error) {
+		decision.Grants, err = l.licenses.Grants(ctx, account)
+		return decision, err
+	}
+	if l.breaker == nil || Peeking(ctx) {
+		decision, err = add()
+	} else if decision, err = l.breaker.Execute(add); errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
+		err = errBreaker
+	}
+	if err != nil {
+		return Decision{}, grantsError{err}
 	}
 	return decision, nil
 }

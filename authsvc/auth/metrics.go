@@ -30,10 +30,10 @@ func newMetrics(r prometheus.Registerer, c *Cache) *metrics {
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "authsvc_cache_max_entries", ConstLabels: labels,
 				Help: "Bound of authsvc_cache_entries (cache.max_entries, cache.max_refusals)."}, func() float64 { return float64(s.max()) }))
 	}
-	for _, breaker := range []*gobreaker.CircuitBreaker[Decision]{c.customers, c.strangers} {
+	for _, breaker := range c.breakers() {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "authsvc_source_breaker_open", ConstLabels: prometheus.Labels{"breaker": breaker.Name()},
-			Help: "1 while the source is not asked because it failed too often, else 0; by breaker (customers: renewals of known customers, strangers: new credentials).",
+			Help: "1 while the source is not asked because it failed too often, else 0; by breaker (customers: renewals of known customers, strangers: new credentials; grants: licenses at the source in grants_from).",
 		}, func() float64 {
 			if breaker.State() == gobreaker.StateOpen {
 				return 1
@@ -44,9 +44,17 @@ func newMetrics(r prometheus.Registerer, c *Cache) *metrics {
 	return m
 }
 
+func (c *Cache) breakers() []*gobreaker.CircuitBreaker[Decision] {
+	breakers := []*gobreaker.CircuitBreaker[Decision]{c.customers, c.strangers}
+	if c.grants != nil {
+		breakers = append(breakers, c.grants)
+	}
+	return breakers
+}
+
 // Trouble says that a breaker is open; empty if none is.
 func (c *Cache) Trouble() string {
-	for _, breaker := range []*gobreaker.CircuitBreaker[Decision]{c.customers, c.strangers} {
+	for _, breaker := range c.breakers() {
 		if breaker.State() == gobreaker.StateOpen {
 			return "the source fails; known customers are served from the cache"
 		}

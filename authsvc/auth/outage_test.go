@@ -543,6 +543,43 @@ func TestWaveCountsACustomerOnce(t *testing.T) {
 	})
 }
 
+// TestWaveCountsAnAccountOnce: a database finds a user in any letter case, so one
+// password is many credentials, and an account may have many tokens. A customer whose
+// account is withdrawn cannot look like a wave of refusals by that, and go on.
+func TestWaveCountsAnAccountOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := foldingCase("ann")
+		cache := newCache(t, v, settings())
+		for i := range 20 {
+			v.ask(t, cache, spelling("ann", i), "right", auth.Miss)
+		}
+		v.answer = func(context.Context, credential.Credential) (auth.Decision, error) {
+			return auth.Decision{Refusal: auth.WrongCredential}, nil
+		}
+		time.Sleep(time.Minute)
+		for i := range 20 {
+			if got, err := cache.Authenticate(t.Context(), presented(spelling("ann", i), "right")); err != nil || got.Refusal == "" {
+				t.Errorf("credential %d is still let through: %+v, %v", i, got, err)
+			}
+		}
+	})
+}
+
+// foldingCase is a source that finds a licensed user in any letter case and with any
+// spaces after it, as MariaDB does.
+func foldingCase(user string) *vendor {
+	all, _ := auth.NewPattern("*")
+	return &vendor{answer: func(_ context.Context, c credential.Credential) (auth.Decision, error) {
+		if !strings.EqualFold(strings.TrimSpace(c.User), user) || c.Secret.Reveal() != "right" {
+			return auth.Decision{Refusal: auth.WrongCredential}, nil
+		}
+		return auth.Decision{Subject: user, User: user, Grants: auth.NewGrants(auth.Grant{Repository: all, Tag: all, License: "lic_1"})}, nil
+	}}
+}
+
+// spelling is one of many ways to write a user.
+func spelling(user string, i int) string { return user + strings.Repeat(" ", i) }
+
 // TestPanickingSource: a source that panics is an outage, and not the end of
 // the program.
 func TestPanickingSource(t *testing.T) {

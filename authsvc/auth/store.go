@@ -14,9 +14,13 @@ import (
 // cannot be evicted.
 const protectedFor = time.Hour
 
+// An account's entries can take a tenth of a store, and at least smallShare. A source may
+// take many spellings for the same user, and an account can have many tokens.
+const accountShare, smallShare = 10, 16
+
 // A store keeps at most size entries, each for its time to live. A new entry evicts
 // the least recently used one, but never one that a customer with a license in
-// force has used within protectedFor.
+// force has used within protectedFor. An account that has its share evicts its own.
 type store struct {
 	entries *cache.Cache
 
@@ -25,22 +29,40 @@ type store struct {
 	ttl  time.Duration
 	// Both are in the order of their last use, the latest first.
 	licensed, others list.List // of *kept
+	accounts         map[string]*list.List
 }
 
 type kept struct {
 	entry
 	hash credential.Hash
 	used time.Time
-	in   *list.List
-	at   *list.Element
+	// account is the subject of an acceptance; empty if it is none.
+	account string
+	// Its places in licensed or others, and among its account's entries.
+	in, of *list.List
+	at, by *list.Element
 }
 
 // newStore makes a store. What is past its time is swept when somebody counts;
 // until then it is not found, and the first to be given up.
 func newStore(size int, ttl time.Duration) *store {
-	s := &store{entries: cache.New(ttl, 0), size: size, ttl: ttl}
-	s.entries.OnEvicted(func(_ string, v any) { k := v.(*kept); k.in.Remove(k.at) })
+	s := &store{entries: cache.New(ttl, 0), size: size, ttl: ttl, accounts: map[string]*list.List{}}
+	s.entries.OnEvicted(func(_ string, v any) { s.dropped(v.(*kept)) })
 	return s
+}
+
+// drop gives an entry up.
+func (s *store) drop(at *list.Element) {
+	hash := at.Value.(*kept).hash
+	s.entries.Delete(string(hash[:]))
+}
+
+// dropped forgets the places of an entry.
+func (s *store) dropped(k *kept) {
+	k.in.Remove(k.at)
+	if k.of.Remove(k.by); k.of.Len() == 0 {
+		delete(s.accounts, k.account)
+	}
 }
 
 // bound changes the size, and the time to live of what is put from now on. What no
@@ -75,6 +97,7 @@ func (s *store) get(hash credential.Hash, now time.Time) (entry, bool) {
 	}
 	k.used = now
 	k.in.MoveToFront(k.at)
+	k.of.MoveToFront(k.by)
 	return k.entry, true
 }
 
@@ -95,19 +118,29 @@ func (s *store) put(hash credential.Hash, e entry) bool {
 	defer s.mu.Unlock()
 	now := time.Now()
 	s.entries.Delete(string(hash[:]))
+	k := &kept{entry: e, hash: hash, used: now, in: &s.others}
+	if e.decision.Refusal == "" {
+		k.account = e.decision.Subject
+	}
+	if own := s.accounts[k.account]; k.account != "" && own != nil && own.Len() >= max(smallShare, s.size/accountShare) {
+		s.drop(own.Back())
+	}
 	for s.entries.ItemCount() >= s.size {
 		if !s.makeRoom(now) {
 			return false
 		}
 	}
-	k := &kept{entry: e, hash: hash, used: now, in: &s.others}
 	for g := range e.decision.Grants.All() {
 		if g.ValidAt(now) {
 			k.in = &s.licensed
 			break
 		}
 	}
-	k.at = k.in.PushFront(k)
+	if k.of = s.accounts[k.account]; k.of == nil {
+		k.of = list.New()
+		s.accounts[k.account] = k.of
+	}
+	k.at, k.by = k.in.PushFront(k), k.of.PushFront(k)
 	s.entries.Set(string(hash[:]), k, s.ttl)
 	return true
 }

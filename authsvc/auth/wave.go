@@ -4,8 +4,6 @@ import (
 	"errors"
 	"sync"
 	"time"
-
-	"github.com/pullgate/pullgate/authsvc/credential"
 )
 
 // errWave means that the source refuses so many known customers at a time that it
@@ -24,41 +22,42 @@ const (
 type wave struct {
 	mu       sync.Mutex
 	recent   []renewal // of the last minute, the oldest first
-	last     map[credential.Hash]renewal
+	last     map[string]renewal
 	refusals int // among last
 }
 
 type renewal struct {
-	hash    credential.Hash
+	account string
 	at      time.Time
 	refused bool
 }
 
-// renewed records a renewal, and says whether it is a refusal within a wave.
-func (w *wave) renewed(hash credential.Hash, refused bool, now time.Time) bool {
+// renewed records a renewal, and says whether it is a refusal within a wave. An account
+// counts once, however many credentials it has.
+func (w *wave) renewed(account string, refused bool, now time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for len(w.recent) > 0 && now.Sub(w.recent[0].at) >= waveWindow {
-		if old := w.recent[0]; w.last[old.hash] == old {
-			w.forget(old.hash)
+		if old := w.recent[0]; w.last[old.account] == old {
+			w.forget(old.account)
 		}
 		w.recent = w.recent[1:]
 	}
-	w.forget(hash)
-	r := renewal{hash, now, refused}
+	w.forget(account)
+	r := renewal{account, now, refused}
 	w.recent = append(w.recent, r)
 	if w.last == nil {
-		w.last = map[credential.Hash]renewal{}
+		w.last = map[string]renewal{}
 	}
-	if w.last[hash] = r; refused {
+	if w.last[account] = r; refused {
 		w.refusals++
 	}
 	return refused && len(w.last) >= minRenewals && 2*w.refusals > len(w.last)
 }
 
-func (w *wave) forget(hash credential.Hash) {
-	if w.last[hash].refused {
+func (w *wave) forget(account string) {
+	if w.last[account].refused {
 		w.refusals--
 	}
-	delete(w.last, hash)
+	delete(w.last, account)
 }

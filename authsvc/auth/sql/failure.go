@@ -152,8 +152,12 @@ func (f *failure) explainMariaDB(err *mysql.MySQLError) {
 		f.text = "the user in dsn_file may not read " + what
 	case 1193:
 		f.text = "the server does not know the variable for its time limit; expected driver: mariadb for MariaDB, and driver: mysql for MySQL 5.7.8 or newer"
-	case 1052, 1054, 1064, 1146, 1267, 1305: // they quote the query's own words
+	case 1052, 1054, 1064, 1146, 1305: // they quote the query's own words
 		f.text = err.Message
+	case 1267, 1270, 1271: // a column's character set does not have what the customer typed
+		f.text, f.err = err.Message, auth.ErrUnreadable
+	case 1139, 1300, 1366, 1690, 3141, 3854:
+		f.text, f.err = "a value does not fit the query", auth.ErrUnreadable
 	case 1040, 1203, 1226:
 		f.text = "the server has too many connections"
 	default:

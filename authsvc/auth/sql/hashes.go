@@ -25,8 +25,8 @@ type hashes struct {
 	verifier *password.Verifier
 	secret   credential.Secret
 	known    map[string]verdict
-	// wanted are expensive ones that have not been computed.
-	wanted []string
+	// wanted have expensive hashes that have not been computed.
+	wanted []secret
 }
 
 type verdict struct {
@@ -51,7 +51,7 @@ func (h *hashes) judge(ctx context.Context, secrets []secret) (decision auth.Dec
 		}
 		switch refusal := s.refusal(time.Now()); {
 		case !ok:
-			h.wanted = append(h.wanted, s.hash)
+			h.wanted = append(h.wanted, s)
 		case v.err != nil:
 			broken = unreadable("account: row %d: hash: %v", i+1, password.Validate(s.hash, false))
 		case v.match && refusal == "":
@@ -71,15 +71,12 @@ func (h *hashes) judge(ctx context.Context, secrets []secret) (decision auth.Dec
 	return decision, true, nil
 }
 
-// compute computes the hashes that are wanted, until one is right.
+// compute computes the hashes that are wanted, until one accepts the secret.
 func (h *hashes) compute(ctx context.Context) error {
-	for _, hash := range h.wanted {
-		v, err := h.check(ctx, hash)
-		if err != nil {
+	for _, s := range h.wanted {
+		v, err := h.check(ctx, s.hash)
+		if err != nil || v.match && s.refusal(time.Now()) == "" {
 			return err
-		}
-		if v.match {
-			break
 		}
 	}
 	return nil

@@ -22,7 +22,7 @@ import (
 // is left there.
 func TestSlowQuery(t *testing.T) {
 	each(t, func(w *world) {
-		w.config.Timeout = 5 * time.Second
+		w.config.Timeout = 15 * time.Second // the server has a tenth of it to say so
 		sleep, running := "pg_sleep(120)::text", "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()"
 		if w.Driver == stack.MariaDB {
 			sleep, running = "SLEEP(120)", "SELECT count(*) FROM information_schema.processlist WHERE info LIKE '%SLEEP%' AND id <> connection_id()"
@@ -330,6 +330,36 @@ func TestConcurrent(t *testing.T) {
 		slices.Sort(subjects)
 		if n := len(slices.Compact(subjects)); n != 20 {
 			w.Errorf("%d subjects, want 20", n)
+		}
+	})
+}
+
+// TestNamesBeyondTheCharacterSet: a column in Latin-1 cannot be compared with a name in
+// other letters, and MariaDB says so by an error. It is about that name; as an outage, a
+// few such names would stop all first logins.
+func TestNamesBeyondTheCharacterSet(t *testing.T) {
+	w := newWorld(t, stack.MariaDB)
+	w.exec("CREATE TABLE latin (email varchar(255) CHARACTER SET latin1, subject varchar(255), hash text)")
+	w.exec("GRANT SELECT ON latin TO authsvc")
+	w.exec("INSERT INTO latin VALUES ('jürgen@acme.example', 'juergen', ?)", token("the-token"))
+	w.config.Account = "SELECT subject, hash FROM latin WHERE email = :user"
+	if decision, err := w.ask("jürgen@acme.example", "the-token"); err != nil || decision.Subject != "juergen" {
+		t.Errorf("%+v, %v", decision, err)
+	}
+	_, err := w.ask("中@acme.example", "the-token")
+	w.wantError(err, true, "account: Illegal mix of collations")
+}
+
+// TestOneSecretInManyRows: a suspended account whose tokens all have the same secret is
+// refused, and no outage, in which the customer would go on.
+func TestOneSecretInManyRows(t *testing.T) {
+	each(t, func(w *world) {
+		for i := range 6 {
+			w.secret("ann@acme.example", "ann", slow(t, "the-token"), fmt.Sprint("token", i), nil, "account suspended")
+		}
+		decision, err := w.ask("ann@acme.example", "the-token")
+		if err != nil || decision.Refusal != auth.WrongCredential || decision.Reason != "account suspended" {
+			t.Errorf("%+v, %v", decision, err)
 		}
 	})
 }

@@ -84,18 +84,21 @@ func (c Credential) header() string {
 }
 
 // put puts what the customer presents into a request. What cannot be sent is
-// errUnsendable, and the service need not be asked.
+// errUnsendable or errUnsendableSecret, and the service need not be asked.
 func (c Credential) put(request *http.Request, presented credential.Credential) error {
 	user, secret := presented.User, presented.Secret.Reveal()
-	if len(secret) > maxSecret || c.sendsUser() && !canBeSent(user) {
+	switch {
+	case c.sendsUser() && !canBeSent(user):
 		return errUnsendable
+	case len(secret) > maxSecret:
+		return errUnsendableSecret
 	}
 	if c.inBody() {
 		return c.putBody(request, user, secret)
 	}
 	value, ok := authorization(c.As, user, secret)
 	if !ok {
-		return errUnsendable
+		return errUnsendableSecret
 	}
 	request.Header.Set(c.header(), value)
 	return nil
@@ -103,7 +106,7 @@ func (c Credential) put(request *http.Request, presented credential.Credential) 
 
 func (c Credential) putBody(request *http.Request, user, secret string) error {
 	if secret == "" {
-		return errUnsendable
+		return errUnsendableSecret
 	}
 	fields := map[string]string{c.SecretField: secret}
 	if c.UserField != "" {
@@ -119,7 +122,7 @@ func (c Credential) putBody(request *http.Request, user, secret string) error {
 	} else {
 		var err error
 		if body, err = json.Marshal(fields); err != nil {
-			return errUnsendable
+			return errUnsendableSecret
 		}
 	}
 	request.Header.Set("Content-Type", mediaType)

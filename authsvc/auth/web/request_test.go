@@ -110,6 +110,35 @@ func TestUnsendable(t *testing.T) {
 	}
 }
 
+// TestUnsendableIsAnotherSources: what cannot be a user or a token of the service may be
+// one of the next source in the list. A password of staff with an exclamation mark is no
+// Bearer token of the service before; refusing it would shut them out for good. A source
+// without not_mine never passes a credential on.
+func TestUnsendableIsAnotherSources(t *testing.T) {
+	const (
+		bearer = "url: SERVICE/check\nnot_mine: {statuses: 404}"
+		basic  = bearer + "\ncredential: {as: basic}"
+		path   = "url: SERVICE/users/{user}\nnot_mine: {statuses: 404}"
+	)
+	for _, test := range []struct {
+		config, user, secret string
+		want                 auth.Refusal
+	}{
+		{bearer, "ann", "pass word!", auth.NotMine},
+		{bearer, "ann", strings.Repeat("x", 4097), auth.NotMine},
+		{basic, strings.Repeat("x", 256), "x", auth.NotMine},
+		{path, "a..b@acme.example", "x", auth.NotMine},
+		{basic, "ann", strings.Repeat("x", 4097), auth.WrongCredential}, // the user may be the service's
+		{"url: SERVICE/check", "ann", "pass word!", auth.WrongCredential},
+	} {
+		w := serve(t, always(200, "{}"), test.config)
+		decision, err := ask(t, w, credential.Credential{User: test.user, Secret: credential.NewSecret(test.secret)})
+		if err != nil || decision.Refusal != test.want {
+			t.Errorf("%.20q with %.20q, %s: %+v, %v; want %q", test.user, test.secret, test.config, decision, err, test.want)
+		}
+	}
+}
+
 // FuzzURL: whatever a customer types, the request stays at its place of the service,
 // and the service reads there what was typed.
 func FuzzURL(f *testing.F) {

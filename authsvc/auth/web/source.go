@@ -66,14 +66,23 @@ func (s *Source) Authenticate(ctx context.Context, presented credential.Credenti
 	decision, err := s.authenticate(ctx, presented)
 	var refusal errRefused
 	switch {
-	case errors.Is(err, errUnsendable):
-		return auth.Decision{Refusal: auth.WrongCredential}, nil
+	case errors.Is(err, errUnsendable), errors.Is(err, errUnsendableSecret):
+		return auth.Decision{Refusal: s.unsendable(err)}, nil
 	case errors.As(err, &refusal):
 		return auth.Decision{Refusal: auth.WrongCredential, Reason: refusal.reason}, nil
 	case err != nil:
 		return auth.Decision{}, err
 	}
 	return decision, nil
+}
+
+// unsendable is the refusal of what cannot be sent: the service has no such user, and no
+// such token. If it tells its users from others, they may be another source's.
+func (s *Source) unsendable(err error) auth.Refusal {
+	if len(s.config.NotMine.Statuses) > 0 && (errors.Is(err, errUnsendable) || s.Bearer()) {
+		return auth.NotMine
+	}
+	return auth.WrongCredential
 }
 
 func (s *Source) authenticate(ctx context.Context, presented credential.Credential) (auth.Decision, error) {

@@ -14,9 +14,12 @@ import (
 // long as what a service may confirm (package jq).
 const maxName = 255
 
-// errUnsendable: the customer's name or secret can be no part of a request, so the
-// service is not asked.
-var errUnsendable = errors.New("the name or the secret cannot be sent to the service")
+// errUnsendable and errUnsendableSecret: the name or the secret can be no part of a
+// request, so the service is not asked.
+var (
+	errUnsendable       = errors.New("the name cannot be sent to the service")
+	errUnsendableSecret = errors.New("the secret cannot be sent to the service")
+)
 
 // names are what stands for {user} and {subject}.
 type names struct{ user, subject string }
