@@ -44,7 +44,7 @@ func (w *world) deployVerbosely(ctx context.Context) (result, error) {
 				watched <- err
 				return
 			}
-			time.Sleep(50 * time.Millisecond)
+			time.Sleep(250 * time.Millisecond) // a search takes as long as a task of Ansible
 		}
 		watched <- nil
 	}()
