@@ -128,12 +128,14 @@ func (m *machine) plant(ctx context.Context) (remove func() error, err error) {
 	_, err = m.ssh(ctx, `
 cp /root/planted /etc/planted; cp /root/planted /var/lib/planted; cp /root/planted /run/planted
 systemd-cat --identifier=planted cat /root/planted
-printf '[Unit]\nDescription=`+hex.EncodeToString([]byte(all))[:1024]+`\n[Service]\nExecStart=/bin/true\n' > /run/systemd/system/`+plantedUnit+`
+printf '[Unit]\nDescription=`+hex.EncodeToString([]byte(all))[:1024]+`\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n' > /run/systemd/system/`+plantedUnit+`
 systemctl daemon-reload
+systemctl start `+plantedUnit+` # systemctl show '*' has loaded units alone
 PLANTED="$(cat /root/planted)" setsid sh -c 'sleep 300; :' sh "$(cat /root/planted)" >/dev/null 2>&1 & echo $! > /run/planted.pid
 sleep 0.2; journalctl --sync`)
 	return func() error {
 		_, err := m.ssh(context.WithoutCancel(ctx), `kill -- -"$(cat /run/planted.pid)"
+systemctl stop `+plantedUnit+`
 rm /root/planted /etc/planted /var/lib/planted /run/planted /run/planted.pid /run/systemd/system/`+plantedUnit+`
 systemctl daemon-reload`)
 		return err
