@@ -56,6 +56,9 @@ func (f *Faults) Describe(chan<- *prometheus.Desc) {}
 func (f *Faults) Collect(out chan<- prometheus.Metric) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if len(f.faults) == 0 { // so that an alert has something to read
+		out <- prometheus.MustNewConstMetric(faultDesc, prometheus.GaugeValue, 0, f.source, "")
+	}
 	for what, err := range f.faults {
 		value := 0.0
 		if err != nil {
