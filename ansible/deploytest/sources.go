@@ -27,8 +27,8 @@ func (w *world) twoSources(ctx context.Context) (_ string, err error) {
 		return "", err
 	}
 	settings := w.config["authsvc_config"].(map[string]any)
-	vendor := settings["kloudless"].(map[string]any)
-	customers := map[string]any{"name": "customers", "kind": "kloudless", "url": vendor["url"]}
+	vendor := settings["kloudless"]
+	customers := map[string]any{"name": "customers", "kind": "kloudless", "url": "https://" + vendorHost + "/v1/"}
 	repository, _, _ := strings.Cut(image, ":")
 	w.config.set("authsvc_config.kloudless", nil)
 	w.config.set("authsvc_config.sources", []any{map[string]any{
