@@ -273,11 +273,7 @@ func (t *trial) judge(g *guesser, grew error) error {
 		return err
 	}
 	fmt.Fprintf(t.out, "\n%d guesses, %.0f a second\n", g.tried.Load(), g.rate())
-	secrets := []string{mark}
-	for token := range t.tokens {
-		secrets = append(secrets, token)
-	}
-	found, err := secretsIn(context.Background(), t.rig.stack, secrets)
+	found, err := secretsIn(context.Background(), t.rig.stack, t.tokens)
 	if err != nil {
 		return err
 	}

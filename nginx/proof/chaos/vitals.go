@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/pullgate/pullgate/nginx/proof/marks"
 	"github.com/pullgate/pullgate/nginx/stack"
 )
 
@@ -123,28 +126,30 @@ func answersAt(ctx context.Context, url string) error {
 	return err
 }
 
-// secretsIn searches the logs, the metrics, and the readiness of all programs. It
-// returns a line for each place that has a secret.
-func secretsIn(ctx context.Context, s *stack.Stack, secrets []string) ([]string, error) {
-	files, err := os.ReadDir(s.Dir + "/log")
-	if err != nil {
-		return nil, err
+// secretsIn searches the logs, the metrics, and the readiness of all programs for the
+// customers' secrets and the registry's tokens. It returns a line for each finding.
+func secretsIn(ctx context.Context, s *stack.Stack, tokens map[string]bool) (found []string, err error) {
+	secrets := marks.NewSet(0) // they were made elsewhere
+	secrets.Add("what is in every customer's secret", mark)
+	for token := range tokens {
+		secrets.Add("a token of the registry", token)
 	}
-	texts := map[string]string{}
-	for _, file := range files {
-		path := s.Dir + "/log/" + file.Name()
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return nil, err
-		}
-		texts[path] = string(text)
+	search := secrets.Searcher()
+	logs := func(string) string { return "log" }
+	if err := search.Tree(filepath.Join(s.Dir, "log"), time.Time{}, nil, logs); err != nil {
+		return nil, err
 	}
 	for _, url := range []string{s.AuthsvcURL(), s.TokenrefresherURL()} {
 		for _, path := range []string{"/metrics", "/readyz"} {
-			if texts[url+path], err = get(ctx, url+path); err != nil {
+			text, err := get(ctx, url+path)
+			if err != nil {
 				return nil, err
 			}
+			search.Text("answer", url+path, text)
 		}
 	}
-	return search(texts, secrets), nil
+	for _, f := range search.Findings() {
+		found = append(found, f.String())
+	}
+	return found, nil
 }
