@@ -171,10 +171,10 @@ func (all *customers) gatherers() (g prometheus.Gatherers) {
 }
 
 // troubles say what is wrong at the sources.
-func (all *customers) troubles() []func() string {
-	troubles := []func() string{all.Trouble}
+func (all *customers) troubles() []string {
+	troubles := []string{all.Trouble()}
 	for _, i := range all.instances {
-		troubles = append(troubles, i.faults.Trouble)
+		troubles = append(troubles, i.faults.Trouble())
 	}
 	return troubles
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"reflect"
+	"slices"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -131,8 +132,9 @@ func (b builder) releases(c config.Config, client *remote.Client, before *genera
 }
 
 // troubles say what is degraded.
-func (g *generation) troubles() []func() string {
-	return append(g.customers.troubles(), g.registry.client.Trouble)
+func (g *generation) troubles() []string {
+	troubles := append(g.customers.troubles(), g.registry.client.Trouble())
+	return slices.DeleteFunc(troubles, func(text string) bool { return text == "" })
 }
 
 // parts are what explanations read.

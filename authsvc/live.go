@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -90,12 +89,13 @@ func (l *live) Gather() ([]*dto.MetricFamily, error) {
 // troubles say what is degraded.
 func (l *live) troubles() []string {
 	l.mu.Lock()
-	troubles := []string{l.trouble}
+	trouble := l.trouble
 	l.mu.Unlock()
-	for _, trouble := range l.current.Load().troubles() {
-		troubles = append(troubles, trouble())
+	troubles := l.current.Load().troubles()
+	if trouble != "" {
+		troubles = append([]string{trouble}, troubles...)
 	}
-	return slices.DeleteFunc(troubles, func(text string) bool { return text == "" })
+	return troubles
 }
 
 // reloads takes a changed configuration over with each signal, until ctx ends.

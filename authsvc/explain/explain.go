@@ -40,8 +40,8 @@ type Parts struct {
 	// Registry is asked for what Releases do not know. It must count nothing and
 	// renew nothing.
 	Registry release.Source
-	// Troubles say what is degraded; each is empty if nothing is.
-	Troubles []func() string
+	// Troubles say what is degraded.
+	Troubles []string
 }
 
 // unknownSecret stands for a secret that is not known. It is sent nowhere.
@@ -82,12 +82,7 @@ func (s *study) ask(uri string) decision.Question {
 func Explain(ctx context.Context, p Parts, q Question) Explanation {
 	s := newStudy(p, q)
 	defer s.releases.Close()
-	e := Explanation{User: q.User, Reference: q.Reference, Path: Path(q.Reference)}
-	for _, trouble := range p.Troubles {
-		if text := trouble(); text != "" {
-			e.Degraded = append(e.Degraded, text)
-		}
-	}
+	e := Explanation{User: q.User, Reference: q.Reference, Path: Path(q.Reference), Degraded: p.Troubles}
 	decide := s.decider.Forward
 	if request, _ := registry.Parse(http.MethodGet, e.Path); request.Kind == registry.Tags || request.Kind == registry.Catalog {
 		decide = s.decider.List

@@ -52,12 +52,7 @@ type Repository struct {
 func List(ctx context.Context, p Parts, q Question) Account {
 	s := newStudy(p, q)
 	defer s.releases.Close()
-	a := Account{Result: Allowed, User: q.User, Repositories: []Repository{}}
-	for _, trouble := range p.Troubles {
-		if text := trouble(); text != "" {
-			a.Degraded = append(a.Degraded, text)
-		}
-	}
+	a := Account{Result: Allowed, User: q.User, Repositories: []Repository{}, Degraded: p.Troubles}
 	catalog := s.decider.List(ctx, s.ask("/v2/_catalog"), func(f decision.Finding) {
 		if f.Step == decision.Authenticate {
 			a.Credential = newCredential(s.peek, f.Outcome)
