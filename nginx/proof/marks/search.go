@@ -36,6 +36,7 @@ type Searcher struct {
 	findings []Finding
 	seen     map[Finding]bool // with Offset 0
 	tallies  map[string]Tally
+	buffer   []byte // of Search
 }
 
 // A needle is a piece of a secret, in one form.
@@ -93,7 +94,10 @@ const chunk = 1 << 20
 
 // Search searches one place.
 func (r *Searcher) Search(kind, place string, from io.Reader) error {
-	buffer := make([]byte, 0, chunk+r.longest)
+	if cap(r.buffer) < chunk+r.longest { // most places are small, and there are many
+		r.buffer = make([]byte, 0, chunk+r.longest)
+	}
+	buffer := r.buffer[:0]
 	var base int64 // the offset of the buffer
 	t := r.tallies[kind]
 	t.Places++
