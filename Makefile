@@ -59,7 +59,7 @@ tools:
 .PHONY: lint
 lint: tools ## run golangci-lint, gofmt, shellcheck, ansible-lint, yamllint, go mod tidy
 	golangci-lint run ./...
-	shellcheck .ci/run nginx/stack/install.sh ansible/package/build.sh ansible/package/{authsvc,tokenrefresher}/{postinst,prerm,postrm}
+	shellcheck .ci/run .ci/fuzz nginx/stack/install.sh ansible/package/build.sh ansible/package/{authsvc,tokenrefresher}/{postinst,prerm,postrm}
 	yamllint --strict .
 	cd ansible && ansible-lint -q
 	go mod tidy -diff
@@ -101,8 +101,7 @@ oracle: ## compare ORACLE=N (100000) random decisions with an exhaustive search;
 .PHONY: fuzz
 fuzz: tools ## run each fuzz target of Go for FUZZTIME (default 60s), two at a time
 	@grep -ro --include='*_test.go' '^func Fuzz[A-Za-z0-9]*' authsvc tokenrefresher nginx | \
-		sed -E 's|^(.*)/[^/]*:func (.*)|\1 \2|' | sort | FUZZTIME=$${FUZZTIME:-60s} xargs -P 2 -n 2 bash -c \
-		'output=$$(go test -parallel 1 -run "^$$" -fuzz "^$$1\$$" -fuzztime "$$FUZZTIME" "./$$0" 2>&1); status=$$?; printf "%s\n" "$$0 $$1" "$$output"; exit $$status'
+		sed -E "s|^(.*)/[^/]*:func (.*)|\1 \2 $${FUZZTIME:-60s}|" | sort | xargs -P 2 -n 3 .ci/fuzz
 
 .PHONY: fuzz-short
 fuzz-short: ## run each fuzz target of Go for 10 s
