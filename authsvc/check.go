@@ -47,6 +47,9 @@ func check(ctx context.Context, c config.Config) error {
 	if _, err := newTransport(c); err != nil {
 		return err
 	}
+	if _, err := readProbeAccount(c.Probe); err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
 	return c.Guard.Validate()
 }
 

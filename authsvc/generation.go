@@ -13,9 +13,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pullgate/pullgate/authsvc/config"
+	"github.com/pullgate/pullgate/authsvc/credential"
 	"github.com/pullgate/pullgate/authsvc/decision"
 	"github.com/pullgate/pullgate/authsvc/entitlement"
 	"github.com/pullgate/pullgate/authsvc/explain"
+	"github.com/pullgate/pullgate/authsvc/probe"
 	"github.com/pullgate/pullgate/authsvc/release"
 	"github.com/pullgate/pullgate/authsvc/release/remote"
 	"github.com/pullgate/pullgate/authsvc/upstream"
@@ -76,8 +78,22 @@ func (b builder) build(c config.Config, before *generation) (g *generation, err 
 		Rules:         &entitlement.Rules{Releases: g.releases, Renew: c.Renew, Repositories: c.Repositories},
 		Upstream:      g.registry.upstream,
 		Key:           b.hashes,
+		Probe:         b.probeAccount(c),
 	}
 	return g, nil
+}
+
+// probeAccount recognizes the made-up pulls. If it cannot, customers are served all
+// the same.
+func (b builder) probeAccount(c config.Config) func(credential.Credential) bool {
+	account, err := readProbeAccount(c.Probe)
+	if err != nil {
+		b.logger.Warn("made-up pulls count as a customer's", "error", err)
+	}
+	if account.User == "" {
+		return nil
+	}
+	return probe.NewAccount(account, b.hashes).Is
 }
 
 // same says whether a part of two configurations is the same.

@@ -13,6 +13,7 @@ import (
 	"github.com/pullgate/pullgate/authsvc/config"
 	"github.com/pullgate/pullgate/authsvc/decision"
 	"github.com/pullgate/pullgate/authsvc/explain"
+	"github.com/pullgate/pullgate/authsvc/probe"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/listen"
 )
 
@@ -41,7 +42,7 @@ func newLive(b builder, c config.Config, load func() (config.Config, error), lev
 		restartNeeded: prometheus.NewGauge(prometheus.GaugeOpts{Name: "authsvc_config_restart_needed",
 			Help: "1 while a setting has changed that a reload cannot take over, else 0. The log names it."}),
 	}
-	b.numbers.MustRegister(l.failed, l.restartNeeded)
+	b.numbers.MustRegister(l.failed, l.restartNeeded, probe.Metrics{Config: func() probe.Config { return l.current.Load().config.Probe }})
 	gone := make(chan struct{})
 	close(gone)
 	l.gone = gone

@@ -81,6 +81,7 @@ the environment, and both over the file.`,
 		Example: `  authsvc
   authsvc check-config --config authsvc.yaml
   authsvc log --request 5f3a9c01
+  authsvc probe
   authsvc --config "" --listen.address tcp:127.0.0.1:8080 --upstream.token_file /tmp/main.json`,
 		Args: cobra.NoArgs,
 	}
@@ -101,6 +102,6 @@ the environment, and both over the file.`,
 	socket := func(cmd *cobra.Command) (string, error) {
 		return config.ExplainSocket(root.PersistentFlags().Lookup("config").Value.String(), environ, cmd.Flags())
 	}
-	root.AddCommand(newExplain(socket), newLicenses(socket), newLog(load), checkConfig(load), grantsCommand(load))
+	root.AddCommand(newExplain(socket), newLicenses(socket), newLog(load), newProbe(environ), checkConfig(load), grantsCommand(load))
 	return program.Execute(ctx, root, args, stdout, stderr)
 }

@@ -18,7 +18,7 @@ import (
 
 // TestMetrics: all of them are there before the first question.
 func TestMetrics(t *testing.T) {
-	c, err := config.Load("", []string{"AUTHSVC_KLOUDLESS_URL=https://api.example/"}, pflag.NewFlagSet("", pflag.ContinueOnError))
+	c, err := config.Load("", []string{"AUTHSVC_KLOUDLESS_URL=https://api.example/", "AUTHSVC_PROBE_URL=https://docker.vendor.com", "AUTHSVC_PROBE_IMAGE=vendor/probe:1"}, pflag.NewFlagSet("", pflag.ContinueOnError))
 	if err != nil {
 		t.Fatal(err)
 	}

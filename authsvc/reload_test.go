@@ -205,22 +205,22 @@ func TestReloadUnderLoad(t *testing.T) {
 	t.Logf("%d requests, %d questions to the vendor", asked.Load(), w.asked.Load())
 }
 
-// settings are a source's that says when its context ends.
-type settings struct {
+// versionSettings are a source's that says when its context ends.
+type versionSettings struct {
 	Version int
 	ended   chan int
 	enter   chan int
 	answer  chan bool
 }
 
-func (s settings) New(ctx context.Context, _ auth.Environment) (auth.Made, error) {
+func (s versionSettings) New(ctx context.Context, _ auth.Environment) (auth.Made, error) {
 	context.AfterFunc(ctx, func() { s.ended <- s.Version })
 	return auth.Made{Source: s, Licensed: true}, nil
 }
 
-func (settings) Bearer() bool { return true }
+func (versionSettings) Bearer() bool { return true }
 
-func (s settings) Authenticate(context.Context, credential.Credential) (auth.Decision, error) {
+func (s versionSettings) Authenticate(context.Context, credential.Credential) (auth.Decision, error) {
 	s.enter <- s.Version
 	<-s.answer
 	return auth.Decision{Subject: "a"}, nil
@@ -235,7 +235,7 @@ func TestReplacedSourceEnds(t *testing.T) {
 	}
 	ended, enter, answer := make(chan int, 9), make(chan int), make(chan bool)
 	with := func(version int) config.Config {
-		c.Sources = []config.Source{{Name: "a", Settings: settings{version, ended, enter, answer}}, {Name: "kept", Settings: settings{99, ended, enter, answer}}}
+		c.Sources = []config.Source{{Name: "a", Settings: versionSettings{version, ended, enter, answer}}, {Name: "kept", Settings: versionSettings{99, ended, enter, answer}}}
 		return c
 	}
 	logger, numbers := slog.New(slog.DiscardHandler), program.NewMetrics("authsvc")
@@ -295,7 +295,7 @@ func TestManySourcesLiftTheBoundOnStrangers(t *testing.T) {
 	ended, enter, answer := make(chan int, 9), make(chan int, 9), make(chan bool)
 	defer close(answer)
 	for i := range 16 {
-		c.Sources = append(c.Sources[:i], config.Source{Name: fmt.Sprint(i), Settings: settings{i, ended, enter, answer}})
+		c.Sources = append(c.Sources[:i], config.Source{Name: fmt.Sprint(i), Settings: versionSettings{i, ended, enter, answer}})
 	}
 	c.Cache.MaxStrangers = 8 // of 16 requests
 	logger, numbers := slog.New(slog.DiscardHandler), program.NewMetrics("authsvc")

@@ -86,6 +86,9 @@ func (c *Cache) sourceDown() bool {
 
 // unknown asks about somebody who is not known, if the guard lets it.
 func (c *Cache) unknown(ctx context.Context, hash credential.Hash, caller Caller, last bool) (Decision, error) {
+	if caller.Probe {
+		return c.unguarded(ctx, hash, caller)
+	}
 	if c.strangers.State() == gobreaker.StateOpen {
 		return Decision{}, errBreaker
 	}
@@ -108,6 +111,16 @@ func (c *Cache) unknown(ctx context.Context, hash credential.Hash, caller Caller
 		return Decision{}, ctx.Err()
 	case r := <-result:
 		return settle(pass, r, last)
+	}
+}
+
+// unguarded asks about our own made-up pulls, as about a known customer.
+func (c *Cache) unguarded(ctx context.Context, hash credential.Hash, caller Caller) (Decision, error) {
+	select {
+	case <-ctx.Done():
+		return Decision{}, ctx.Err()
+	case result := <-c.share(ctx, hash, c.customers, caller.Credential):
+		return decided(result)
 	}
 }
 

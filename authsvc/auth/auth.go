@@ -44,6 +44,8 @@ type Caller struct {
 	credential.Credential
 	// Address is the client's; invalid if it is not known.
 	Address netip.Addr
+	// Probe says that it is one of our own made-up pulls. The guard is for others.
+	Probe bool
 }
 
 // A Decision is the answer about a credential. It is shared between requests and

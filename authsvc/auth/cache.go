@@ -137,7 +137,7 @@ func (c *Cache) find(ctx context.Context, caller Caller, last bool) (Decision, e
 	hash := c.hash(caller.Credential)
 	// Before any lookup: neither the answer nor its timing may tell a banned
 	// guesser that a credential is right.
-	if limit := c.guard.Banned(guardCaller(hash, caller)); limit != nil {
+	if limit := c.banned(hash, caller); limit != nil {
 		return limited(limit), nil
 	}
 	now := time.Now()
@@ -146,7 +146,7 @@ func (c *Cache) find(ctx context.Context, caller Caller, last bool) (Decision, e
 		if err != nil || decision.Refusal != "" {
 			return decision, err
 		}
-		if decision = c.confirm(caller, decision); decision.Refusal == "" {
+		if decision = c.confirm(caller, decision); decision.Refusal == "" && !caller.Probe {
 			c.guard.Passed(guardCaller(hash, caller), decision.Subject)
 		}
 		return decision, nil
@@ -203,6 +203,14 @@ func (c *Cache) confirm(caller Caller, decision Decision) Decision {
 		return Decision{Refusal: WrongAccount, Cache: decision.Cache}
 	}
 	return decision
+}
+
+// banned says whether the guard bans a caller.
+func (c *Cache) banned(hash credential.Hash, caller Caller) *guard.Limit {
+	if caller.Probe {
+		return nil
+	}
+	return c.guard.Banned(guardCaller(hash, caller))
 }
 
 func guardCaller(hash credential.Hash, caller Caller) guard.Caller {

@@ -41,3 +41,40 @@ func TestStrangersSpendTheVendorsAPI(t *testing.T) {
 		})
 	}
 }
+
+// TestGuardIsNotForProbes: our own made-up pulls are asked about while the guard turns
+// strangers away, whatever the address has guessed; and they make no address an
+// office.
+func TestGuardIsNotForProbes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := knows("probe")
+		cache := authtest.NewCache(v, settings())
+		guess := func(i int) auth.Decision {
+			got, err := cache.Authenticate(t.Context(), presented(fmt.Sprint("user", i), fmt.Sprint("wrong", i)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return got
+		}
+		banned := 0
+		for ; guess(banned).RetryAfter <= time.Minute; banned++ { // longer than any delay
+			if banned > 1000 {
+				t.Fatal("no ban")
+			}
+			time.Sleep(10 * time.Second)
+		}
+		own := presented("probe", "right")
+		if got, err := cache.Authenticate(t.Context(), own); err != nil || got.Refusal != auth.TooManyGuesses {
+			t.Fatalf("a stranger at a banned address: %+v, %v", got, err)
+		}
+		own.Probe = true
+		wants(t, cache, own, "", auth.Miss)
+		wants(t, cache, own, "", auth.Hit)
+		wrong := presented("probe", "wrong")
+		wrong.Probe = true
+		wants(t, cache, wrong, auth.WrongCredential, auth.Miss)
+		if got := guess(banned + 1); got.Refusal != auth.TooManyGuesses {
+			t.Errorf("after a probe, a guess is told %+v", got)
+		}
+	})
+}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/guard"
+	"github.com/pullgate/pullgate/authsvc/probe"
 	"github.com/pullgate/pullgate/authsvc/registry"
 	"github.com/pullgate/pullgate/authsvc/release"
 	"github.com/pullgate/pullgate/authsvc/release/remote"
@@ -46,7 +47,9 @@ type Config struct {
 	// CacheKeyFile the key for their hashes; empty for none.
 	CacheFile, CacheKeyFile string
 	Guard                   guard.Config
-	LogLevel                slog.Level
+	// Probe is the made-up pulls.
+	Probe    probe.Config
+	LogLevel slog.Level
 }
 
 // Listen is where nginx's requests arrive.
@@ -109,6 +112,7 @@ func read(r *settings.Reader) Config {
 		CacheFile:    r.Optional("cache.file", r.Path),
 		CacheKeyFile: r.Optional("cache.key_file", r.Path),
 		Guard:        readGuard(r),
+		Probe:        readProbe(r),
 		LogLevel:     r.Level("log.level"),
 	}
 }

@@ -50,5 +50,12 @@ var table = slices.Concat(settings.Table{
 	{Key: "guard.ban", Default: guard.Defaults().BanFor.String(), Usage: "how long a ban lasts"},
 	{Key: "guard.shared_customers", Default: guard.Defaults().SharedCustomers, Usage: "an address with this many accepted customers within a day is never banned as a whole"},
 	{Key: "guard.uncounted", Default: "", Usage: "networks whose failures never count, such as 192.0.2.0/24"},
+	{Key: "probe.url", Default: "", Usage: "the registry as customers reach it, such as https://docker.vendor.com, for made-up pulls by authsvc probe; empty for none"},
+	{Key: "probe.address", Default: "", Usage: "HOST:PORT to ask in place of the URL's host, such as 127.0.0.1:443 for this machine's nginx; empty for the URL's host"},
+	{Key: "probe.ca_file", Default: "", Usage: "PEM file of CAs to trust besides the system's for these pulls; empty for none"},
+	{Key: "probe.image", Default: "", Usage: "the image to pull, REPOSITORY:TAG, for which the account is licensed. Required with probe.url"},
+	{Key: "probe.credential_file", Default: "$CREDENTIALS_DIRECTORY/probe", Usage: "file with USER:TOKEN of the account; $CREDENTIALS_DIRECTORY/NAME for a systemd credential"},
+	{Key: "probe.timeout", Default: "15s", Usage: "timeout of each step"},
+	{Key: "probe.result_file", Default: "/run/authsvc-probe/result.json", Usage: "file in which authsvc probe --record hands the result to authsvc, for its metrics; empty for none"},
 	{Key: "log.level", Default: "info", Usage: "debug, info, warn or error"},
 })

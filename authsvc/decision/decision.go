@@ -35,13 +35,15 @@ type Authenticator interface {
 	Authenticate(context.Context, auth.Caller) (auth.Decision, error)
 }
 
-// A Decider decides. All fields must be set.
+// A Decider decides. All fields must be set but Probe.
 type Decider struct {
 	Authenticator Authenticator
 	Rules         *entitlement.Rules
 	Upstream      Upstream
 	// Key hashes unconfirmed names, which must not be shown.
 	Key *credential.Key
+	// Probe recognizes our own made-up pulls; nil for none.
+	Probe func(credential.Credential) bool
 }
 
 // A Question is a client's request, and what became of it so far.
@@ -69,6 +71,9 @@ type Outcome struct {
 	// requested digest; empty if none did.
 	Tag   string
 	Cache auth.CacheState
+	// Probe says that it is one of our own made-up pulls, which no statistics of
+	// customers count.
+	Probe bool
 	// Grants are the customer's rights.
 	Grants auth.Grants
 	// Token is the key to the registry; zero if nothing will be forwarded.

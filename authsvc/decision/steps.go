@@ -41,7 +41,8 @@ func (d *Decider) authenticate(ctx context.Context, q Question, o *Outcome) (*re
 	if flaw != credential.None {
 		return unauthorized(flawMessage(flaw)), nil
 	}
-	decision, err := d.Authenticator.Authenticate(ctx, auth.Caller{Credential: presented, Address: q.Address})
+	o.Probe = d.Probe != nil && d.Probe(presented)
+	decision, err := d.Authenticator.Authenticate(ctx, auth.Caller{Credential: presented, Address: q.Address, Probe: o.Probe})
 	o.Cache, o.Grants = decision.Cache, decision.Grants
 	switch {
 	case err != nil:

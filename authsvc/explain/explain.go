@@ -82,7 +82,7 @@ func (s *study) ask(uri string) decision.Question {
 func Explain(ctx context.Context, p Parts, q Question) Explanation {
 	s := newStudy(p, q)
 	defer s.releases.Close()
-	e := Explanation{User: q.User, Reference: q.Reference, Path: Path(q.Reference), Degraded: p.Troubles}
+	e := Explanation{User: q.User, Reference: q.Reference, Path: registry.ImagePath(q.Reference), Degraded: p.Troubles}
 	decide := s.decider.Forward
 	if request, _ := registry.Parse(http.MethodGet, e.Path); request.Kind == registry.Tags || request.Kind == registry.Catalog {
 		decide = s.decider.List

@@ -2,7 +2,6 @@ package explain_test
 
 import (
 	"bytes"
-	"net/http"
 	"strings"
 	"testing"
 	"unicode"
@@ -11,34 +10,12 @@ import (
 	"github.com/pullgate/pullgate/authsvc/registry"
 )
 
-func TestPath(t *testing.T) {
-	digest := "sha256:" + strings.Repeat("a", 64)
-	for reference, want := range map[string]string{
-		"acme/appliance:1.9":                   "/v2/acme/appliance/manifests/1.9",
-		"acme/appliance":                       "/v2/acme/appliance/manifests/latest",
-		"appliance":                            "/v2/appliance/manifests/latest",
-		"acme/appliance@" + digest:             "/v2/acme/appliance/manifests/" + digest,
-		"acme/appliance:1.9@" + digest:         "/v2/acme/appliance/manifests/" + digest,
-		"docker.vendor.com/acme/appliance:1.9": "/v2/acme/appliance/manifests/1.9",
-		"localhost:5000/appliance":             "/v2/appliance/manifests/latest",
-		"/v2/acme/appliance/blobs/" + digest:   "/v2/acme/appliance/blobs/" + digest,
-	} {
-		got := explain.Path(reference)
-		if got != want {
-			t.Errorf("%s: got %s, want %s", reference, got, want)
-		}
-		if _, refusal := registry.Parse(http.MethodGet, got); refusal != nil {
-			t.Errorf("%s: %s", got, refusal)
-		}
-	}
-}
-
 // FuzzPrint: whatever a source or an operator writes, the terminal gets printable
 // lines alone.
 func FuzzPrint(f *testing.F) {
 	f.Add("acme/appliance:1.9", "down\x1b[2J\r\nresult      allowed", "lic_\u202e1")
 	f.Fuzz(func(t *testing.T, reference, reason, license string) {
-		e := explain.Explanation{Result: explain.Outage, Reference: reference, Path: explain.Path(reference),
+		e := explain.Explanation{Result: explain.Outage, Reference: reference, Path: registry.ImagePath(reference),
 			Credential: &explain.Credential{Sources: []explain.Consult{{How: "asked", Error: reason}}},
 			Licenses:   &explain.Licenses{Total: 1, Shown: []explain.License{{License: license, Repository: license, Tags: license}}},
 			Steps:      []explain.Step{{Step: "authenticate", Result: explain.Outage, Reason: reason}},

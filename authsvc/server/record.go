@@ -20,7 +20,9 @@ func LogText(s string) string { return headerText(s) }
 
 // record logs and counts a decision. README.md has a table of the fields.
 func (s *Server) record(h http.Header, o decision.Outcome) {
-	s.metrics.observe(o)
+	if !o.Probe {
+		s.metrics.observe(o)
+	}
 	level := slog.LevelInfo
 	if o.Word() == decision.Outage {
 		level = slog.LevelError
@@ -51,6 +53,9 @@ func (s *Server) record(h http.Header, o decision.Outcome) {
 	)
 	if o.Subject.Unverified != "" {
 		line.AddAttrs(slog.String("unverified_user", headerText(o.Subject.Unverified)))
+	}
+	if o.Probe {
+		line.AddAttrs(slog.Bool("probe", true))
 	}
 	_ = s.logger.Handler().Handle(ctx, line) // there is nobody to tell
 }

@@ -58,6 +58,26 @@ func TestDecisionIsLogged(t *testing.T) {
 	}
 }
 
+// TestProbesAreNotCounted: our own made-up pulls are in the log, and in no metric of
+// customers.
+func TestProbesAreNotCounted(t *testing.T) {
+	for _, test := range []struct {
+		userPass string
+		probe    bool
+	}{{"ann@example.com:t0ken", true}, {"ann@example.com:wrong", false}, {"eve@example.com:t0ken", false}} {
+		f := newFixture(t, func(o *server.Options) {
+			decider(o).Probe = func(c credential.Credential) bool { return c.User == "ann@example.com" && c.Secret.Reveal() == "t0ken" }
+		})
+		f.ask("/authorize", "GET", "/v2/", basic(test.userPass))
+		if logged := strings.Contains(f.log.String(), `"probe":true`); logged != test.probe {
+			t.Errorf("%s: %s", test.userPass, f.log)
+		}
+		if counted := strings.Contains(f.metrics(), "authsvc_decision_duration_seconds_count 1\n"); counted == test.probe {
+			t.Errorf("%s: counted: %t", test.userPass, counted)
+		}
+	}
+}
+
 // TestTraceReachesTheSource: a trace that is well-formed goes on to the source.
 func TestTraceReachesTheSource(t *testing.T) {
 	for sent, want := range map[string]string{trace: trace, "x": "", "": ""} {
@@ -97,6 +117,7 @@ func TestFieldsAreDocumented(t *testing.T) {
 	}
 	// A decision with every field.
 	f := newFixture(t, func(o *server.Options) {
+		decider(o).Probe = func(credential.Credential) bool { return true }
 		decider(o).Authenticator = vendor{func(credential.Credential) (auth.Decision, error) {
 			return auth.Decision{Subject: "account-1"}, nil
 		}}

@@ -154,6 +154,13 @@ func (f fixture) number(t *testing.T, name string) float64 {
 	return 0
 }
 
+// metrics are what Prometheus gets.
+func (f *fixture) metrics() string {
+	w := httptest.NewRecorder()
+	f.private.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	return w.Body.String()
+}
+
 func basic(userPass string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(userPass))
 }
@@ -347,16 +354,11 @@ func TestUnknownPathIsNoAllowance(t *testing.T) {
 // one for each request, and its log must stay readable.
 func TestReport(t *testing.T) {
 	f := newFixture(t, nil)
-	metrics := func() string {
-		w := httptest.NewRecorder()
-		f.private.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-		return w.Body.String()
-	}
 	wantCounts := func(counts map[string]int) {
 		t.Helper()
 		for status, n := range counts {
-			if want := fmt.Sprintf("authsvc_nginx_registry_failures_total{status=%q} %d\n", status, n); !strings.Contains(metrics(), want) {
-				t.Errorf("expected %s in the metrics:\n%s", want, metrics())
+			if want := fmt.Sprintf("authsvc_nginx_registry_failures_total{status=%q} %d\n", status, n); !strings.Contains(f.metrics(), want) {
+				t.Errorf("expected %s in the metrics:\n%s", want, f.metrics())
 			}
 		}
 	}
@@ -371,8 +373,8 @@ func TestReport(t *testing.T) {
 	if log := f.log.String(); strings.Count(log, "\n") != 1 || !strings.Contains(log, `"msg":"nginx cannot reach the registry","status":"502"`) {
 		t.Errorf("expected the first of the reports alone in the log, found %s", log)
 	}
-	if !strings.Contains(metrics(), "authsvc_decision_duration_seconds_count 0\n") || strings.Contains(metrics()+f.log.String(), "t0ken") {
-		t.Errorf("a report is a decision, or shows what it was sent:\n%s\n%s", metrics(), f.log)
+	if !strings.Contains(f.metrics(), "authsvc_decision_duration_seconds_count 0\n") || strings.Contains(f.metrics()+f.log.String(), "t0ken") {
+		t.Errorf("a report is a decision, or shows what it was sent:\n%s\n%s", f.metrics(), f.log)
 	}
 }
 

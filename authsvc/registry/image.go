@@ -1,11 +1,11 @@
-package explain
+package registry
 
 import "strings"
 
-// Path is the path of the API that a reference asks for. A reference is such a path
+// ImagePath is the path of the API that a reference asks for. A reference is such a path
 // itself, or an image as docker has it: [REGISTRY/]REPOSITORY[:TAG][@DIGEST], with the
 // tag latest if there is none.
-func Path(reference string) string {
+func ImagePath(reference string) string {
 	if reference == "" || strings.HasPrefix(reference, "/") {
 		return reference
 	}
