@@ -14,7 +14,7 @@ import (
 const (
 	installByHand = `
 dpkg --install /root/*_` + oldVersion + `_amd64.deb
-for unit in authsvc.service authsvc.socket tokenrefresher.service tokenrefresher-once.timer; do
+for unit in authsvc.service authsvc.socket tokenrefresher.service tokenrefresher-once.timer authsvc-probe.timer; do
 	if systemctl is-active --quiet $unit || systemctl is-enabled --quiet $unit; then echo "$unit runs although it is not configured"; exit 1; fi
 done
 test -s /usr/share/man/man8/authsvc.8.gz

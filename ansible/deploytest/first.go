@@ -95,6 +95,8 @@ func (w *world) configure() (err error) {
 	w.config.set("authsvc_explain_users", []string{"admin"})
 	w.config.set("authsvc_networks", []string{ecrFront + "/32", vendorAPI + "/32"})
 	w.config.set("authsvc_config.release", map[string]any{"tag_ttl": "5s"})
+	w.config.set("authsvc_config.probe", map[string]any{"url": "https://" + serverName, "address": "127.0.0.1:443", "image": probeImage})
+	w.config.set("authsvc_secrets", map[string]any{"probe": probeUser + ":" + probeToken})
 	// A registry other than ECR, to test secrets.
 	w.config.set("tokenrefresher_secrets", map[string]string{"other.user": "robot", "other.password": vaulted})
 	// A proxy that is never used, to test that its password stays hidden.

@@ -35,11 +35,12 @@ func (w *world) twoSources(ctx context.Context) (_ string, err error) {
 		"name": "staff", "kind": "file", "users": []string{"*@vendor.com"},
 		"users_file": "$CREDENTIALS_DIRECTORY/staff.htpasswd", "grants_file": "/etc/authsvc/files/staff.yaml",
 	}, customers})
-	w.config.set("authsvc_secrets", map[string]string{"staff.htpasswd": staff + ":" + string(hash) + "\n"})
+	before := w.config["authsvc_secrets"]
+	w.config.set("authsvc_secrets", map[string]string{"staff.htpasswd": staff + ":" + string(hash) + "\n", "probe": probeUser + ":" + probeToken})
 	w.config.set("authsvc_files", map[string]string{"staff.yaml": staff + ":\n  grants:\n    - {repository: " + repository + ", tags: '*', expires: null, license: staff}\n"})
 	defer func() {
 		w.config.set("authsvc_config.sources", nil)
-		w.config.set("authsvc_secrets", nil)
+		w.config.set("authsvc_secrets", before)
 		w.config.set("authsvc_files", nil)
 		w.config.set("authsvc_config.kloudless", vendor)
 		_, back := w.deploy(ctx)

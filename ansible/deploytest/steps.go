@@ -37,6 +37,7 @@ var steps = []step{
 	{"no secret in Ansible's output (-vvv), journal, files, processes, units, core dumps", (*world).searchSecrets, false},
 	{"confinement of each service", (*world).confinement, false},
 	{"explain of an allowed, a refused, and an unavailable pull", (*world).explainPulls, false},
+	{"made-up pulls, and their alert when nginx's resolver is broken", (*world).probes, false},
 	{"two sources of customers, with a secret and a file, by the playbook", (*world).twoSources, true},
 	{"systemctl reload of authsvc, under load", (*world).reloadUnderLoad, true},
 	{"the playbook reloads authsvc where that is enough", (*world).playbookReloads, true},

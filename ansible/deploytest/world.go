@@ -45,6 +45,12 @@ const (
 	renewed  = "renew at https://vendor.com/licenses"
 )
 
+// The account of the made-up pulls, and what it is licensed for.
+const (
+	probeUser  = "probe@vendor.com"
+	probeImage = "vendor/probe:1"
+)
+
 // roleKey is the name of the role's key, as instance metadata returns it.
 const roleKey = "ASIAINSTANCEROLE0000"
 
@@ -52,6 +58,7 @@ const roleKey = "ASIAINSTANCEROLE0000"
 var (
 	secrets     = marks.NewSet(rand.Uint64()) //nolint:gosec // only for the test
 	token       = secrets.New("customer's API token")
+	probeToken  = secrets.New("token of the made-up pulls")
 	roleSecret  = secrets.New("role's secret key")
 	roleSession = secrets.New("role's session token")
 	vaulted     = secrets.Awkward("password of another registry")
@@ -110,7 +117,10 @@ func (w *world) startOutside(ctx context.Context) error {
 		ID: "lic_acme", Expiration: time.Now().AddDate(1, 0, 0),
 		Releases: []vendorapi.Release{{Repository: "acme/appliance", Tags: []string{"1.*"}}},
 	}}})
-	for _, ref := range []string{image, "acme/appliance:2.0"} {
+	w.outside.Vendor.SetAccount(probeToken, vendorapi.Account{Email: probeUser, Licenses: []vendorapi.License{{
+		ID: "lic_probe", Releases: []vendorapi.Release{{Repository: "vendor/probe", Tags: []string{"1"}}},
+	}}})
+	for _, ref := range []string{image, "acme/appliance:2.0", probeImage} {
 		img, err := stack.Image(ref)
 		if err != nil {
 			return err

@@ -28,7 +28,7 @@ func (r Result) Write(file string) error {
 	if err != nil {
 		return err
 	}
-	return renameio.WriteFile(file, append(text, '\n'), 0o644)
+	return renameio.WriteFile(file, append(text, '\n'), 0o644, renameio.WithStaticPermissions(0o644)) // whatever the umask
 }
 
 // maxResult bounds a result's file, in bytes. It is another user's.

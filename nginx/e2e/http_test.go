@@ -42,6 +42,12 @@ type answer struct {
 	body   string
 }
 
+// withoutID is the body without the request's id, which each request has its own.
+func (a answer) withoutID() string {
+	id := a.header.Get("X-Request-Id")
+	return strings.ReplaceAll(a.body, fmt.Sprintf(" (request %.8s)", id), "")
+}
+
 func basic(user, password string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 }

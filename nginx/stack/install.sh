@@ -97,6 +97,7 @@ for_deploy() {
     have ansible-playbook || want ansible "runs the playbook"
     have lintian || want lintian "checks the packages"
     have haproxy || want haproxy "a load balancer for two machines"
+    have promtool || want prometheus "tests an alert"
     { have docker && have dockerd; } || want docker.io "the customer's docker and its engine"
 }
 
