@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -32,6 +35,9 @@ const (
 	blobs      = "/v2/acme/appliance/blobs/sha256:"
 )
 
+// probeAccount is the account of the made-up pulls.
+const probeAccount = "probe@vendor.example:probes-token"
+
 // maxEntries bounds the customers in the cache.
 const maxEntries = 50
 
@@ -59,14 +65,21 @@ type world struct {
 	guess  int      // the last guessed password
 	others int      // customers besides ann
 	known  []string // the passwords of cached customers
+	result string   // the file with the last made-up pull
 	seen   map[string]bool
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	tool(t, "prometheus") // fail before anything else starts
+	dir := t.TempDir()
+	account, result := filepath.Join(dir, "account"), filepath.Join(dir, "result.json")
+	if err := os.WriteFile(account, []byte(probeAccount), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	s := stacktest.Start(t, stack.Options{
 		Authsvc: map[string]any{
+			"probe.url": "https://docker.vendor.example", "probe.image": "acme/appliance:1.0", "probe.credential_file": account, "probe.result_file": result,
 			// One license per page: each list ends with a 404, which is not a failure.
 			"kloudless.page_size": 1,
 			"cache.ttl":           "1s",
@@ -85,12 +98,14 @@ func newWorld(t *testing.T) *world {
 	s.Vendor.SetAccount(secret, vendorapi.Account{Email: email, Licenses: []vendorapi.License{appliance,
 		{ID: "lic_2", Releases: []vendorapi.Release{{Repository: "acme/ended", Tags: []string{"*"}}}, Expiration: time.Now().Add(-time.Hour)},
 	}})
+	probeUser, probeToken, _ := strings.Cut(probeAccount, ":")
+	s.Vendor.SetAccount(probeToken, vendorapi.Account{Email: probeUser, Licenses: []vendorapi.License{appliance}})
 	image, err := stack.Image("appliance")
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := &world{
-		t: t, stack: s, seen: map[string]bool{},
+		t: t, stack: s, seen: map[string]bool{}, result: result,
 		prom:   startPrometheus(t, map[string]string{"authsvc": s.AuthsvcURL(), "tokenrefresher": s.TokenrefresherURL()}),
 		client: newClient("127.0.0.1"),
 	}
@@ -134,6 +149,17 @@ func (w *world) ask(uri, password string) int {
 		w.t.Error(err)
 	}
 	return response.StatusCode
+}
+
+// probe makes up a pull, and says whether it succeeds.
+func (w *world) probe() bool {
+	w.t.Helper()
+	cmd := exec.CommandContext(w.t.Context(), w.stack.Program("authsvc"), "probe", "--record", "--config", filepath.Join(w.stack.Dir, "authsvc.yaml"), "--probe.url", w.stack.URL)
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil || err != nil && !strings.HasPrefix(string(out), "FAILED") {
+		w.t.Fatalf("authsvc probe: %v\n%s", err, out)
+	}
+	return err == nil
 }
 
 func (w *world) want(uri, password string, status int) {
@@ -225,6 +251,9 @@ func (w *world) customers() {
 func TestLive(t *testing.T) {
 	w := newWorld(t)
 	w.customers()
+	if !w.probe() {
+		t.Error("the made-up pull fails when all is well")
+	}
 	w.well()
 	for _, trouble := range troubles {
 		t.Logf("%s (%s)", trouble.what, time.Since(w.prom.began).Round(time.Second))

@@ -37,6 +37,7 @@ var troubles = []trouble{
 	{"the vendor's API is slow", vendorSlow},
 	{"the registry cannot be asked", registryDown},
 	{"nginx cannot reach the registry", registryUnreachable},
+	{"nobody makes up pulls any more", probesStop},
 	{"AWS refuses, and the token nears its end", awsRefuses},
 	{"the registry rejects each new token", rejectsEach},
 	{"the token file cannot be written", cannotStore},
@@ -84,9 +85,25 @@ func registryDown(w *world) {
 // registryUnreachable: authsvc can ask the registry, and nginx cannot.
 func registryUnreachable(w *world) {
 	w.stack.ECR.Front.Inject(standin.Fault{Reset: true})
-	w.until(func() { w.want(licensed, secret, 503) }, "RegistryUnreachable")
+	w.until(func() {
+		w.want(licensed, secret, 503)
+		if w.probe() {
+			w.t.Error("the made-up pull succeeds")
+		}
+	}, "RegistryUnreachable", "ProbeFails")
 	w.stack.ECR.Front.ClearFaults()
 	w.recover()
+}
+
+// probesStop: a result that is gone is as none.
+func probesStop(w *world) {
+	if !w.probe() {
+		w.t.Error("the made-up pull still fails")
+	}
+	if err := os.Remove(w.result); err != nil {
+		w.t.Fatal(err)
+	}
+	w.until(nothing, "ProbeMissing")
 }
 
 // awsRefuses: the first token is invalidated and no replacement can be fetched;
