@@ -75,14 +75,18 @@ func lastLines(text string, n int) string {
 func eventually(ctx context.Context, limit time.Duration, try func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	var last error
 	for {
 		err := try(ctx)
 		if err == nil {
 			return nil
 		}
+		if ctx.Err() == nil || last == nil { // else the end of the time is what failed
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("still failing after %s: %w", limit, err)
+			return fmt.Errorf("still failing after %s: %w", limit, last)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

@@ -32,7 +32,7 @@ nginx -t -q && systemctl reload nginx; sleep 1`
 func (w *world) probes(ctx context.Context) (_ string, err error) {
 	m := w.machines[0]
 	if err := eventually(ctx, 2*time.Minute, func(ctx context.Context) error {
-		out, err := m.ssh(ctx, "systemctl is-active authsvc-probe.timer; cat /run/authsvc-probe/result.json; stat -c ' %a %U' /run/authsvc-probe/result.json")
+		out, err := m.ssh(ctx, "systemctl is-active authsvc-probe.timer; { cat /run/authsvc-probe/result.json && stat -c ' %a %U' /run/authsvc-probe/result.json; } || journalctl -u 'authsvc-probe*' -o cat -n 20")
 		if err == nil && (!strings.HasPrefix(out, "active\n{\"ended\":") || strings.Contains(out, "failed") || !strings.HasSuffix(out, " 644 authsvc-probe\n")) {
 			err = fmt.Errorf("expected the timer's result, found:\n%s", out)
 		}
