@@ -50,6 +50,9 @@ func check(ctx context.Context, c config.Config) error {
 	if _, err := readProbeAccount(c.Probe); err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
+	if err := c.Probe.Check(); err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
 	return c.Guard.Validate()
 }
 

@@ -32,6 +32,8 @@ type generation struct {
 	registry  *registryParts
 	releases  *release.Releases
 	decider   *decision.Decider
+	// probeTrouble is why the made-up pulls are not recognized.
+	probeTrouble string
 
 	mu      sync.Mutex
 	users   int           // requests that use it
@@ -73,27 +75,29 @@ func (b builder) build(c config.Config, before *generation) (g *generation, err 
 		return nil, err
 	}
 	g.releases = b.releases(c, g.registry.client, before)
+	isProbe, err := b.probeAccount(c)
+	if err != nil {
+		g.probeTrouble = "made-up pulls count as a customer's: " + err.Error()
+		b.logger.Warn("made-up pulls count as a customer's", "error", err)
+	}
 	g.decider = &decision.Decider{
 		Authenticator: g.customers,
 		Rules:         &entitlement.Rules{Releases: g.releases, Renew: c.Renew, Repositories: c.Repositories},
 		Upstream:      g.registry.upstream,
 		Key:           b.hashes,
-		Probe:         b.probeAccount(c),
+		Probe:         isProbe,
 	}
 	return g, nil
 }
 
-// probeAccount recognizes the made-up pulls. If it cannot, customers are served all
-// the same.
-func (b builder) probeAccount(c config.Config) func(credential.Credential) bool {
+// probeAccount recognizes the made-up pulls; nil for none. Without it, customers are
+// served all the same.
+func (b builder) probeAccount(c config.Config) (func(credential.Credential) bool, error) {
 	account, err := readProbeAccount(c.Probe)
-	if err != nil {
-		b.logger.Warn("made-up pulls count as a customer's", "error", err)
+	if err != nil || account.User == "" {
+		return nil, err
 	}
-	if account.User == "" {
-		return nil
-	}
-	return probe.NewAccount(account, b.hashes).Is
+	return probe.NewAccount(account, b.hashes).Is, nil
 }
 
 // same says whether a part of two configurations is the same.
@@ -149,7 +153,7 @@ func (b builder) releases(c config.Config, client *remote.Client, before *genera
 
 // troubles say what is degraded.
 func (g *generation) troubles() []string {
-	troubles := append(g.customers.troubles(), g.registry.client.Trouble())
+	troubles := append(g.customers.troubles(), g.registry.client.Trouble(), g.probeTrouble)
 	return slices.DeleteFunc(troubles, func(text string) bool { return text == "" })
 }
 

@@ -61,6 +61,9 @@ func runProbe(ctx context.Context, c probe.Config, record bool, out io.Writer) e
 		return errors.New("probe.url is not set, so there is nothing to pull; set the section probe of the configuration")
 	}
 	account, err := readProbeAccount(c)
+	if path := settings.SecretPath(c.CredentialFile); errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(path, "$") {
+		return errors.New("probe.credential_file: systemd passes " + path + " to its units alone; run systemctl start authsvc-probe.service, or name the file: --probe.credential_file /etc/authsvc/secrets/probe")
+	}
 	if err != nil {
 		return err
 	}
@@ -72,7 +75,7 @@ func runProbe(ctx context.Context, c probe.Config, record bool, out io.Writer) e
 	if err != nil {
 		return err
 	}
-	if record && c.ResultFile != "" {
+	if record {
 		if err := result.Write(c.ResultFile); err != nil {
 			return fmt.Errorf("probe.result_file: %w", err)
 		}
@@ -103,7 +106,7 @@ func readProbeAccount(c probe.Config) (credential.Credential, error) {
 	path := settings.SecretPath(c.CredentialFile)
 	account, err := probe.ReadCredential(path)
 	if errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(path, "$") {
-		err = errors.New("systemd passes " + path + " to its units alone; run systemctl start authsvc-probe.service, or name the file: --probe.credential_file /etc/authsvc/secrets/probe")
+		err = fmt.Errorf("%w; authsvc.service needs LoadCredential=probe:/etc/authsvc/secrets/probe", err)
 	}
 	if err != nil {
 		return account, fmt.Errorf("probe.credential_file: %w", err)

@@ -85,10 +85,16 @@ func TestProbeWithoutAccount(t *testing.T) {
 	if status := r.ask("ann@example.com:r1ght", "/v2/"); status != http.StatusOK || !strings.Contains(r.logged(), "made-up pulls count as a customer's") {
 		t.Errorf("status %d, with the log %s", status, r.logged())
 	}
-	for _, command := range []string{"check-config", "probe"} {
-		if out, status := w.support("", command); status != 1 || !strings.Contains(out, "probe.credential_file: systemd passes $CREDENTIALS_DIRECTORY/probe to its units alone") {
+	for command, want := range map[string]string{
+		"check-config": "authsvc.service needs LoadCredential=probe:/etc/authsvc/secrets/probe",
+		"probe":        "probe.credential_file: systemd passes $CREDENTIALS_DIRECTORY/probe to its units alone",
+	} {
+		if out, status := w.support("", command); status != 1 || !strings.Contains(out, want) {
 			t.Errorf("%s: status %d, %q", command, status, out)
 		}
+	}
+	if text := r.ready(); !strings.Contains(text, "degraded: made-up pulls count as a customer's") {
+		t.Errorf("/readyz says %q", text)
 	}
 	w.write("kloudless: {url: " + w.vendor.URL + "}")
 	if out, status := w.support("", "probe"); status != 1 || !strings.Contains(out, "probe.url is not set") {
@@ -103,6 +109,8 @@ func TestProbeSettings(t *testing.T) {
 		"{url: 'https://docker.vendor.com/v2/', image: a/b:1}":                                           "probe.url: expected https://HOST",
 		"{url: 'https://ann:x@docker.vendor.com', image: a/b:1}":                                         "probe.url: expected https://HOST",
 		"{url: 'http://docker.vendor.com', address: '192.0.2.1:80', image: a/b:1}":                       "probe.url: expected https://HOST",
+		"{image: a/b:1, address: '127.0.0.1:443'}":                                                       "probe.url: expected the registry's URL, because probe.image is set",
+		"{url: 'https://docker.vendor.com', image: a/b:1, result_file: ''}":                              "probe.result_file: expected an absolute path",
 		"{url: 'https://docker.vendor.com'}":                                                             "probe.image: expected",
 		"{url: 'https://docker.vendor.com', image: A/b:1}":                                               "probe.image: expected an image",
 		"{url: 'https://docker.vendor.com', image: a/b:1, credential_file: secret}":                      "probe.credential_file: expected an absolute path",
@@ -116,6 +124,9 @@ func TestProbeSettings(t *testing.T) {
 		w.write("kloudless: {url: "+w.vendor.URL+"}", "probe: "+strings.ReplaceAll(section, "CRED", w.path("probe")))
 		if out, status := w.support("", "probe"); status == 0 || !strings.Contains(out, want) {
 			t.Errorf("%s: status %d, %q, want %q", section, status, out, want)
+		}
+		if out, status := w.support("", "check-config"); strings.HasPrefix(want, "probe.") && (status == 0 || !strings.Contains(out, want)) {
+			t.Errorf("%s: check-config: status %d, %q, want %q", section, status, out, want)
 		}
 	}
 }

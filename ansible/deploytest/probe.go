@@ -82,7 +82,7 @@ func (w *world) probeAlert(ctx context.Context) (string, error) {
 // alert waits until a real Prometheus, with the shipped rules, has an alert of the
 // first machine.
 func (w *world) alert(ctx context.Context, name string) (string, error) {
-	metrics, err := net.Listen("tcp", "127.0.0.1:0")
+	metrics, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}
@@ -108,7 +108,10 @@ func (w *world) alert(ctx context.Context, name string) (string, error) {
 		_, err := command{name: "prometheus", args: []string{"--config.file=" + w.in("prometheus.yml"), "--storage.tsdb.path=" + w.in("prometheus"), "--web.listen-address=" + strings.TrimPrefix(api, "http://")}}.run(running)
 		ended <- err
 	}()
-	defer func() { stop(); <-ended }()
+	defer func() {
+		stop()
+		_ = <-ended // it was told to end
+	}()
 	var seen string
 	return seen, eventually(ctx, time.Minute, func(ctx context.Context) error {
 		select {
@@ -118,13 +121,13 @@ func (w *world) alert(ctx context.Context, name string) (string, error) {
 		default:
 		}
 		var err error
-		seen, err = active(ctx, api, name)
+		seen, err = firing(ctx, api, name)
 		return err
 	})
 }
 
-// active returns what an active alert says.
-func active(ctx context.Context, api, name string) (string, error) {
+// firing returns what a firing alert says.
+func firing(ctx context.Context, api, name string) (string, error) {
 	text, err := sh(ctx, "curl -sS "+api+"/api/v1/alerts")
 	if err != nil {
 		return "", err
@@ -141,9 +144,9 @@ func active(ctx context.Context, api, name string) (string, error) {
 		return "", err
 	}
 	for _, a := range answer.Data.Alerts {
-		if a.Labels["alertname"] == name {
-			return fmt.Sprintf("%s is %s: %s", name, a.State, a.Annotations["summary"]), nil
+		if a.Labels["alertname"] == name && a.State == "firing" {
+			return fmt.Sprintf("%s: %s", name, a.Annotations["summary"]), nil
 		}
 	}
-	return "", fmt.Errorf("expected the alert %s in Prometheus, found %s", name, text)
+	return "", fmt.Errorf("expected the alert %s to fire in Prometheus, found %s", name, text)
 }

@@ -29,15 +29,15 @@ type trouble struct {
 }
 
 // troubles in an order in which each shows by itself: first what is a share of
-// all that happened; authsvc's look-ups before there is no token for them; a
+// all that happened, before much has; authsvc's look-ups before there is no token for them; a
 // refresh that fails before any has succeeded lately.
 var troubles = []trouble{
+	{"nginx cannot reach the registry", registryUnreachable},
+	{"nobody makes up pulls any more", probesStop},
 	{"all are denied", deniesMost},
 	{"there are more releases than fit", digestsNearBound},
 	{"the vendor's API is slow", vendorSlow},
 	{"the registry cannot be asked", registryDown},
-	{"nginx cannot reach the registry", registryUnreachable},
-	{"nobody makes up pulls any more", probesStop},
 	{"AWS refuses, and the token nears its end", awsRefuses},
 	{"the registry rejects each new token", rejectsEach},
 	{"the token file cannot be written", cannotStore},

@@ -56,6 +56,6 @@ var table = slices.Concat(settings.Table{
 	{Key: "probe.image", Default: "", Usage: "the image to pull, REPOSITORY:TAG, for which the account is licensed. Required with probe.url"},
 	{Key: "probe.credential_file", Default: "$CREDENTIALS_DIRECTORY/probe", Usage: "file with USER:TOKEN of the account; $CREDENTIALS_DIRECTORY/NAME for a systemd credential"},
 	{Key: "probe.timeout", Default: "15s", Usage: "timeout of each step"},
-	{Key: "probe.result_file", Default: "/run/authsvc-probe/result.json", Usage: "file in which authsvc probe --record hands the result to authsvc, for its metrics; empty for none"},
+	{Key: "probe.result_file", Default: "/run/authsvc-probe/result.json", Usage: "file in which authsvc probe --record hands the result to authsvc, for its metrics"},
 	{Key: "log.level", Default: "info", Usage: "debug, info, warn or error"},
 })

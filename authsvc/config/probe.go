@@ -25,6 +25,11 @@ func LoadProbe(file string, environ []string, flags *pflag.FlagSet) (probe.Confi
 // readProbe reads the section probe. Without an url, the rest does not matter.
 func readProbe(r *settings.Reader) probe.Config {
 	if r.Get("probe.url") == "" {
+		for _, key := range []string{"probe.image", "probe.address"} {
+			if r.Get(key) != "" {
+				r.Wrong("probe.url", "the registry's URL, because "+key+" is set")
+			}
+		}
 		return probe.Config{}
 	}
 	c := probe.Config{
@@ -34,7 +39,7 @@ func readProbe(r *settings.Reader) probe.Config {
 		Image:          r.Text("probe.image", 1, 512),
 		CredentialFile: r.SecretFile("probe.credential_file"),
 		Timeout:        r.Duration("probe.timeout", 100*time.Millisecond, time.Minute),
-		ResultFile:     r.Optional("probe.result_file", r.Path),
+		ResultFile:     r.Path("probe.result_file"),
 	}
 	if !validOrigin(c.URL, c.Address) {
 		r.Wrong("probe.url", "https://HOST or https://HOST:PORT (http:// only if it or probe.address is a loopback address)")

@@ -4,24 +4,18 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 
 	"github.com/pullgate/pullgate/authsvc/credential"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/system"
 )
 
 // ReadCredential reads a file with USER:TOKEN, and perhaps an end of line. What it
 // says of a bad one does not show it.
 func ReadCredential(path string) (credential.Credential, error) {
-	file, err := os.Open(path)
+	text, err := system.ReadFile(path, credential.MaxHeader)
 	if err != nil {
-		return credential.Credential{}, err
-	}
-	defer file.Close() //nolint:errcheck // it is only read
-	text, err := io.ReadAll(io.LimitReader(file, credential.MaxHeader))
-	if err != nil {
-		return credential.Credential{}, err
+		return credential.Credential{}, fmt.Errorf("%s: %w", path, err)
 	}
 	line := strings.TrimRight(string(text), "\r\n")
 	c, flaw := credential.ParseBasic([]string{"Basic " + base64.StdEncoding.EncodeToString([]byte(line))})

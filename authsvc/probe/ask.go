@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"time"
 
 	"github.com/pullgate/pullgate/authsvc/credential"
@@ -54,6 +56,15 @@ func newPull(c Config, account credential.Credential) (*pull, error) {
 		DisableKeepAlives: true, ForceAttemptHTTP2: true, MaxResponseHeaderBytes: 64 << 10,
 	}
 	return p, nil
+}
+
+// Check says whether the files that a configuration names, except for the credential,
+// can be used.
+func (c Config) Check() error {
+	if _, err := trusted(c.CAFile); err != nil {
+		return fmt.Errorf("probe.ca_file: %w", err)
+	}
+	return nil
 }
 
 // trusted are the system's CAs and those of a file; nil for the system's alone.
@@ -101,6 +112,9 @@ func (p *pull) ask(ctx context.Context, path string, header http.Header) (*http.
 		return nil, err
 	}
 	request.SetBasicAuth(p.account.User, p.account.Secret.Reveal())
+	if p.url.Scheme == "http" { // in place of the balancer that terminates TLS
+		request.Header.Set("X-Forwarded-Proto", "https")
+	}
 	return p.nginx.RoundTrip(request)
 }
 
@@ -116,6 +130,9 @@ func newRequest(ctx context.Context, target string, header http.Header) (*http.R
 	return request, nil
 }
 
+// maxError bounds how much of an error is read, in bytes.
+const maxError = 64 << 10
+
 // A statusError is an answer with another status than expected.
 type statusError struct {
 	status int
@@ -127,7 +144,7 @@ func (e *statusError) Error() string { return e.text }
 // unexpected reads the error of an answer: the registry's JSON, as customers get it
 // (Distribution Specification 1.1, "Error Codes"), or the beginning of another text.
 func unexpected(answer *http.Response, expected int) error {
-	const maxError, maxShown = 64 << 10, 300
+	const maxShown = 300
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxError))
 	text := string(body)
 	var message struct {
@@ -145,6 +162,20 @@ func unexpected(answer *http.Response, expected int) error {
 	return &statusError{answer.StatusCode, fmt.Sprintf("expected status %d, found %d: %s", expected, answer.StatusCode, text)}
 }
 
+// stored reads the error of the storage. Of its body only the code is shown (S3 API
+// Reference, "Error Responses"): the rest may repeat the URL, whose signature opens
+// the blob for whoever reads it.
+func stored(answer *http.Response) error {
+	var body struct{ Code string }
+	text := ""
+	if xml.NewDecoder(io.LimitReader(answer.Body, maxError)).Decode(&body) == nil && s3Code.MatchString(body.Code) {
+		text = ": " + body.Code
+	}
+	return &statusError{answer.StatusCode, fmt.Sprintf("expected status %d, found %d%s", http.StatusPartialContent, answer.StatusCode, text)}
+}
+
+var s3Code = regexp.MustCompile(`^[A-Za-z]{1,64}$`)
+
 // found says that an answer is as expected.
 func found(answer *http.Response, expected int) (string, error) {
 	defer answer.Body.Close() //nolint:errcheck // it is of no interest
@@ -154,19 +185,29 @@ func found(answer *http.Response, expected int) (string, error) {
 	return fmt.Sprint(answer.StatusCode), nil
 }
 
+// nextOf says what to do about an unexpected status; empty if only the step matters.
+func (p *pull) nextOf(failed Step, status int) string {
+	switch {
+	case failed == Storage:
+		return ""
+	case status == http.StatusUnauthorized:
+		return "the account is refused: check it at the source of customers, and the token in probe.credential_file"
+	case failed == Ping && (status == http.StatusForbidden || status == http.StatusNotFound):
+		return "another server answered, or it refuses this machine's address: compare probe.url and probe.address with nginx's configuration"
+	case status == http.StatusForbidden, status == http.StatusNotFound:
+		return "the account must be licensed for " + p.image + ", and the registry must have it: authsvc explain --user " + p.account.User + " " + p.image
+	case status == http.StatusTooManyRequests:
+		return "the registry's rate limit: fewer machines, or a longer interval of authsvc-probe.timer"
+	}
+	return ""
+}
+
 // next says what to do when a step has failed.
 func (p *pull) next(failed Step, err error) string {
 	var status *statusError
 	if errors.As(err, &status) {
-		switch status.status {
-		case http.StatusUnauthorized:
-			return "the account is refused: check it at the source of customers, and the token in probe.credential_file"
-		case http.StatusForbidden, http.StatusNotFound:
-			if failed != Storage {
-				return "the account must be licensed for " + p.image + ", and the registry must have it: authsvc explain --user " + p.account.User + " " + p.image
-			}
-		case http.StatusTooManyRequests:
-			return "a rate limit of the registry, or of authsvc: authsvc log --user " + p.account.User
+		if text := p.nextOf(failed, status.status); text != "" {
+			return text
 		}
 	}
 	return map[Step]string{

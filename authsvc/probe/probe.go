@@ -31,7 +31,7 @@ type Config struct {
 	CredentialFile string
 	// Timeout bounds each step.
 	Timeout time.Duration
-	// ResultFile is where a result is handed over; empty for nowhere.
+	// ResultFile is where a result is handed over.
 	ResultFile string
 }
 
@@ -86,7 +86,7 @@ func Pull(ctx context.Context, c Config, account credential.Credential, told fun
 		}
 		told(f)
 		if f.Err != nil {
-			return Result{Ended: time.Now(), Failed: s.name, Error: f.Err.Error()}, nil
+			return Result{Ended: time.Now(), Failed: s.name}, nil
 		}
 	}
 	return Result{Ended: time.Now()}, nil

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -83,7 +84,7 @@ func (f *front) store(w http.ResponseWriter, r *http.Request) {
 		answer(w, r)
 		return
 	}
-	http.ServeContent(w, r, "blob", time.Time{}, bytes.NewReader(bytes.Repeat([]byte("x"), 1<<20)))
+	newStorage(w, r)
 }
 
 func refuse(status int, code, message string) http.HandlerFunc {
@@ -114,10 +115,29 @@ func redirect(target string) http.HandlerFunc {
 
 // cut writes less than it has announced.
 func cut(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Length", "5000")
+	w.Header().Set("Content-Length", "1048576")
 	_, _ = io.WriteString(w, "{")
 	_ = http.NewResponseController(w).Flush()
 	panic(http.ErrAbortHandler)
+}
+
+// nothing sends an empty body, and does not say so before.
+func nothing(w http.ResponseWriter, _ *http.Request) { _ = http.NewResponseController(w).Flush() }
+
+// storageError is S3's, with what opens the blob in it.
+func storageError(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusForbidden)
+	_, _ = fmt.Fprintf(w, "<?xml version='1.0'?><Error><Code>ExpiredToken</Code><Token-0>secret</Token-0><Resource>%s</Resource></Error>", r.URL)
+}
+
+// echo repeats the URL, as many servers do.
+func echo(w http.ResponseWriter, r *http.Request) {
+	http.Error(w, "Cannot GET "+r.URL.String(), http.StatusNotFound)
+}
+
+// newStorage has a blob of the size in the manifest.
+func newStorage(w http.ResponseWriter, r *http.Request) {
+	http.ServeContent(w, r, "blob", time.Time{}, bytes.NewReader(bytes.Repeat([]byte("x"), 1<<20)))
 }
 
 func account(token string) credential.Credential {
@@ -140,13 +160,14 @@ func TestPull(t *testing.T) {
 	}{
 		{name: "all is well"},
 		{name: "an index", answers: answers{tag: withDigest(index, digestOf(index)), "/v2/vendor/probe/manifests/" + digestOf(imageJSON): write(imageJSON)}},
-		{name: "no redirect", answers: answers{blob: write("a layer")}},
+		{name: "no redirect", answers: answers{blob: newStorage}},
 		{name: "nobody listens", change: func(c *probe.Config) { c.Address = "127.0.0.1:1" }, failed: probe.Connect, want: "connection refused", next: "systemctl status nginx"},
 		{name: "a certificate for another name", change: func(c *probe.Config) { c.URL = "https://docker.vendor.test" }, failed: probe.Connect, want: "not docker.vendor.test", next: "certificate"},
 		{name: "a certificate that nobody signed", change: func(c *probe.Config) { c.CAFile = "" }, failed: probe.Connect, want: "unknown authority", next: "certificate"},
 		{name: "a wrong token", token: "wrong", failed: probe.Ping, want: "found 401: UNAUTHORIZED: the e-mail or the API token is wrong", next: "probe.credential_file"},
 		{name: "authsvc is down", answers: answers{"/v2/": refuse(503, "UNAVAILABLE", "try again")}, failed: probe.Ping, want: "expected status 200, found 503: UNAVAILABLE: try again", next: "/_registry/health"},
-		{name: "another server", answers: answers{"/v2/": func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }}, failed: probe.Ping, want: "found 404: 404 page not found"},
+		{name: "another server", answers: answers{"/v2/": func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }}, failed: probe.Ping, want: "found 404: 404 page not found", next: "another server answered"},
+		{name: "a server that refuses this address", answers: answers{"/v2/": refuse(403, "DENIED", "no")}, failed: probe.Ping, want: "found 403", next: "refuses this machine's address"},
 		{name: "too often", answers: answers{tag: refuse(429, "TOOMANYREQUESTS", "slow down")}, failed: probe.Manifest, want: "found 429", next: "rate limit"},
 		{name: "no license", change: func(c *probe.Config) { c.Image = "vendor/other:2" }, failed: probe.Manifest, want: "there is no such image (request 5f3a9c01)", next: "authsvc explain --user probe@vendor.com vendor/other:2"},
 		{name: "nginx's resolver", answers: answers{tag: refuse(503, "UNAVAILABLE", "try again")}, failed: probe.Manifest, want: "found 503", next: "nginx's error log"},
@@ -157,10 +178,13 @@ func TestPull(t *testing.T) {
 		{name: "an endless manifest", answers: answers{tag: write(strings.Repeat(" ", 5<<20))}, failed: probe.Manifest, want: "at most 4194304 bytes"},
 		{name: "an index without end", answers: answers{tag: write(nested), "/v2/vendor/probe/manifests/" + digestOf("again"): write("again")}, failed: probe.Manifest, want: "found no JSON"},
 		{name: "a blob that is gone", answers: answers{blob: refuse(404, "BLOB_UNKNOWN", "no such blob")}, failed: probe.Blob, want: "BLOB_UNKNOWN"},
-		{name: "an empty blob", answers: answers{blob: write("")}, failed: probe.Blob, want: "found no byte"},
+		{name: "an empty blob", answers: answers{blob: nothing}, failed: probe.Blob, want: "found no byte"},
 		{name: "a redirect to nowhere", answers: answers{blob: redirect("mailto:x")}, failed: probe.Blob, want: "no URL"},
 		{name: "a redirect to a control character", answers: answers{blob: redirect("http://[::1")}, failed: probe.Blob, want: "no URL"},
 		{name: "the storage refuses", answers: answers{"storage": refuse(403, "x", "expired")}, failed: probe.Storage, want: "expected status 206, found 403", next: "network from here"},
+		{name: "the storage says why", answers: answers{"storage": storageError}, failed: probe.Storage, want: "found 403: ExpiredToken"},
+		{name: "the storage echoes", answers: answers{"storage": echo}, failed: probe.Storage, want: "expected status 206, found 404"},
+		{name: "the storage has something else", answers: answers{"storage": write("<html>a page of the network</html>")}, failed: probe.Storage, want: "expected a blob of 1048576 bytes, found one of 34"},
 		{name: "the storage redirects", answers: answers{"storage": redirect("/elsewhere")}, failed: probe.Storage, want: "found 307"},
 		{name: "the storage is cut", answers: answers{"storage": cut}, failed: probe.Storage, want: "broke off after 1 bytes"},
 		{name: "the storage is gone", answers: answers{blob: redirect("http://127.0.0.1:1/blob?signature=secret")}, failed: probe.Storage, want: "connection refused", next: "network from here"},
@@ -176,10 +200,11 @@ func TestPull(t *testing.T) {
 				presented = test.token
 			}
 			result, told := pull(t, c, presented)
-			if result.Failed != test.failed || !strings.Contains(result.Error, test.want) || (result.Error == "") != (test.failed == "") {
-				t.Fatalf("failed at %q with %q, want %q with %q", result.Failed, result.Error, test.failed, test.want)
+			last := told[len(told)-1]
+			if found := fmt.Sprint(last.Err); result.Failed != test.failed || !strings.Contains(found, test.want) || (last.Err == nil) != (test.failed == "") {
+				t.Fatalf("failed at %q with %q, want %q with %q", result.Failed, found, test.failed, test.want)
 			}
-			if last := told[len(told)-1]; !strings.Contains(last.Next, test.next) || (last.Next == "") != (test.failed == "") {
+			if !strings.Contains(last.Next, test.next) || (last.Next == "") != (test.failed == "") {
 				t.Errorf("next %q, want %q", last.Next, test.next)
 			}
 			if f.leaked {
@@ -207,8 +232,8 @@ func pull(t *testing.T, c probe.Config, token string) (probe.Result, []probe.Fin
 func TestPullEnds(t *testing.T) {
 	_, c := newFront(t, map[string]http.HandlerFunc{"/v2/": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }})
 	c.Timeout = 200 * time.Millisecond
-	if result, _ := pull(t, c, token); result.Failed != probe.Ping || !strings.Contains(result.Error, context.DeadlineExceeded.Error()) {
-		t.Errorf("failed at %q with %q", result.Failed, result.Error)
+	if result, told := pull(t, c, token); result.Failed != probe.Ping || !errors.Is(told[len(told)-1].Err, context.DeadlineExceeded) {
+		t.Errorf("failed at %q with %v", result.Failed, told)
 	}
 }
 

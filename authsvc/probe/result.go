@@ -3,14 +3,14 @@ package probe
 import (
 	"encoding/json"
 	"errors"
-	"io"
 	"io/fs"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/google/renameio/v2"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/system"
 )
 
 // A Result is how a made-up pull has ended.
@@ -18,8 +18,6 @@ type Result struct {
 	Ended time.Time `json:"ended"`
 	// Failed is the step that failed; empty for none.
 	Failed Step `json:"failed,omitempty"`
-	// Error is why.
-	Error string `json:"error,omitempty"`
 }
 
 // Write hands a result over, in a file that everybody may read.
@@ -36,15 +34,10 @@ const maxResult = 64 << 10
 
 // ReadResult reads the last result; a zero one if there is none.
 func ReadResult(path string) (r Result, err error) {
-	file, err := os.Open(path)
+	text, err := system.ReadFile(path, maxResult)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Result{}, nil
 	}
-	if err != nil {
-		return Result{}, err
-	}
-	defer file.Close() //nolint:errcheck // it is only read
-	text, err := io.ReadAll(io.LimitReader(file, maxResult))
 	if err == nil {
 		err = json.Unmarshal(text, &r)
 	}
@@ -79,7 +72,7 @@ func (Metrics) Describe(out chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (m Metrics) Collect(out chan<- prometheus.Metric) {
 	c := m.Config()
-	if !c.Enabled() || c.ResultFile == "" {
+	if !c.Enabled() {
 		return
 	}
 	last, err := ReadResult(c.ResultFile)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/pullgate/pullgate/authsvc/registry"
@@ -159,7 +160,7 @@ func (p *pull) getBlob(ctx context.Context) (string, error) {
 		}
 		return fmt.Sprintf("%d to %s", answer.StatusCode, p.storage.Host), nil
 	}
-	return readFirst(answer)
+	return p.readFirst(answer, unexpected)
 }
 
 func isRedirect(status int) bool {
@@ -179,14 +180,18 @@ func (p *pull) getStored(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return readFirst(answer)
+	return p.readFirst(answer, func(answer *http.Response, _ int) error { return stored(answer) })
 }
 
-// readFirst reads a blob's first bytes.
-func readFirst(answer *http.Response) (string, error) {
+// readFirst reads a blob's first bytes. wrong says what is wrong about an answer with
+// another status than expected.
+func (p *pull) readFirst(answer *http.Response, wrong func(answer *http.Response, expected int) error) (string, error) {
 	defer answer.Body.Close() //nolint:errcheck // it is read
 	if answer.StatusCode != http.StatusPartialContent && answer.StatusCode != http.StatusOK {
-		return "", unexpected(answer, http.StatusPartialContent)
+		return "", wrong(answer, http.StatusPartialContent)
+	}
+	if size := wholeSize(answer); size >= 0 && p.size > 0 && size != p.size {
+		return "", fmt.Errorf("expected a blob of %d bytes, found one of %d", p.size, size)
 	}
 	n, err := io.Copy(io.Discard, io.LimitReader(answer.Body, firstBytes))
 	switch {
@@ -196,4 +201,18 @@ func readFirst(answer *http.Response) (string, error) {
 		return "", errors.New("expected a blob, found no byte of it")
 	}
 	return fmt.Sprintf("%d, the first %d bytes", answer.StatusCode, n), nil
+}
+
+// wholeSize is the size of the blob that an answer is a part of (RFC 9110, section
+// 14.4); -1 if it does not say.
+func wholeSize(answer *http.Response) int64 {
+	if answer.StatusCode == http.StatusOK {
+		return answer.ContentLength
+	}
+	_, total, _ := strings.Cut(answer.Header.Get("Content-Range"), "/")
+	size, err := strconv.ParseInt(total, 10, 64)
+	if err != nil {
+		return -1
+	}
+	return size
 }

@@ -88,6 +88,7 @@ func TestProbe(t *testing.T) {
 		server.Inject(f)
 		return server.ClearFaults
 	}
+	guesses := 0
 	before := fetch(t, p.AuthsvcURL()+"/metrics").body
 	for _, test := range []struct {
 		name  string
@@ -105,7 +106,7 @@ func TestProbe(t *testing.T) {
 			return nginx(fmt.Sprintf("resolver %s valid=1s ipv6=off;\n"+trusted, p.DNS.Addr(), other.File))
 		}, step: "manifest", want: "found 503: UNAVAILABLE"},
 		{name: "the registry closes connections", cause: func() func() { return fault(p.ECR.Front, standin.Fault{Reset: true}) }, step: "manifest", want: "nginx's error log"},
-		{name: "the storage refuses", cause: func() func() { return fault(p.ECR.Bucket, standin.Fault{Status: 403, Body: "<Error/>"}) }, step: "storage", want: "found 403: <Error/>"},
+		{name: "the storage refuses", cause: func() func() { return fault(p.ECR.Bucket, standin.Fault{Status: 403, Body: "<Error/>"}) }, step: "storage", want: "expected status 206, found 403"},
 		{name: "the storage breaks off", cause: func() func() { return fault(p.ECR.Bucket, standin.Fault{Reset: true}) }, step: "storage", want: "network from here"},
 		{name: "the source of customers is down", cause: func() func() { return fault(p.Vendor.TLS, standin.Fault{Status: 502}) }, step: "ping", want: "found 503: UNAVAILABLE"},
 		{name: "authsvc is gone", cause: func() func() {
@@ -118,10 +119,14 @@ func TestProbe(t *testing.T) {
 				}
 			}
 		}, step: "ping", want: "found 503: UNAVAILABLE"},
-		{name: "strangers guess", cause: func() func() {
-			for i := range 100 {
-				send(t, p.Stack, request{uri: "/v2/", user: email, password: fmt.Sprint("guess", i)})
+		{name: "strangers guess, and authsvc does not know the account yet", cause: func() func() {
+			if err := p.RestartAuthsvc(t.Context()); err != nil {
+				t.Fatal(err)
 			}
+			waitFor(t, "the guard to turn guesses away", func() bool {
+				guesses++
+				return send(t, p.Stack, request{uri: "/v2/", user: email, password: fmt.Sprint("guess", guesses)}).status == 429
+			})
 			return func() {}
 		}},
 	} {

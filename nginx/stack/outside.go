@@ -127,11 +127,13 @@ func (o *Outside) startECRAt(opts OutsideOptions) error {
 	if options.Certificate, err = o.ca.Issue("ecr-cert", ecr.Host(account, region), ecr.APIHost(region)); err != nil {
 		return err
 	}
-	if options.APIListener, err = net.Listen("tcp", net.JoinHostPort(opts.API, "443")); err != nil {
-		return err
-	}
-	if options.FrontListener, err = net.Listen("tcp", net.JoinHostPort(opts.Registry, "443")); err != nil {
-		return errors.Join(err, options.APIListener.Close())
+	for _, l := range []struct {
+		listener      *net.Listener
+		address, port string
+	}{{&options.APIListener, opts.API, "443"}, {&options.FrontListener, opts.Registry, "443"}, {&options.BucketListener, opts.Registry, "80"}} {
+		if *l.listener, err = net.Listen("tcp", net.JoinHostPort(l.address, l.port)); err != nil {
+			return err // the process ends
+		}
 	}
 	o.ECR, err = ecr.Start(options)
 	return err

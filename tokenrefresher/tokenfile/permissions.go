@@ -33,7 +33,7 @@ func CheckPermissions(path string, options ...WriteOption) error {
 	}
 	info, err := os.Lstat(path)
 	if err != nil {
-		return fmt.Errorf("checking token file %s: %w", path, cause(err))
+		return fmt.Errorf("checking token file %s: %w", path, system.Cause(err))
 	}
 	if got := permissionsOf(info); got != want {
 		return fmt.Errorf("token file %s: expected %v, found %v", path, want, got)
@@ -52,7 +52,7 @@ func (w writing) permissions(path string) (permissions, error) {
 	// A folder with the setgid bit gives its group to new files.
 	info, err := os.Stat(filepath.Dir(path))
 	if err != nil {
-		return want, cause(err)
+		return want, system.Cause(err)
 	}
 	if info.Mode()&fs.ModeSetgid != 0 {
 		want.gid = permissionsOf(info).gid

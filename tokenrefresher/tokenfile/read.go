@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"syscall"
 	"time"
+
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/system"
 )
 
 // MaxFile is the maximum size of a token file, in bytes.
@@ -29,7 +29,7 @@ type content struct {
 // Read reads the file at path. Its error says which part is wrong, and reveals
 // nothing of the token.
 func Read(path string) (Token, error) {
-	data, err := readBounded(path)
+	data, err := system.ReadFile(path, MaxFile)
 	if err != nil {
 		return Token{}, fmt.Errorf("reading token file %s: %w", path, err)
 	}
@@ -38,38 +38,6 @@ func Read(path string) (Token, error) {
 		return Token{}, fmt.Errorf("reading token file %s: %w", path, err)
 	}
 	return t, nil
-}
-
-func readBounded(path string) (_ []byte, err error) {
-	// O_NONBLOCK: opening a FIFO in its place returns at once.
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, cause(err)
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, cause(err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("expected a regular file, found %s", info.Mode().Type())
-	}
-	data, err := io.ReadAll(io.LimitReader(file, MaxFile+1))
-	if err != nil {
-		return nil, cause(err)
-	}
-	if len(data) > MaxFile {
-		return nil, fmt.Errorf("expected at most %d bytes, found more", MaxFile)
-	}
-	return data, nil
-}
-
-// cause drops the path of a *fs.PathError: the caller's message has it.
-func cause(err error) error {
-	if path, ok := errors.AsType[*os.PathError](err); ok {
-		return path.Err
-	}
-	return err
 }
 
 // Parse parses the file's bytes.

@@ -7,12 +7,8 @@ package watch
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync/atomic"
 	"syscall"
@@ -21,6 +17,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"github.com/pullgate/pullgate/authsvc/auth"
+	"github.com/pullgate/pullgate/tokenrefresher/daemon/system"
 )
 
 // poll is how often the file is looked at when no event tells of a change. A look
@@ -72,7 +69,7 @@ type version struct {
 func Open[T any](ctx context.Context, env auth.Environment, options Options[T]) (*File[T], error) {
 	f := &File[T]{options: options, env: env, logger: env.Logger.With("file", options.Path), since: time.Now()}
 	f.seen, _ = look(options.Path)
-	content, err := f.read()
+	content, err := system.ReadFile(f.options.Path, f.options.MaxSize)
 	if err == nil {
 		err = f.take(content)
 	}
@@ -135,7 +132,7 @@ func (f *File[T]) examine(now time.Time) {
 		if f.since.IsZero() {
 			return
 		}
-		content, err = f.read()
+		content, err = system.ReadFile(f.options.Path, f.options.MaxSize)
 	}
 	if again, _ := look(f.options.Path); again != seen {
 		return // it changed meanwhile
@@ -182,37 +179,4 @@ func look(path string) (version, error) {
 		return version{}, err
 	}
 	return version{stat.Dev, stat.Ino, stat.Size, stat.Mtim, stat.Ctim}, nil
-}
-
-// read returns the file's content.
-func (f *File[T]) read() (_ []byte, err error) {
-	// O_NONBLOCK: opening a FIFO in its place returns at once.
-	file, err := os.OpenFile(f.options.Path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, cause(err)
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	info, err := file.Stat()
-	switch {
-	case err != nil:
-		return nil, cause(err)
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("expected a regular file, found %s", info.Mode().Type())
-	}
-	content, err := io.ReadAll(io.LimitReader(file, f.options.MaxSize+1))
-	switch {
-	case err != nil:
-		return nil, cause(err)
-	case int64(len(content)) > f.options.MaxSize:
-		return nil, fmt.Errorf("expected at most %d bytes, found more", f.options.MaxSize)
-	}
-	return content, nil
-}
-
-// cause drops the path of an error: the caller's message has it.
-func cause(err error) error {
-	if path, ok := errors.AsType[*fs.PathError](err); ok {
-		return path.Err
-	}
-	return err
 }

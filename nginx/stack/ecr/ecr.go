@@ -52,9 +52,9 @@ type Options struct {
 	Backend Backend
 	// Certificate is the front's certificate, for Host and 127.0.0.1.
 	Certificate tls.Certificate
-	// APIListener and FrontListener replace ports of 127.0.0.1. The API then uses
-	// TLS, like the original, and needs a certificate for APIHost too.
-	APIListener, FrontListener net.Listener
+	// APIListener, FrontListener and BucketListener replace ports of 127.0.0.1. The
+	// API then uses TLS, like the original, and needs a certificate for APIHost too.
+	APIListener, FrontListener, BucketListener net.Listener
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
 	// Record is as in standin.Options, for each server.
@@ -133,7 +133,9 @@ func (s *Server) listen() (err error) {
 	if s.API, err = standin.Start(http.HandlerFunc(s.serveAPI), api); err != nil {
 		return err
 	}
-	if s.Bucket, err = standin.Start(http.HandlerFunc(s.serveBucket), record); err != nil {
+	bucket := record
+	bucket.Listener = s.opts.BucketListener
+	if s.Bucket, err = standin.Start(http.HandlerFunc(s.serveBucket), bucket); err != nil {
 		return err
 	}
 	record.TLS = &tls.Config{
