@@ -63,7 +63,7 @@ func newWorld(t *testing.T) *world {
 	if w.image, err = random.Image(64, 2); err != nil {
 		t.Fatal(err)
 	}
-	for _, tag := range []string{"acme/appliance:1.4", "acme/appliance:2.0", "acme/old:1"} {
+	for _, tag := range []string{"acme/appliance:1.4", "acme/appliance:2.0", "acme/old:1", "acme/tools:1.0"} {
 		ref, err := name.ParseReference(w.registry.Listener.Addr().String() + "/" + tag)
 		if err != nil {
 			t.Fatal(err)

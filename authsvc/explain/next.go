@@ -16,8 +16,11 @@ func next(e *Explanation, o decision.Outcome) string {
 	if o.Allowed() {
 		return "the license covers it, but the registry does not have it: push the tag, or correct the name"
 	}
-	if o.Refusal.Code == registry.Unauthorized && e.Credential != nil && e.Credential.refusedAs("account") {
-		return "the customer must log in with the account's own e-mail"
+	if account := e.Credential.otherAccount(); account != "" {
+		return "the token belongs to " + account + ": the customer must log in with that e-mail"
+	}
+	if e.Registry != nil && e.Registry.Error == "" {
+		return unlicensed[o.Refusal.Code][e.Registry.Missing]
 	}
 	return refusals[o.Refusal.Code]
 }
@@ -66,12 +69,28 @@ var refusals = map[registry.Code]string{
 	registry.PaginationNumberInvalid: "correct the query",
 }
 
-// refusedAs says whether a source refused the credential for a reason.
-func (c *Credential) refusedAs(reason string) bool {
+// unlicensed is what to do about a tag that no license covers, by the code of the
+// answer, and by whether the registry does not have the tag either.
+var unlicensed = map[registry.Code]map[bool]string{
+	registry.NameUnknown: {
+		true:  "no license names this repository, and the registry does not have it: compare its name with the licenses above, letter by letter",
+		false: "the registry has it, but no license names this repository: the license must be extended",
+	},
+	registry.ManifestUnknown: {
+		true:  "no license covers this tag, and the registry does not have it: compare it with those that are covered (authsvc licenses)",
+		false: "the registry has this tag, but no license covers it: pull one that is covered (authsvc licenses), or extend the license",
+	},
+}
+
+// otherAccount is whose token it is, if a source refused it for that.
+func (c *Credential) otherAccount() string {
+	if c == nil {
+		return ""
+	}
 	for _, s := range c.Sources {
-		if s.Refusal == reason {
-			return true
+		if s.Account != "" {
+			return s.Account
 		}
 	}
-	return false
+	return ""
 }
