@@ -175,7 +175,8 @@ func TestExplainWithoutToken(t *testing.T) {
 	}
 	r.stop()
 	w.start()
-	if out, status := w.support("", "explain", "--user", "ann@example.com", "acme/appliance:1.4"); status != 0 || !strings.Contains(out, "not checked, because the token was not given") {
+	if out, status := w.support("", "explain", "--user", "ann@example.com", "acme/appliance:1.4"); status != 0 || !strings.Contains(out, "not checked, because the token was not given") ||
+		!strings.Contains(out, "run it again with --token-stdin to check it); if the pull still fails") {
 		t.Errorf("after a restart: status %d:\n%s", status, out)
 	}
 }

@@ -26,14 +26,15 @@ func next(e *Explanation, o decision.Outcome) string {
 }
 
 func allowed(e *Explanation) string {
-	switch {
-	case !e.Credential.TokenGiven:
-		return "nothing, if the customer's token is right: run it again with --token-stdin to check it"
-	case e.Token.Used:
-		return "nothing; if the pull still fails, look for the request in nginx's log, and try it from the customer's network: " +
+	text := "nothing"
+	if !e.Credential.TokenGiven {
+		text += ", if the customer's token is right (run it again with --token-stdin to check it)"
+	}
+	if e.Token.Used {
+		text += "; if the pull still fails, look for the request in nginx's log, and try it from the customer's network: " +
 			"layers come from the registry's storage, which a firewall may block"
 	}
-	return "nothing"
+	return text
 }
 
 // last is the step that ended the decision; empty if that was the registry.
