@@ -74,6 +74,7 @@ func TestExplain(t *testing.T) {
 		{"a mistyped repository", "ann@example.com", "r1ght", "acme/aplliance:1.4", 3, []string{
 			"404 NAME_UNKNOWN", "no license names this repository, and the registry does not have it"}},
 		{"an ended license", "ann@example.com", "r1ght", "acme/old:1", 3, []string{"opened it", "answer      403 DENIED: license lic_2 expired on 2020-01-01", "renew"}},
+		{"a withdrawn license", "ann@example.com", "r1ght", "acme/ended:1", 3, []string{"withdrawn", "opened it", "403 DENIED: license lic_3 was withdrawn", "renewing it does not help"}},
 		{"a tag that the registry does not have", "ann@example.com", "r1ght", "acme/appliance:1.5", 3, []string{
 			"it has no such tag", "404 MANIFEST_UNKNOWN: this image does not exist: no manifest with this tag or digest", "push the tag"}},
 		{"a digest that nothing leads to", "ann@example.com", "r1ght", "acme/appliance@sha256:" + strings.Repeat("0", 64), 3, []string{"no licensed tag is known to lead to this digest"}},

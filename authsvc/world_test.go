@@ -45,7 +45,8 @@ type world struct {
 
 const vendorLicenses = `{"type":"object_list","api":"meta","page":1,"objects":[
 	{"id":"lic_1","type":"license","active":true,"expiration":"2099-01-01T00:00:00Z","docker_releases":[{"repository":"acme/appliance","tags":["1.*"]}]},
-	{"id":"lic_2","type":"license","active":true,"expiration":"2020-01-01T00:00:00Z","docker_releases":[{"repository":"acme/old","tags":["*"]}]}]}`
+	{"id":"lic_2","type":"license","active":true,"expiration":"2020-01-01T00:00:00Z","docker_releases":[{"repository":"acme/old","tags":["*"]}]},
+	{"id":"lic_3","type":"license","active":false,"expiration":null,"docker_releases":[{"repository":"acme/ended","tags":["*"]}]}]}`
 
 func newWorld(t *testing.T) *world {
 	t.Helper()

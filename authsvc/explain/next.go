@@ -1,6 +1,8 @@
 package explain
 
 import (
+	"slices"
+
 	"github.com/pullgate/pullgate/authsvc/decision"
 	"github.com/pullgate/pullgate/authsvc/registry"
 )
@@ -18,6 +20,9 @@ func next(e *Explanation, o decision.Outcome) string {
 	}
 	if account := e.Credential.otherAccount(); account != "" {
 		return "the token belongs to " + account + ": the customer must log in with that e-mail"
+	}
+	if o.Refusal.Code == registry.Denied && e.Licenses.withdrawn(o.License) {
+		return "the vendor ended the license, and renewing it does not help: ask the vendor's sales, or tell the customer"
 	}
 	if e.Registry != nil && e.Registry.Error == "" {
 		return unlicensed[o.Refusal.Code][e.Registry.Missing]
@@ -81,6 +86,11 @@ var unlicensed = map[registry.Code]map[bool]string{
 		true:  "no license covers this tag, and the registry does not have it: compare it with those that are covered (authsvc licenses)",
 		false: "the registry has this tag, but no license covers it: pull one that is covered (authsvc licenses), or extend the license",
 	},
+}
+
+// withdrawn says whether the license that decided was.
+func (l *Licenses) withdrawn(id string) bool {
+	return l != nil && slices.ContainsFunc(l.Shown, func(shown License) bool { return shown.License == id && shown.MatchesTag && shown.Withdrawn })
 }
 
 // otherAccount is whose token it is, if a source refused it for that.

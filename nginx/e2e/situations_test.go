@@ -86,7 +86,7 @@ var situations = map[string]situation{
 	"the same, for a tag that is misspelled":                                                                                     pulls("acme/appliance:v1.9"),
 	"`manifest unknown: this image does not exist`":                                                                              pulls("acme/appliance:1.10"),
 	"`blob unknown: … does not exist or is not part of your license`":                                                            {cause: unlicensedLayer},
-	"nothing but a status, such as `403 Forbidden`; or it worked yesterday":                                                      {cause: workedBefore, user: "carol@acme.example"},
+	"nothing but a status such as `403 Forbidden`, or \"not found\" (Kubernetes); or it worked yesterday":                        {cause: workedBefore, user: "carol@acme.example"},
 	"`unauthorized: the e-mail or the API token is wrong`; at docker login: `401 Unauthorized`":                                  {cause: wrongToken, token: "old-token"},
 	"`unauthorized: the API token belongs to an account with another e-mail`":                                                    {cause: anothersToken, user: "dan@acme.example"},
 	"`toomanyrequests: too many failed logins from your network`; at docker login: `429 Too Many Requests`":                      {cause: guessed},

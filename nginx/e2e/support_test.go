@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -152,9 +153,9 @@ func (s *support) typed(t *testing.T, command, token string) string {
 	j.close(t)
 	bin := t.TempDir()
 	for name, runs := range map[string]string{
-		"authsvc":        s.Program("authsvc") + ` "$@" --config ` + filepath.Join(s.Dir, "authsvc.yaml"),
-		"tokenrefresher": s.Program("tokenrefresher") + ` "$@" --config ` + filepath.Join(s.Dir, "tokenrefresher.yaml"),
-		"journalctl":     operationsTool(t, "journalctl") + " --directory=" + j.dir + ` "$@"`,
+		"authsvc":        fmt.Sprintf(`'%s' "$@" --config '%s'`, s.Program("authsvc"), filepath.Join(s.Dir, "authsvc.yaml")),
+		"tokenrefresher": fmt.Sprintf(`'%s' "$@" --config '%s'`, s.Program("tokenrefresher"), filepath.Join(s.Dir, "tokenrefresher.yaml")),
+		"journalctl":     fmt.Sprintf(`'%s' --directory='%s' "$@"`, operationsTool(t, "journalctl"), j.dir),
 	} {
 		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\nexec "+runs+"\n"), 0o700); err != nil { //nolint:gosec // a program
 			t.Fatal(err)
