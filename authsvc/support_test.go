@@ -65,8 +65,16 @@ func TestExplain(t *testing.T) {
 		{"as docker has it", "ann@example.com", "r1ght", "docker.vendor.com:8443/acme/appliance:1.4", 0, []string{"manifests/1.4"}},
 		{"a layer", "ann@example.com", "r1ght", blob, 0, []string{"tag         1.4", "opens it"}},
 		{"an unlicensed tag", "ann@example.com", "r1ght", "acme/appliance:2.0", 3, []string{
-			"matches the repository, not the tag", "answer      404 MANIFEST_UNKNOWN: acme/appliance:2.0 does not exist or is not part of your license", "extend the license"}},
+			"matches the repository, not the tag", "answer      404 MANIFEST_UNKNOWN: acme/appliance:2.0 does not exist or is not part of your license",
+			"the registry has this tag, but no license covers it", "example.com: the tag is sha256:"}},
+		{"a mistyped tag", "ann@example.com", "r1ght", "acme/appliance:2.O", 3, []string{
+			"404 MANIFEST_UNKNOWN: acme/appliance:2.O does not exist or is not part of your license", "no license covers this tag, and the registry does not have it", "it has no such tag"}},
+		{"an unlicensed repository", "ann@example.com", "r1ght", "acme/tools:1.0", 3, []string{
+			"404 NAME_UNKNOWN", "the registry has it, but no license names this repository"}},
+		{"a mistyped repository", "ann@example.com", "r1ght", "acme/aplliance:1.4", 3, []string{
+			"404 NAME_UNKNOWN", "no license names this repository, and the registry does not have it"}},
 		{"an ended license", "ann@example.com", "r1ght", "acme/old:1", 3, []string{"opened it", "answer      403 DENIED: license lic_2 expired on 2020-01-01", "renew"}},
+		{"a withdrawn license", "ann@example.com", "r1ght", "acme/ended:1", 3, []string{"withdrawn", "opened it", "403 DENIED: license lic_3 was withdrawn", "renewing it does not help"}},
 		{"a tag that the registry does not have", "ann@example.com", "r1ght", "acme/appliance:1.5", 3, []string{
 			"it has no such tag", "404 MANIFEST_UNKNOWN: this image does not exist: no manifest with this tag or digest", "push the tag"}},
 		{"a digest that nothing leads to", "ann@example.com", "r1ght", "acme/appliance@sha256:" + strings.Repeat("0", 64), 3, []string{"no licensed tag is known to lead to this digest"}},
@@ -113,6 +121,30 @@ func TestExplainOutages(t *testing.T) {
 	w.down.Store(false)
 	w.registry.Close()
 	outage("no answer", "the registry did not answer authsvc")
+	if out, status := w.support("r1ght", "explain", "--user", "ann@example.com", "acme/appliance:2.0"); status != 3 ||
+		!strings.Contains(out, "no answer") || !strings.Contains(out, "no license covers this tag or digest") {
+		t.Errorf("what is not licensed: status %d:\n%s", status, out)
+	}
+}
+
+// TestExplainAnotherAccount: whose token it is, with the token and without.
+func TestExplainAnotherAccount(t *testing.T) {
+	w := newWorld(t)
+	w.write("kloudless: {url: " + w.vendor.URL + `, account: {verify_email: true, email: '"bob@example.com"'}}`)
+	r := w.start()
+	for _, token := range []string{"r1ght", ""} {
+		out, status := w.support(token, "explain", "--user", "ann@example.com", "acme/appliance:1.4")
+		for _, want := range []string{"not accepted", "refused: account, the token belongs to bob@example.com",
+			"401 UNAUTHORIZED: the API token belongs to an account with another e-mail", "next        the token belongs to bob@example.com"} {
+			if status != 3 || !strings.Contains(out, want) {
+				t.Errorf("with the token %q: status %d, expected %q, found:\n%s", token, status, want, out)
+			}
+		}
+		r.ask("ann@example.com:r1ght", "/v2/") // so that it is known
+	}
+	if out, status := w.support("", "explain", "--user", "bob@example.com", "acme/appliance:1.4"); status != 0 || strings.Contains(out, "belongs to") {
+		t.Errorf("the account's own user: status %d:\n%s", status, out)
+	}
 }
 
 // TestExplainWithoutToken: what is cached for the user is explained, also after a
@@ -144,7 +176,8 @@ func TestExplainWithoutToken(t *testing.T) {
 	}
 	r.stop()
 	w.start()
-	if out, status := w.support("", "explain", "--user", "ann@example.com", "acme/appliance:1.4"); status != 0 || !strings.Contains(out, "not checked, because the token was not given") {
+	if out, status := w.support("", "explain", "--user", "ann@example.com", "acme/appliance:1.4"); status != 0 || !strings.Contains(out, "not checked, because the token was not given") ||
+		!strings.Contains(out, "run it again with --token-stdin to check it); if the pull still fails") {
 		t.Errorf("after a restart: status %d:\n%s", status, out)
 	}
 }

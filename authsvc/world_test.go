@@ -45,7 +45,8 @@ type world struct {
 
 const vendorLicenses = `{"type":"object_list","api":"meta","page":1,"objects":[
 	{"id":"lic_1","type":"license","active":true,"expiration":"2099-01-01T00:00:00Z","docker_releases":[{"repository":"acme/appliance","tags":["1.*"]}]},
-	{"id":"lic_2","type":"license","active":true,"expiration":"2020-01-01T00:00:00Z","docker_releases":[{"repository":"acme/old","tags":["*"]}]}]}`
+	{"id":"lic_2","type":"license","active":true,"expiration":"2020-01-01T00:00:00Z","docker_releases":[{"repository":"acme/old","tags":["*"]}]},
+	{"id":"lic_3","type":"license","active":false,"expiration":null,"docker_releases":[{"repository":"acme/ended","tags":["*"]}]}]}`
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
@@ -63,7 +64,7 @@ func newWorld(t *testing.T) *world {
 	if w.image, err = random.Image(64, 2); err != nil {
 		t.Fatal(err)
 	}
-	for _, tag := range []string{"acme/appliance:1.4", "acme/appliance:2.0", "acme/old:1"} {
+	for _, tag := range []string{"acme/appliance:1.4", "acme/appliance:2.0", "acme/old:1", "acme/tools:1.0"} {
 		ref, err := name.ParseReference(w.registry.Listener.Addr().String() + "/" + tag)
 		if err != nil {
 			t.Fatal(err)

@@ -146,7 +146,7 @@ func (c *Cache) find(ctx context.Context, caller Caller, last bool) (Decision, e
 		if err != nil || decision.Refusal != "" {
 			return decision, err
 		}
-		if decision = c.confirm(caller, decision); decision.Refusal == "" && !caller.Probe {
+		if decision = confirm(caller.User, decision); decision.Refusal == "" && !caller.Probe {
 			c.guard.Passed(guardCaller(hash, caller), decision.Subject)
 		}
 		return decision, nil
@@ -161,7 +161,7 @@ func (c *Cache) find(ctx context.Context, caller Caller, last bool) (Decision, e
 	if err != nil || decision.Refusal != "" {
 		return decision, err
 	}
-	return c.confirm(caller, decision), nil
+	return confirm(caller.User, decision), nil
 }
 
 // knows says whether the source has accepted the credential before, and may still be
@@ -197,9 +197,9 @@ func (c *Cache) hash(presented credential.Credential) credential.Hash {
 	return c.hashes.Hash("password", c.settings, presented.User, presented.Secret.Reveal())
 }
 
-// confirm compares the typed user with the one that the source confirms.
-func (c *Cache) confirm(caller Caller, decision Decision) Decision {
-	if decision.User != "" && !strings.EqualFold(strings.TrimSpace(decision.User), strings.TrimSpace(caller.User)) {
+// confirm compares the user that was typed with the one that the source confirms.
+func confirm(typed string, decision Decision) Decision {
+	if decision.User != "" && !strings.EqualFold(strings.TrimSpace(decision.User), strings.TrimSpace(typed)) {
 		return Decision{Refusal: WrongAccount, Cache: decision.Cache}
 	}
 	return decision

@@ -35,9 +35,12 @@ type Finding struct {
 	// Credentials is how many cached credentials of the user there are, of which
 	// the latest counts; only without the secret.
 	Credentials int
-	Took        time.Duration
-	Decision    Decision
-	Err         error
+	// Account is the user that the source confirms for the secret, whoever was
+	// typed; empty if it confirms none.
+	Account  string
+	Took     time.Duration
+	Decision Decision
+	Err      error
 }
 
 // How tells where a Finding comes from.
@@ -89,6 +92,7 @@ func (p *Peek) told(ctx context.Context, user string) (Decision, error) {
 	} {
 		for _, m := range p.Chain.of(user) {
 			if found, ok := look(m.Cache); ok {
+				found = m.found(found, user)
 				p.Findings = append(p.Findings, found)
 				return found.Decision, found.Err
 			}
@@ -103,10 +107,10 @@ func (c *Cache) peek(ctx context.Context, caller Caller) Finding {
 	e, accepted := c.accepted.look(hash)
 	accepted = accepted && !e.decision.ended(now)
 	if accepted && now.Before(e.asked.Add(c.config().TTL)) {
-		return c.found(Finding{How: Cached, Asked: e.asked, Decision: e.as(Hit)}, caller)
+		return c.found(Finding{How: Cached, Asked: e.asked, Decision: e.as(Hit)}, caller.User)
 	}
 	if r, ok := c.refused.look(hash); !accepted && ok && now.Before(r.asked.Add(c.config().RefusalTTL)) {
-		return c.found(Finding{How: Cached, Asked: r.asked, Decision: r.as(Hit)}, caller)
+		return c.found(Finding{How: Cached, Asked: r.asked, Decision: r.as(Hit)}, caller.User)
 	}
 	breaker := c.strangers
 	if accepted {
@@ -123,14 +127,14 @@ func (c *Cache) peek(ctx context.Context, caller Caller) Finding {
 	case accepted && now.Before(e.asked.Add(c.config().TTL+c.config().StaleTTL)):
 		found.How, found.Asked, found.Decision, found.Err = Cached, e.asked, e.as(Stale), nil
 	}
-	return c.found(found, caller)
+	return c.found(found, caller.User)
 }
 
-// found completes a Finding.
-func (c *Cache) found(f Finding, caller Caller) Finding {
+// found completes a Finding about the user that was typed.
+func (c *Cache) found(f Finding, typed string) Finding {
 	f.Source = c.name
 	if f.Err == nil && f.Decision.Refusal == "" {
-		f.Decision = c.confirm(caller, f.Decision)
+		f.Account, f.Decision = f.Decision.User, confirm(typed, f.Decision)
 	}
 	return f
 }
@@ -149,7 +153,7 @@ func (c *Cache) cached(s *store, user string, age time.Duration) (Finding, bool)
 	if last.decision.Refusal == "" && !now.Before(last.asked.Add(c.config().TTL)) {
 		state = Stale
 	}
-	return Finding{Source: c.name, How: Cached, Asked: last.asked, Credentials: len(of), Decision: last.as(state)}, true
+	return Finding{How: Cached, Asked: last.asked, Credentials: len(of), Decision: last.as(state)}, true
 }
 
 // tell returns the licenses of a user, if the source can tell them without the
@@ -160,7 +164,7 @@ func (c *Cache) tell(ctx context.Context, user string) (Finding, bool) {
 	}
 	start := time.Now()
 	grants, err := c.licenses.Grants(ctx, Account{User: user})
-	found := Finding{Source: c.name, How: Told, Took: time.Since(start), Err: err, Decision: Decision{Grants: grants, User: user, Subject: user}}
+	found := Finding{How: Told, Took: time.Since(start), Err: err, Decision: Decision{Grants: grants, User: user, Subject: user}}
 	if c.name != "" {
 		found.Decision.Subject = c.name + "/" + user
 	}

@@ -89,7 +89,7 @@ func Explain(ctx context.Context, p Parts, q Question) Explanation {
 	}
 	outcome := decide(ctx, s.ask(e.Path), func(f decision.Finding) { s.note(&e, f) })
 	e.Token = newToken(outcome, p.Decider.Upstream)
-	if outcome.Allowed() {
+	if outcome.Allowed() || notLicensed(outcome.Refusal) {
 		s.look(ctx, &e, outcome.Request)
 	}
 	s.conclude(&e, outcome)
@@ -120,7 +120,14 @@ func (s *study) note(e *Explanation, f decision.Finding) {
 	}
 }
 
-// look asks the registry whether it has what the decision would forward.
+// notLicensed says whether no license covers what was asked for. Then it is either a
+// typing error or an image that the customer does not have, which the customer is
+// not told.
+func notLicensed(r *registry.Refusal) bool {
+	return r != nil && (r.Code == registry.NameUnknown || r.Code == registry.ManifestUnknown)
+}
+
+// look asks the registry whether it has the tag that was asked for.
 func (s *study) look(ctx context.Context, e *Explanation, r registry.Request) {
 	if r.Kind != registry.Manifest || r.Reference.Tag == "" {
 		return

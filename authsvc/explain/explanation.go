@@ -89,7 +89,9 @@ type Consult struct {
 	Credentials  int     `json:"cached_credentials,omitempty"`
 	Milliseconds float64 `json:"duration_ms"`
 	Refusal      string  `json:"refusal,omitempty"`
-	Error        string  `json:"error,omitempty"`
+	// Account is whose token it is, if that is not the user.
+	Account string `json:"account,omitempty"`
+	Error   string `json:"error,omitempty"`
 }
 
 func newCredential(p *auth.Peek, o decision.Outcome) *Credential {
@@ -105,6 +107,9 @@ func newCredential(p *auth.Peek, o decision.Outcome) *Credential {
 		}
 		if f.Err != nil {
 			found.Error = f.Err.Error()
+		}
+		if f.Decision.Refusal == auth.WrongAccount {
+			found.Account = f.Account
 		}
 		c.Sources = append(c.Sources, found)
 	}

@@ -1,6 +1,8 @@
 package explain
 
 import (
+	"slices"
+
 	"github.com/pullgate/pullgate/authsvc/decision"
 	"github.com/pullgate/pullgate/authsvc/registry"
 )
@@ -16,21 +18,28 @@ func next(e *Explanation, o decision.Outcome) string {
 	if o.Allowed() {
 		return "the license covers it, but the registry does not have it: push the tag, or correct the name"
 	}
-	if o.Refusal.Code == registry.Unauthorized && e.Credential != nil && e.Credential.refusedAs("account") {
-		return "the customer must log in with the account's own e-mail"
+	if account := e.Credential.otherAccount(); account != "" {
+		return "the token belongs to " + account + ": the customer must log in with that e-mail"
+	}
+	if o.Refusal.Code == registry.Denied && e.Licenses.withdrawn(o.License) {
+		return "the vendor ended the license, and renewing it does not help: ask the vendor's sales, or tell the customer"
+	}
+	if e.Registry != nil && e.Registry.Error == "" {
+		return unlicensed[o.Refusal.Code][e.Registry.Missing]
 	}
 	return refusals[o.Refusal.Code]
 }
 
 func allowed(e *Explanation) string {
-	switch {
-	case !e.Credential.TokenGiven:
-		return "nothing, if the customer's token is right: run it again with --token-stdin to check it"
-	case e.Token.Used:
-		return "nothing; if the pull still fails, look for the request in nginx's log, and try it from the customer's network: " +
+	text := "nothing"
+	if !e.Credential.TokenGiven {
+		text += ", if the customer's token is right (run it again with --token-stdin to check it)"
+	}
+	if e.Token.Used {
+		text += "; if the pull still fails, look for the request in nginx's log, and try it from the customer's network: " +
 			"layers come from the registry's storage, which a firewall may block"
 	}
-	return "nothing"
+	return text
 }
 
 // last is the step that ended the decision; empty if that was the registry.
@@ -66,12 +75,33 @@ var refusals = map[registry.Code]string{
 	registry.PaginationNumberInvalid: "correct the query",
 }
 
-// refusedAs says whether a source refused the credential for a reason.
-func (c *Credential) refusedAs(reason string) bool {
+// unlicensed is what to do about a tag that no license covers, by the code of the
+// answer, and by whether the registry does not have the tag either.
+var unlicensed = map[registry.Code]map[bool]string{
+	registry.NameUnknown: {
+		true:  "no license names this repository, and the registry does not have it: compare its name with the licenses above, letter by letter",
+		false: "the registry has it, but no license names this repository: the license must be extended",
+	},
+	registry.ManifestUnknown: {
+		true:  "no license covers this tag, and the registry does not have it: compare it with those that are covered (authsvc licenses)",
+		false: "the registry has this tag, but no license covers it: pull one that is covered (authsvc licenses), or extend the license",
+	},
+}
+
+// withdrawn says whether the license that decided was.
+func (l *Licenses) withdrawn(id string) bool {
+	return l != nil && slices.ContainsFunc(l.Shown, func(shown License) bool { return shown.License == id && shown.MatchesTag && shown.Withdrawn })
+}
+
+// otherAccount is whose token it is, if a source refused it for that.
+func (c *Credential) otherAccount() string {
+	if c == nil {
+		return ""
+	}
 	for _, s := range c.Sources {
-		if s.Refusal == reason {
-			return true
+		if s.Account != "" {
+			return s.Account
 		}
 	}
-	return false
+	return ""
 }

@@ -93,7 +93,7 @@ func (s Consult) String() string {
 	if s.Credentials > 1 {
 		text += fmt.Sprintf("; the latest of %d credentials", s.Credentials)
 	}
-	return text + before("; refused: ", s.Refusal) + before("; no answer: ", s.Error)
+	return text + before("; refused: ", s.Refusal) + before(", the token belongs to ", s.Account) + before("; no answer: ", s.Error)
 }
 
 func (l *Licenses) print(p page, r *Request) {
@@ -151,7 +151,7 @@ func (r *Registry) text(host string) string {
 	case r.Error != "":
 		found = "no answer: " + r.Error
 	}
-	return fmt.Sprintf("%s: %s (%.1f ms)", host, found, r.Milliseconds)
+	return fmt.Sprintf("%s: %s (%.1f ms)", cmp.Or(host, "the registry"), found, r.Milliseconds)
 }
 
 // String is the answer as docker shows it.
