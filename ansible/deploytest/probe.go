@@ -110,7 +110,7 @@ func (w *world) alert(ctx context.Context, name string) (string, error) {
 	}()
 	defer func() {
 		stop()
-		_ = <-ended // it was told to end
+		<-ended //nolint:errcheck // it was told to end
 	}()
 	var seen string
 	return seen, eventually(ctx, time.Minute, func(ctx context.Context) error {
