@@ -128,7 +128,7 @@ func phrase(text string) *regexp.Regexp {
 // moment after the answer.
 func (s *support) wantShown(t *testing.T, commands, phrases []string, typed *strings.Replacer, token string) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) {
 		var out strings.Builder
 		for _, command := range commands {
 			out.WriteString(s.typed(t, typed.Replace(command), token))
