@@ -81,7 +81,7 @@ func Pull(ctx context.Context, c Config, account credential.Credential, told fun
 	defer p.nginx.CloseIdleConnections()
 	for _, s := range steps {
 		f := p.take(ctx, s, c.Timeout)
-		if f.Found == skipped {
+		if f.Found == "" && f.Err == nil {
 			continue
 		}
 		told(f)

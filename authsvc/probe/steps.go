@@ -23,11 +23,10 @@ const (
 	firstBytes = 1 << 10
 	// maxIndexes bounds how deep an index of indexes is followed.
 	maxIndexes = 4
-	// skipped is what a step finds that has nothing to do.
-	skipped = "-"
 )
 
-// A step finds out whether a part of the pull works.
+// A step finds out whether a part of the pull works. It finds nothing if it has nothing
+// to do.
 type step struct {
 	name Step
 	do   func(*pull, context.Context) (found string, err error)
@@ -170,7 +169,7 @@ func isRedirect(status int) bool {
 // getStored gets the blob's first bytes from where the registry redirects to.
 func (p *pull) getStored(ctx context.Context) (string, error) {
 	if p.storage == nil {
-		return skipped, nil
+		return "", nil
 	}
 	request, err := newRequest(ctx, p.storage.String(), p.firstRange())
 	if err != nil {
