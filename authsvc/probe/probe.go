@@ -72,7 +72,7 @@ type Finding struct {
 }
 
 // Pull makes up a pull, and tells what each step has found. It ends with the first
-// that fails.
+// that fails. Its error says that there was no pull, or that it did not end.
 func Pull(ctx context.Context, c Config, account credential.Credential, told func(Finding)) (Result, error) {
 	p, err := newPull(c, account)
 	if err != nil {
@@ -81,7 +81,10 @@ func Pull(ctx context.Context, c Config, account credential.Credential, told fun
 	defer p.nginx.CloseIdleConnections()
 	for _, s := range steps {
 		f := p.take(ctx, s, c.Timeout)
-		if f.Found == "" && f.Err == nil {
+		switch {
+		case ctx.Err() != nil: // nobody waits for it any more
+			return Result{}, ctx.Err()
+		case f.Found == "" && f.Err == nil:
 			continue
 		}
 		told(f)

@@ -237,6 +237,20 @@ func TestPullEnds(t *testing.T) {
 	}
 }
 
+// TestPullIsCanceled: a pull that systemd stops says nothing about nginx.
+func TestPullIsCanceled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	_, c := newFront(t, map[string]http.HandlerFunc{"/v2/": func(_ http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() }})
+	result, err := probe.Pull(ctx, c, account(token), func(f probe.Finding) {
+		if f.Err != nil {
+			t.Errorf("%s: %v", f.Step, f.Err)
+		}
+	})
+	if !errors.Is(err, context.Canceled) || result != (probe.Result{}) {
+		t.Errorf("%v, %v", result, err)
+	}
+}
+
 func TestValidImage(t *testing.T) {
 	for image, want := range map[string]bool{
 		"vendor/probe:1": true, "probe": true, "vendor/probe@" + layer: true,
