@@ -40,7 +40,7 @@ func (w *world) check(a answer) error {
 			return fmt.Errorf("status %d with a body: %.200q", a.status, a.body)
 		}
 		return nil
-	case 0, 400, 401, 403, 404, 405, 416, 429, 501:
+	case 0, 400, 401, 403, 404, 405, 412, 416, 429, 501:
 		return checkRefusal(a)
 	}
 	return fmt.Errorf("status %d is no answer to any request: %.200q", a.status, a.body)
