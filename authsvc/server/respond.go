@@ -28,9 +28,8 @@ func (s *Server) respond(c echo.Context, o decision.Outcome) error {
 	case o.Token.Host == "": // nothing will be fetched
 		return empty(c, http.StatusOK)
 	default:
-		h.Set(headerEcrAuthorization, o.Token.Authorization())
-		h.Set(headerEcrRegistry, o.Token.Host)
-		h.Set(headerEcrTokenID, o.Upstream.TokenID(o.Token))
+		values := o.Upstream.Values(o.Token)
+		h[headerEcrAuthorization], h[headerEcrRegistry], h[headerEcrTokenID] = values.Authorization, values.Host, values.TokenID
 		set(h, headerEcrPath, o.Path)
 		if o.Spare {
 			h.Set(headerEcrStandby, "1")
@@ -81,8 +80,11 @@ func (s *Server) respondList(c echo.Context, o decision.Outcome) error {
 	return c.JSON(http.StatusOK, tagList{o.Request.Repository, o.Page})
 }
 
+// noLength is the length of an empty body, shared by all answers.
+var noLength = []string{"0"}
+
 func empty(c echo.Context, status int) error {
-	c.Response().Header().Set(echo.HeaderContentLength, "0")
+	c.Response().Header()[echo.HeaderContentLength] = noLength
 	return c.NoContent(status)
 }
 
