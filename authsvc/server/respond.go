@@ -31,9 +31,7 @@ func (s *Server) respond(c echo.Context, o decision.Outcome) error {
 		values := o.Upstream.Values(o.Token)
 		h[headerEcrAuthorization], h[headerEcrRegistry], h[headerEcrTokenID] = values.Authorization, values.Host, values.TokenID
 		set(h, headerEcrPath, o.Path)
-		if o.Spare {
-			h.Set(headerEcrStandby, "1")
-		}
+		set(h, headerEcrStandby, standby(o))
 		return empty(c, http.StatusOK)
 	}
 	h.Set(headerErrorCode, string(refusal.Code))
@@ -47,6 +45,18 @@ func (s *Server) respond(c echo.Context, o decision.Outcome) error {
 	}
 	h.Set(headerStatus, strconv.Itoa(refusal.Status))
 	return empty(c, http.StatusForbidden)
+}
+
+// standby says whether another registry stands by for the outcome's, or whether it is
+// itself the stand-by; empty for neither.
+func standby(o decision.Outcome) string {
+	switch {
+	case o.Standby:
+		return "serves"
+	case o.Spare:
+		return "ready"
+	}
+	return ""
 }
 
 // The bodies of lists (Distribution Specification 1.1, "Listing Tags";
