@@ -3,11 +3,13 @@ package stack
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
 // Push pushes an image or an index as ref, "REPOSITORY:TAG" with the registry's own
@@ -55,6 +57,22 @@ func (u *Upstream) replicate(ctx context.Context, to *Upstream, ref string) erro
 	}
 	_, err = to.store.push(ctx, ref, what)
 	return err
+}
+
+// Digest is the digest that a tag has; empty if there is no such tag.
+func (u *Upstream) Digest(ctx context.Context, ref string) (string, error) {
+	tag, err := u.store.tag(ref)
+	if err != nil {
+		return "", err
+	}
+	head, err := remote.Head(tag, u.store.options(ctx)...)
+	if answer := (*transport.Error)(nil); errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("asking %s for %s: %w", u.Name, ref, err)
+	}
+	return head.Digest.String(), nil
 }
 
 // Delete deletes a manifest by its digest, with all tags that it has.
