@@ -67,14 +67,19 @@ func TestSeveral(t *testing.T) {
 func failAndMend(t *testing.T, u *stack.Upstream, how stack.Failure) {
 	wants := map[stack.Failure]int{stack.Refuses: 0, stack.Hangs: 0, stack.Errs: 500}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} // the stack's CA does not matter here
+	transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true, ServerName: u.Host} // the stack's CA does not matter here
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, Timeout: time.Second}
 	check := func(what string, want int) {
 		t.Helper()
 		for _, server := range []*standin.Server{u.Front, u.Endpoint} {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL()+"/v2/", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Host = u.Host
 			status := 0
-			if resp, err := client.Get(server.URL() + "/v2/"); err == nil {
+			if resp, err := client.Do(req); err == nil {
 				status = resp.StatusCode
 				_ = resp.Body.Close()
 			}
