@@ -30,9 +30,9 @@ func TestStandby(t *testing.T) {
 
 	t.Run("not for refusals", func(t *testing.T) { refusalsStay(t, s) })
 	t.Run("hanging", func(t *testing.T) { hangs(t, s) })
+	gone := s.unshown(t)
 	t.Run("during pulls", func(t *testing.T) { diesDuringPulls(t, s) })
-	s.wantBack(t)
-	t.Run("what it serves", func(t *testing.T) { standsBy(t, s) })
+	t.Run("what it serves", func(t *testing.T) { standsBy(t, s, gone) })
 	t.Run("back again", func(t *testing.T) { comesBack(t, s) })
 }
 

@@ -69,16 +69,35 @@ func diesDuringPulls(t *testing.T, s *several) {
 	}
 }
 
-// standsBy: while eu is dead, us serves what eu has shown. Everything else is an
-// outage, and what eu has withdrawn does not reappear.
-func standsBy(t *testing.T, s *several) {
-	// Both have it, but eu has never shown it.
-	pushTo(t, s.eu, "acme/quiet:1.0")
-	// Only us has it.
-	pushTo(t, s.us, replicated+":only-us")
-	withdrawn := s.withdraw(t)
-	moved := s.move(t)
+// unshown is what us must not serve, or cannot: by name, the path. Where us has it,
+// eu has never shown it, or has withdrawn it.
+func (s *several) unshown(t *testing.T) map[string]string {
+	t.Helper()
+	pushTo(t, s.eu, "acme/quiet:1.0") // which nobody asks eu for
 	s.replicate(t, "acme/quiet")
+	pushTo(t, s.us, replicated+":only-us")
+	withdrawn, moved := s.withdraw(t), s.move(t)
+	const here = "/v2/" + replicated
+	return map[string]string{
+		"tag that eu has not shown":               "/v2/acme/quiet/manifests/1.0",
+		"digest that eu has not shown":            "/v2/acme/quiet/manifests/" + digestOf(t, "acme/quiet:1.0"),
+		"layer that eu has not shown":             "/v2/acme/quiet/blobs/" + layerOf(t, "acme/quiet:1.0"),
+		"tag that only us has":                    here + "/manifests/only-us",
+		"digest that only us has":                 here + "/manifests/" + digestOf(t, replicated+":only-us"),
+		"layer that only us has":                  here + "/blobs/" + layerOf(t, replicated+":only-us"),
+		"withdrawn tag":                           here + "/manifests/withdrawn",
+		"withdrawn digest":                        here + "/manifests/" + withdrawn,
+		"withdrawn layer":                         here + "/blobs/" + layerOf(t, "withdrawn"),
+		"moved tag, of which us has only the old": here + "/manifests/moved",
+		"moved digest, which us does not have":    here + "/manifests/" + moved,
+		"moved layer, which us does not have":     here + "/blobs/" + layerOf(t, "after"),
+		"referrers":                               here + "/referrers/" + digestOf(t, replicated+":1.0"),
+	}
+}
+
+// standsBy: while eu is dead, us serves what eu has shown. Everything else is an
+// outage.
+func standsBy(t *testing.T, s *several, unshown map[string]string) {
 	mend, err := s.eu.Fail(stack.Refuses)
 	if err != nil {
 		t.Fatal(err)
@@ -117,20 +136,7 @@ func standsBy(t *testing.T, s *several) {
 	if served == 0 || s.metric(t, "authsvc_upstream_on_standby") != "1" || s.metric(t, "authsvc_registry_breaker_open") != "1" {
 		t.Errorf("us was asked %d times, and the metrics do not say that eu is on its stand-by", served)
 	}
-	for name, uri := range map[string]string{
-		"tag that eu has not shown":               "/v2/acme/quiet/manifests/1.0",
-		"digest that eu has not shown":            "/v2/acme/quiet/manifests/" + digestOf(t, "acme/quiet:1.0"),
-		"layer that eu has not shown":             "/v2/acme/quiet/blobs/" + layerOf(t, "acme/quiet:1.0"),
-		"tag that only us has":                    "/v2/" + replicated + "/manifests/only-us",
-		"digest that only us has":                 "/v2/" + replicated + "/manifests/" + digestOf(t, replicated+":only-us"),
-		"layer that only us has":                  "/v2/" + replicated + "/blobs/" + layerOf(t, replicated+":only-us"),
-		"withdrawn tag":                           "/v2/" + replicated + "/manifests/withdrawn",
-		"withdrawn digest":                        "/v2/" + replicated + "/manifests/" + withdrawn,
-		"withdrawn layer":                         "/v2/" + replicated + "/blobs/" + layerOf(t, "withdrawn"),
-		"moved tag, of which us has only the old": "/v2/" + replicated + "/manifests/moved",
-		"moved digest, which us does not have":    "/v2/" + replicated + "/manifests/" + moved,
-		"referrers":                               "/v2/" + replicated + "/referrers/" + known,
-	} {
+	for name, uri := range unshown {
 		t.Run(name, func(t *testing.T) {
 			every(t, s.Stack, request{uri: uri}, func(r request, a answer) { wantError(t, r, a, 503, "UNAVAILABLE") })
 		})
