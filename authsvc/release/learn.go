@@ -54,12 +54,11 @@ func (r *Releases) list(ctx context.Context, p place, since time.Time) (names []
 
 func (r *Releases) askTags(ctx context.Context, p place, since time.Time) error {
 	if r.store.Graph(p.key).Generation() == 0 {
-		select {
-		case r.strangers <- struct{}{}:
-			defer func() { <-r.strangers }()
-		case <-ctx.Done():
-			return ctx.Err()
+		leave, err := r.enterStranger(ctx)
+		if err != nil {
+			return err
 		}
+		defer leave()
 		if _, _, ok := r.store.Names(p.key, since); ok {
 			return nil // somebody else has asked meanwhile
 		}
@@ -79,8 +78,8 @@ func (r *Releases) askTags(ctx context.Context, p place, since time.Time) error 
 	})
 }
 
-// learnTag learns what a tag has as of since or later, and all that it lists.
-func (r *Releases) learnTag(ctx context.Context, p place, tag string, since time.Time) error {
+// checkTag learns what digest a tag has as of since or later.
+func (r *Releases) checkTag(ctx context.Context, p place, tag string, since time.Time) error {
 	for range 2 { // a question under way may have been put before since
 		if r.store.Graph(p.key).Checked(tag, since) {
 			break
@@ -89,6 +88,25 @@ func (r *Releases) learnTag(ctx context.Context, p place, tag string, since time
 		if err != nil {
 			return fmt.Errorf("tag %s: %w", tag, err)
 		}
+	}
+	return nil
+}
+
+// enterStranger waits for one of the places for all that is asked about repositories
+// that are not known.
+func (r *Releases) enterStranger(ctx context.Context) (leave func(), err error) {
+	select {
+	case r.strangers <- struct{}{}:
+		return func() { <-r.strangers }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// learnTag learns what a tag has as of since or later, and all that it lists.
+func (r *Releases) learnTag(ctx context.Context, p place, tag string, since time.Time) error {
+	if err := r.checkTag(ctx, p, tag, since); err != nil {
+		return err
 	}
 	root, ok := r.store.Graph(p.key).Current(tag)
 	if !ok {
@@ -148,14 +166,17 @@ func (r *Releases) learnBelow(ctx context.Context, p place, root graph.Digest, s
 		if len(missing) == 0 {
 			return nil
 		}
-		err := each(ctx, r.options.Parallel, missing, func(ctx context.Context, d graph.Digest) error {
-			return r.shared(ctx, "manifest\x00"+p.key+"\x00"+d.String(), func(ctx context.Context) error { return r.fetch(ctx, p, d) })
-		})
+		err := each(ctx, r.options.Parallel, missing, func(ctx context.Context, d graph.Digest) error { return r.learnManifest(ctx, p, d) })
 		if err != nil {
 			return err
 		}
 	}
 	return graph.ErrFull
+}
+
+// learnManifest learns the content of a manifest.
+func (r *Releases) learnManifest(ctx context.Context, p place, d graph.Digest) error {
+	return r.shared(ctx, "manifest\x00"+p.key+"\x00"+d.String(), func(ctx context.Context) error { return r.fetch(ctx, p, d) })
 }
 
 // fetch fetches a manifest and learns its content.

@@ -54,6 +54,12 @@ func (s *Server) record(h http.Header, o decision.Outcome) {
 	if o.Subject.Unverified != "" {
 		line.AddAttrs(slog.String("unverified_user", headerText(o.Subject.Unverified)))
 	}
+	if o.Upstream != nil {
+		line.AddAttrs(slog.String("upstream", o.Upstream.Name()))
+	}
+	if o.Standby {
+		line.AddAttrs(slog.Bool("standby", true))
+	}
 	if o.Probe {
 		line.AddAttrs(slog.Bool("probe", true))
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/pullgate/pullgate/authsvc/decision"
 	"github.com/pullgate/pullgate/authsvc/registry"
-	"github.com/pullgate/pullgate/authsvc/upstream"
 )
 
 // maxMessage bounds an encoded message in a header, in bytes.
@@ -31,7 +30,11 @@ func (s *Server) respond(c echo.Context, o decision.Outcome) error {
 	default:
 		h.Set(headerEcrAuthorization, o.Token.Authorization())
 		h.Set(headerEcrRegistry, o.Token.Host)
-		h.Set(headerEcrTokenID, upstream.ID(o.Token))
+		h.Set(headerEcrTokenID, o.Upstream.TokenID(o.Token))
+		set(h, headerEcrPath, o.Path)
+		if o.Spare {
+			h.Set(headerEcrStandby, "1")
+		}
 		return empty(c, http.StatusOK)
 	}
 	h.Set(headerErrorCode, string(refusal.Code))
