@@ -32,8 +32,11 @@ func (s *Server) respond(c echo.Context, o decision.Outcome) error {
 		h.Set(headerEcrRegistry, o.Token.Host)
 		h.Set(headerEcrTokenID, o.Upstream.TokenID(o.Token))
 		set(h, headerEcrPath, o.Path)
-		if o.Spare {
+		switch {
+		case o.Spare:
 			h.Set(headerEcrStandby, "1")
+		case o.Standby:
+			h.Set(headerEcrStandby, "serves")
 		}
 		return empty(c, http.StatusOK)
 	}
