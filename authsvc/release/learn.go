@@ -54,11 +54,12 @@ func (r *Releases) list(ctx context.Context, p place, since time.Time) (names []
 
 func (r *Releases) askTags(ctx context.Context, p place, since time.Time) error {
 	if r.store.Graph(p.key).Generation() == 0 {
-		leave, err := r.enterStranger(ctx)
-		if err != nil {
-			return err
+		select {
+		case r.strangers <- struct{}{}:
+			defer func() { <-r.strangers }()
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-		defer leave()
 		if _, _, ok := r.store.Names(p.key, since); ok {
 			return nil // somebody else has asked meanwhile
 		}
@@ -90,17 +91,6 @@ func (r *Releases) checkTag(ctx context.Context, p place, tag string, since time
 		}
 	}
 	return nil
-}
-
-// enterStranger waits for one of the places for all that is asked about repositories
-// that are not known.
-func (r *Releases) enterStranger(ctx context.Context) (leave func(), err error) {
-	select {
-	case r.strangers <- struct{}{}:
-		return func() { <-r.strangers }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }
 
 // learnTag learns what a tag has as of since or later, and all that it lists.

@@ -34,12 +34,8 @@ func (r *Releases) Pin(ctx context.Context, request registry.Request) (digest st
 }
 
 func (r *Releases) pin(ctx context.Context, p place, reference registry.Reference) (digest string, schema1 bool, err error) {
-	if r.store.Graph(p.key).Generation() == 0 {
-		leave, err := r.enterStranger(ctx)
-		if err != nil {
-			return "", false, err
-		}
-		defer leave()
+	if missing, err := r.missing(ctx, p); missing || err != nil {
+		return "", false, err
 	}
 	d, ok := graph.ParseDigest(reference.Digest)
 	if reference.Tag != "" {

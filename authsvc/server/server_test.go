@@ -510,10 +510,14 @@ func BenchmarkDecision(b *testing.B) {
 		o.Logger = slog.New(slog.NewJSONHandler(io.Discard, nil))
 		decider(o).Authenticator = authtest.NewCache(source{decider(o).Authenticator.(vendor)},
 			auth.CacheConfig{TTL: time.Hour, RefusalTTL: time.Hour, MaxEntries: 10, MaxRefusals: 10})
+		current := token("current")
+		decider(o).Routes = routes(tokenSource{func() (tokenfile.Token, error) { return current, nil }})
 	})
 	r := httptest.NewRequest(http.MethodGet, "/authorize", nil)
 	r.Header.Set("X-Original-Method", "GET")
 	r.Header.Set("X-Original-URI", "/v2/acme/appliance/manifests/1.4")
+	r.Header.Set("X-Real-IP", "192.0.2.1")
+	r.Header.Set("X-Request-ID", "5f3a9c015f3a9c015f3a9c015f3a9c01")
 	r.Header.Set("Authorization", basic("ann@example.com:t0ken"))
 	w := &discard{header: http.Header{}}
 	b.ReportAllocs()

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
@@ -57,6 +58,7 @@ type Upstream struct {
 	standing                       standing
 	numbers                        numbers
 
+	values  atomic.Pointer[Values]
 	source  Source
 	refresh string // the URL that requests a refresh; empty to disable
 	client  *http.Client

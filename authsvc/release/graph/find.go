@@ -151,7 +151,7 @@ func (c *climb) next() (at id, ok bool) {
 			}
 			p := c.g.parents[top.next]
 			top.next = p.next
-			if (top.first || !p.edge.is(asBlob)) && !(c.current && p.edge.is(asReferrer)) && c.meet(p.edge.node()) {
+			if c.goes(p.edge, top.first) && c.meet(p.edge.node()) {
 				return p.edge.node(), true
 			}
 		}
@@ -165,6 +165,17 @@ func (c *climb) next() (at id, ok bool) {
 			return subject, true
 		}
 	}
+}
+
+// goes says whether an edge up counts.
+func (c *climb) goes(e edge, first bool) bool {
+	switch e.relation() {
+	case asBlob:
+		return first
+	case asReferrer:
+		return !c.current
+	}
+	return true
 }
 
 // meet says whether a node is met for the first time, and then goes on from
