@@ -63,6 +63,7 @@ func newStudy(p Parts, q Question) *study {
 	rules := *p.Decider.Rules
 	rules.Releases = s.releases
 	s.decider = *p.Decider
+	s.decider.Peek = true
 	s.decider.Authenticator, s.decider.Rules, s.decider.Manifests = s.peek, &rules, s.releases
 	return s
 }
