@@ -39,6 +39,10 @@ var (
 	errNoStandby = errors.New("the registry fails, and no other one stands by for it")
 )
 
+// OldSchema is the message about a manifest that carries the registry's own name of the
+// repository.
+const OldSchema = "this image has a manifest of Docker's old schema 1, which cannot be served here; ask the vendor to push it again with a current client"
+
 // A need says whether a request goes to the stand-by.
 type need int
 
@@ -84,7 +88,7 @@ func (d *Decider) toFirst(ctx context.Context, route upstream.Route, o *Outcome)
 		case digest == "":
 			return entitlement.NoManifest(o.Request), nil
 		case schema1:
-			return registry.Refuse(registry.ManifestUnknown, "this image has a manifest of Docker's old schema 1, which cannot be served here; ask the vendor to push it again with a current client"), nil
+			return registry.Refuse(registry.ManifestUnknown, OldSchema), nil
 		}
 	}
 	o.Path = forwarded(route, o.Request, digest)

@@ -168,6 +168,7 @@ func TestRouteIsRecorded(t *testing.T) {
 		{"first", "/authorize", "/v2/acme/app/manifests/1.4", nil, "eu", nil, []string{"upstream_forwarded_total first eu"}},
 		{"stand-by", "/authorize", "/v2/acme/app/manifests/1.4", eu, "us", true, []string{failed, "upstream_forwarded_total standby us"}},
 		{"not shown", "/authorize", "/v2/acme/app/manifests/1.5", eu, "us", true, []string{failed, "upstream_standby_refused_total us"}},
+		{"refused by what it is", "/authorize", "/v2/acme/renamed/app/manifests/1.3", nil, "eu", nil, nil},
 		{"ping", "/authorize", "/v2/", nil, nil, nil, nil},
 		{"not licensed", "/authorize", "/v2/acme/app/manifests/2.0", nil, nil, nil, nil},
 		{"not licensed, and the first fails", "/authorize", "/v2/acme/app/manifests/2.0", eu, nil, nil, []string{failed}},
