@@ -20,6 +20,11 @@ func TestRefused(t *testing.T) {
 		notARole   = "aws_role_name must be 1 to 64"
 		notABound  = "aws_permissions_boundary must be the ARN of a policy"
 	)
+	other := func(key string, value any) []any {
+		entry := map[string]any{"account_id": "210987654321", "regions": []string{"eu-central-1"}, "repositories": []string{"tools/*"}}
+		entry[key] = value
+		return []any{entry}
+	}
 	var many []string
 	for i := range 200 {
 		many = append(many, fmt.Sprintf("acme/appliance-%d", i))
@@ -66,6 +71,22 @@ func TestRefused(t *testing.T) {
 		{"aws_managed_policies", []string{"AdministratorAccess"}, "aws_managed_policies must be ARNs"},
 		{"aws_managed_policies", "arn:aws:iam::aws:policy/X", "aws_managed_policies must be a list"},
 		{"aws_tags", "owner", "aws_tags"},
+		{"aws_other_accounts", "210987654321", "aws_other_accounts"},
+		{"aws_other_accounts", []string{"210987654321"}, "aws_other_accounts"},
+		{"aws_other_accounts", other("account_id", "21098765432"), "aws_other_accounts[0].account_id must be 12 digits"},
+		{"aws_other_accounts", other("regions", []string{"cn-north-1"}), "aws_other_accounts[0].regions must name regions of the partition aws"},
+		{"aws_other_accounts", other("regions", "eu-central-1"), "regions and repositories must be lists"},
+		{"aws_other_accounts", other("repositories", []string{}), "aws_other_accounts[0].repositories is empty"},
+		{"aws_other_accounts", other("repositories", []string{"*"}), everything},
+		{"aws_other_accounts", other("repositories", []string{"Tools"}), notAName},
+		{"aws_other_accounts", other("repositories", many), "and IAM allows 10240"},
+		{"aws_other_accounts", other("role", "x"), "role"},
+		{"aws_assumed_roles", []string{"pull"}, "aws_assumed_roles must be ARNs"},
+		{"aws_assumed_roles", []string{"arn:aws:iam::210987654321:role/*"}, "aws_assumed_roles must be ARNs"},
+		{"aws_assumed_roles", []string{"arn:aws-cn:iam::210987654321:role/pull"}, "aws_assumed_roles must be ARNs"},
+		{"aws_assumed_roles", "arn:aws:iam::210987654321:role/pull", "aws_assumed_roles must be a list"},
+		{"aws_trusted_roles", []string{"arn:aws:iam::210987654321:root"}, "aws_trusted_roles must be ARNs"},
+		{"aws_trusted_roles", []string{"*"}, "aws_trusted_roles must be ARNs"},
 	} {
 		t.Run(fmt.Sprintf("%s=%.20v", tt.setting, tt.value), func(t *testing.T) {
 			w.t = t
