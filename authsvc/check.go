@@ -44,8 +44,10 @@ func check(ctx context.Context, c config.Config) error {
 	if _, err := newSources(c, newQuietly(ctx)); err != nil {
 		return err
 	}
-	if _, err := newTransport(c); err != nil {
-		return err
+	for _, u := range c.Upstreams {
+		if _, err := newTransport(u); err != nil {
+			return err
+		}
 	}
 	if _, err := readProbeAccount(c.Probe); err != nil {
 		return fmt.Errorf("configuration: %w", err)
@@ -86,13 +88,15 @@ func checkOnline(ctx context.Context, c config.Config, out io.Writer) error {
 		}
 		report("source "+s.Name, err)
 	}
-	token, err := tokenfile.Read(c.TokenFile)
-	if err == nil {
-		err = token.Usable(time.Now())
-	}
-	report("token file "+c.TokenFile, err)
-	if err == nil {
-		report("registry "+token.Host, within(ctx, func(ctx context.Context) error { return pingRegistry(ctx, c, token) }))
+	for _, u := range c.Upstreams {
+		token, err := tokenfile.Read(u.TokenFile)
+		if err == nil {
+			err = token.Usable(time.Now())
+		}
+		report("token file "+u.TokenFile, err)
+		if err == nil {
+			report("registry "+token.Host, within(ctx, func(ctx context.Context) error { return pingRegistry(ctx, u, token) }))
+		}
 	}
 	if wrong > 0 {
 		return errors.New("the configuration is valid, but what it names cannot be used; see above")
@@ -108,8 +112,8 @@ func within(ctx context.Context, ask func(context.Context) error) error {
 
 // pingRegistry asks the registry whether it accepts the token (Distribution
 // Specification 1.1, "Determining Support").
-func pingRegistry(ctx context.Context, c config.Config, token tokenfile.Token) error {
-	transport, err := newTransport(c)
+func pingRegistry(ctx context.Context, u config.Upstream, token tokenfile.Token) error {
+	transport, err := newTransport(u)
 	if err != nil {
 		return err
 	}

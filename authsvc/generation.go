@@ -1,11 +1,7 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"log/slog"
-	"net/http"
 	"reflect"
 	"slices"
 	"sync"
@@ -20,18 +16,16 @@ import (
 	"github.com/pullgate/pullgate/authsvc/probe"
 	"github.com/pullgate/pullgate/authsvc/release"
 	"github.com/pullgate/pullgate/authsvc/release/remote"
-	"github.com/pullgate/pullgate/authsvc/upstream"
-	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
 // A generation is all that one configuration makes. The next one takes over what has
 // not changed.
 type generation struct {
-	config    config.Config
-	customers *customers
-	registry  *registryParts
-	releases  *release.Releases
-	decider   *decision.Decider
+	config     config.Config
+	customers  *customers
+	registries *registries
+	releases   *release.Releases
+	decider    *decision.Decider
 	// probeTrouble is why the made-up pulls are not recognized.
 	probeTrouble string
 
@@ -42,19 +36,10 @@ type generation struct {
 	gone    chan struct{} // closed when what only it had has ended
 }
 
-// registryParts are how the registry is asked.
-type registryParts struct {
-	upstream *upstream.Upstream
-	client   *remote.Client
-	// peeked is for explanations: it counts nothing, and renews no token.
-	peeked  *remote.Client
-	numbers *prometheus.Registry
-}
-
 // A builder builds generations. Its fields outlive a reload.
 type builder struct {
 	maker
-	watcher *tokenfile.Watcher
+	tokens  *tokenFiles
 	numbers *prometheus.Registry // the metrics that outlive one
 }
 
@@ -62,9 +47,9 @@ type builder struct {
 // before uses changes until apply.
 func (b builder) build(c config.Config, before *generation) (g *generation, err error) {
 	g = &generation{config: c, idle: make(chan struct{}), gone: make(chan struct{})}
-	if before != nil && same(before.config, c, func(c config.Config) any { return []any{c.Remote, c.Upstream} }) {
-		g.registry = before.registry
-	} else if g.registry, err = b.registryParts(c); err != nil {
+	if before != nil && same(before.config, c, func(c config.Config) any { return c.Upstreams }) {
+		g.registries = before.registries
+	} else if g.registries, err = b.registries(c); err != nil {
 		return nil, err
 	}
 	var old *customers
@@ -74,7 +59,7 @@ func (b builder) build(c config.Config, before *generation) (g *generation, err 
 	if g.customers, err = b.make(c, old); err != nil {
 		return nil, err
 	}
-	g.releases = b.releases(c, g.registry.client, before)
+	g.releases = b.releases(c, g.registries.source, before)
 	isProbe, err := b.probeAccount(c)
 	if err != nil {
 		g.probeTrouble = "made-up pulls count as a customer's: " + err.Error()
@@ -83,7 +68,8 @@ func (b builder) build(c config.Config, before *generation) (g *generation, err 
 	g.decider = &decision.Decider{
 		Authenticator: g.customers,
 		Rules:         &entitlement.Rules{Releases: g.releases, Renew: c.Renew, Repositories: c.Repositories},
-		Upstream:      g.registry.upstream,
+		Routes:        g.registries.routes,
+		Manifests:     g.releases,
 		Key:           b.hashes,
 		Probe:         isProbe,
 	}
@@ -105,47 +91,14 @@ func same(a, b config.Config, part func(config.Config) any) bool {
 	return reflect.DeepEqual(part(a), part(b))
 }
 
-func (b builder) registryParts(c config.Config) (*registryParts, error) {
-	transport, err := newTransport(c)
-	if err != nil {
-		return nil, err
-	}
-	c.Upstream.Transport, c.Remote.Transport = transport, transport
-	p := &registryParts{upstream: upstream.New(b.watcher, c.Upstream), numbers: prometheus.NewRegistry()}
-	c.Remote.Upstream, c.Remote.Metrics = p.upstream, p.numbers
-	if p.client, err = remote.New(c.Remote); err != nil {
-		return nil, err
-	}
-	c.Remote.Upstream, c.Remote.Metrics = unrenewed{p.upstream}, nil
-	p.peeked, err = remote.New(c.Remote)
-	return p, err
-}
-
-// newTransport builds the transport to the registry.
-func newTransport(c config.Config) (http.RoundTripper, error) {
-	transport, err := remote.NewTransport(c.Remote)
-	if err != nil {
-		return nil, fmt.Errorf("configuration: upstream.ca_file: %w", err)
-	}
-	return transport, nil
-}
-
-// unrenewed is an upstream whose token is not renewed.
-type unrenewed struct{ remote.Upstream }
-
-// Renew implements remote.Upstream.
-func (unrenewed) Renew(context.Context, string) (tokenfile.Token, error) {
-	return tokenfile.Token{}, errors.New("the registry rejects the token")
-}
-
 // releases builds what knows which tags reach a digest.
-func (b builder) releases(c config.Config, client *remote.Client, before *generation) *release.Releases {
+func (b builder) releases(c config.Config, source *remote.Registries, before *generation) *release.Releases {
 	o := c.Release
-	o.Source, o.Logger, o.Metrics = client, b.logger, b.numbers
+	o.Source, o.Logger, o.Metrics = source, b.logger, b.numbers
 	switch {
 	case before == nil:
 		return release.New(o)
-	case before.registry.client == client && same(before.config, c, func(c config.Config) any { return c.Release }):
+	case before.registries.source == source && same(before.config, c, func(c config.Config) any { return c.Release }):
 		return before.releases
 	}
 	return before.releases.With(o)
@@ -153,13 +106,13 @@ func (b builder) releases(c config.Config, client *remote.Client, before *genera
 
 // troubles say what is degraded.
 func (g *generation) troubles() []string {
-	troubles := append(g.customers.troubles(), g.registry.client.Trouble(), g.probeTrouble)
+	troubles := slices.Concat(g.registries.routes.Troubles(), g.customers.troubles(), g.registries.source.Troubles(), []string{g.probeTrouble})
 	return slices.DeleteFunc(troubles, func(text string) bool { return text == "" })
 }
 
 // parts are what explanations read.
 func (g *generation) parts() explain.Parts {
-	return explain.Parts{Decider: g.decider, Chain: g.customers.Chain, Releases: g.releases, Registry: g.registry.peeked, Troubles: g.troubles()}
+	return explain.Parts{Decider: g.decider, Chain: g.customers.Chain, Releases: g.releases, Registry: g.registries.peeked, Troubles: g.troubles()}
 }
 
 // enter says whether a request may use it, and then must leave it.

@@ -74,6 +74,14 @@ func (l *live) List(ctx context.Context, q decision.Question, trace decision.Tra
 	return g.decider.List(ctx, q, trace)
 }
 
+// Ready implements server.Registries.
+func (l *live) Ready() error { return l.current.Load().registries.routes.Ready() }
+
+// Failed implements server.Registries.
+func (l *live) Failed(tokenID, status string) {
+	l.current.Load().registries.routes.Failed(tokenID, status)
+}
+
 // lend lends what explanations read.
 func (l *live) lend() (explain.Parts, func()) {
 	g := l.hold()
@@ -84,7 +92,7 @@ func (l *live) lend() (explain.Parts, func()) {
 // that outlive it.
 func (l *live) Gather() ([]*dto.MetricFamily, error) {
 	g := l.current.Load()
-	return append(prometheus.Gatherers{l.numbers, g.registry.numbers}, g.customers.gatherers()...).Gather()
+	return append(prometheus.Gatherers{l.numbers, g.registries.numbers}, g.customers.gatherers()...).Gather()
 }
 
 // troubles say what is degraded.

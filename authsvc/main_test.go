@@ -144,7 +144,7 @@ func TestCommands(t *testing.T) {
 		{args: []string{"check-config", "--config", "", "--kloudless.url", "https://api.example/", "--kloudless.grants", ".["}, wantError: "kloudless: grants"},
 		{args: []string{"check-config", "--config", "", "--kloudless.url", "http://api.kloudless.com/"}, wantError: "https"},
 		{args: []string{"check-config", "--config", "", "--kloudless.url", "https://api.example/", "--kloudless.ca_file", bad}, wantError: bad},
-		{args: []string{"check-config", "--config", "", "--kloudless.url", "https://api.example/", "--upstream.ca_file", bad}, wantError: "configuration: upstream.ca_file"},
+		{args: []string{"check-config", "--config", "", "--kloudless.url", "https://api.example/", "--upstream.ca_file", bad}, wantError: "configuration: registry main: ca_file"},
 		{args: []string{"extra"}, wantError: `unknown command "extra"`},
 		{args: []string{"--help"}, want: "--cache.ttl"},
 	}

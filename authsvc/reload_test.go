@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -23,9 +22,7 @@ import (
 	"github.com/pullgate/pullgate/authsvc/credential"
 	"github.com/pullgate/pullgate/authsvc/decision"
 	"github.com/pullgate/pullgate/authsvc/server"
-	"github.com/pullgate/pullgate/authsvc/upstream"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/program"
-	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
 // reload reloads, and waits until the log has one more line that says how it ended.
@@ -239,12 +236,8 @@ func TestReplacedSourceEnds(t *testing.T) {
 		return c
 	}
 	logger, numbers := slog.New(slog.DiscardHandler), program.NewMetrics("authsvc")
-	watcher, err := tokenfile.Watch(t.Context(), filepath.Join(t.TempDir(), "main.json"), logger)
-	if err != nil {
-		t.Fatal(err)
-	}
-	metrics := server.NewMetrics(numbers, upstream.New(watcher, c.Upstream))
-	l, err := newLive(builder{maker{t.Context(), credential.NewKey(nil), logger, metrics}, watcher, numbers}, with(1), nil, new(slog.LevelVar))
+	metrics := server.NewMetrics(numbers)
+	l, err := newLive(builder{maker{t.Context(), credential.NewKey(nil), logger, metrics}, newTokenFiles(t.Context(), logger), numbers}, with(1), nil, new(slog.LevelVar))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,7 +292,7 @@ func TestManySourcesLiftTheBoundOnStrangers(t *testing.T) {
 	}
 	c.Cache.MaxStrangers = 8 // of 16 requests
 	logger, numbers := slog.New(slog.DiscardHandler), program.NewMetrics("authsvc")
-	all, err := maker{t.Context(), credential.NewKey(nil), logger, server.NewMetrics(numbers, nil)}.make(c, nil)
+	all, err := maker{t.Context(), credential.NewKey(nil), logger, server.NewMetrics(numbers)}.make(c, nil)
 	if err == nil {
 		err = all.apply(c)
 	}

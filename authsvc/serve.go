@@ -15,10 +15,8 @@ import (
 	"github.com/pullgate/pullgate/authsvc/config"
 	"github.com/pullgate/pullgate/authsvc/explain"
 	"github.com/pullgate/pullgate/authsvc/server"
-	"github.com/pullgate/pullgate/authsvc/upstream"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/listen"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/program"
-	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
 // bounds on the connections from nginx. A question is headers only. The shutdown
@@ -33,13 +31,8 @@ func serve(ctx context.Context, c config.Config, load func() (config.Config, err
 	defer signal.Stop(hangups)
 	level.Set(c.LogLevel)
 	numbers := program.NewMetrics("authsvc")
-	watcher, err := tokenfile.Watch(ctx, c.TokenFile, logger)
-	if err != nil {
-		return fmt.Errorf("watching upstream.token_file: %w", err)
-	}
-	token := upstream.New(watcher, upstream.Config{}) // for looking at it
-	metrics := server.NewMetrics(numbers, token)
-	l, err := newLive(builder{maker{ctx, newKey(c.CacheKeyFile, logger), logger, metrics}, watcher, numbers}, c, load, level)
+	metrics := server.NewMetrics(numbers)
+	l, err := newLive(builder{maker{ctx, newKey(c.CacheKeyFile, logger), logger, metrics}, newTokenFiles(ctx, logger), numbers}, c, load, level)
 	if err != nil {
 		return err
 	}
@@ -55,8 +48,8 @@ func serve(ctx context.Context, c config.Config, load func() (config.Config, err
 		return errors.Join(fmt.Errorf("private.address: %w", err), asked.Close())
 	}
 	handlers := map[net.Listener]http.Handler{
-		asked:   server.New(server.Options{Decider: l, Token: token, Realm: c.Realm, MaxRequests: c.Listen.MaxRequests, Logger: logger, Metrics: metrics}),
-		private: server.NewPrivate(token, l, l.troubles),
+		asked:   server.New(server.Options{Decider: l, Registries: l, Realm: c.Realm, MaxRequests: c.Listen.MaxRequests, Logger: logger, Metrics: metrics}),
+		private: server.NewPrivate(l, l, l.troubles),
 	}
 	logger.Info("serving", "version", program.Version(), "listen", asked.Addr().String(), "private", private.Addr().String())
 	// Explanations must not keep customers from being served.

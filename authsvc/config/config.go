@@ -16,8 +16,6 @@ import (
 	"github.com/pullgate/pullgate/authsvc/probe"
 	"github.com/pullgate/pullgate/authsvc/registry"
 	"github.com/pullgate/pullgate/authsvc/release"
-	"github.com/pullgate/pullgate/authsvc/release/remote"
-	"github.com/pullgate/pullgate/authsvc/upstream"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/settings"
 )
 
@@ -30,10 +28,9 @@ type Config struct {
 	Explain string
 	Realm   string
 	// Renew is appended to the message that a license expired or was withdrawn.
-	Renew     string
-	TokenFile string
-	Upstream  upstream.Config
-	Remote    remote.Options
+	Renew string
+	// Upstreams are the registries behind nginx.
+	Upstreams []Upstream
 	Release   release.Options
 	// ReleaseFile preserves what is known of releases across restarts; empty
 	// for none.
@@ -66,6 +63,7 @@ type Listen struct {
 
 // read builds the Config from the keys' values. Each line states the bounds.
 func read(r *settings.Reader) Config {
+	upstreams := readUpstreams(r, r.Get("upstreams"))
 	return Config{
 		Listen: Listen{
 			Address:     r.Address("listen.address", "unix", "tcp", "systemd"),
@@ -77,24 +75,13 @@ func read(r *settings.Reader) Config {
 		Explain:   r.Optional(explainAddress, func(key string) string { return r.Address(key, "unix") }),
 		Realm:     r.Quotable("realm", 1, 128),
 		Renew:     r.Text("messages.renew", 0, 512),
-		TokenFile: r.Path("upstream.token_file"),
-		Upstream: upstream.Config{
-			RefreshSocket: r.Optional("upstream.refresh_socket", func(key string) string { return r.Address(key, "unix") }),
-			RefreshName:   r.Text("upstream.refresh_name", 1, 64),
-			Timeout:       r.Duration("upstream.refresh_timeout", 100*time.Millisecond, time.Minute),
-		},
-		Remote: remote.Options{
-			Address:  r.Optional("upstream.address", func(key string) string { return r.Address(key, "") }),
-			CAFile:   r.Optional("upstream.ca_file", r.Path),
-			Requests: r.Number("upstream.requests", 1, 1000),
-			Timeout:  r.Duration("upstream.timeout", 100*time.Millisecond, time.Minute),
-		},
+		Upstreams: upstreams,
 		Release: release.Options{
 			TagTTL:      r.Duration("release.tag_ttl", time.Second, time.Hour),
 			Previous:    r.Duration("release.previous", 0, 90*24*time.Hour),
 			Timeout:     r.Duration("release.timeout", 100*time.Millisecond, time.Minute),
 			MaxDigests:  r.Number("release.max_digests", 1_000, 100_000_000),
-			Parallel:    r.Number("upstream.requests", 1, 1000),
+			Parallel:    parallel(upstreams),
 			NoReferrers: !r.Boolean("release.referrers"),
 		},
 		ReleaseFile:  r.Optional("release.file", r.Path),
@@ -115,6 +102,14 @@ func read(r *settings.Reader) Config {
 		Probe:        readProbe(r),
 		LogLevel:     r.Level("log.level"),
 	}
+}
+
+// parallel is how many questions about one repository are asked at once.
+func parallel(upstreams []Upstream) (most int) {
+	for _, u := range upstreams {
+		most = max(most, u.Remote.Requests)
+	}
+	return most
 }
 
 func readGuard(r *settings.Reader) guard.Config {

@@ -9,17 +9,23 @@ import (
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/settings"
 )
 
+// lists are the keys that are lists of sections.
+var lists = []string{"sources", "upstreams"}
+
 // Flags adds a flag to flags for every key.
 func Flags(flags *pflag.FlagSet) { table.Flags(flags) }
 
 // Table is every key, for its help.
 func Table() settings.Table { return table }
 
+// UpstreamTable has the keys that only one of several registries has.
+func UpstreamTable() settings.Table { return several }
+
 // ExplainSocket reads the path of the socket explain.address, and nothing else: what
 // is wrong with the rest of the configuration is of no matter to who asks a running
 // authsvc.
 func ExplainSocket(file string, environ []string, flags *pflag.FlagSet) (string, error) {
-	r, err := table.Load(settings.Source{Program: "authsvc", File: file, Environ: environ, Flags: flags, Lists: []string{"sources"}})
+	r, err := table.Load(settings.Source{Program: "authsvc", File: file, Environ: environ, Flags: flags, Lists: lists})
 	if err != nil {
 		return "", err
 	}
@@ -37,7 +43,7 @@ func ExplainSocket(file string, environ []string, flags *pflag.FlagSet) (string,
 // Its error names each unknown key and each invalid value, with what was
 // expected and what was found.
 func Load(file string, environ []string, flags *pflag.FlagSet) (Config, error) {
-	r, err := table.Load(settings.Source{Program: "authsvc", File: file, Environ: environ, Flags: flags, Lists: []string{"sources"}})
+	r, err := table.Load(settings.Source{Program: "authsvc", File: file, Environ: environ, Flags: flags, Lists: lists})
 	if err != nil {
 		return Config{}, err
 	}

@@ -15,7 +15,7 @@ import (
 // LoadProbe reads the section probe, and nothing else: the user of the made-up pulls
 // cannot read what the rest names.
 func LoadProbe(file string, environ []string, flags *pflag.FlagSet) (probe.Config, error) {
-	r, err := table.Load(settings.Source{Program: "authsvc", File: file, Environ: environ, Flags: flags, Lists: []string{"sources"}})
+	r, err := table.Load(settings.Source{Program: "authsvc", File: file, Environ: environ, Flags: flags, Lists: lists})
 	if err != nil {
 		return probe.Config{}, err
 	}

@@ -11,7 +11,6 @@ var fixed = map[string]func(*Config) any{
 	"private.address":     func(c *Config) any { return &c.Private },
 	explainAddress:        func(c *Config) any { return &c.Explain },
 	"realm":               func(c *Config) any { return &c.Realm },
-	"upstream.token_file": func(c *Config) any { return &c.TokenFile },
 	"release.max_digests": func(c *Config) any { return &c.Release.MaxDigests },
 	"release.file":        func(c *Config) any { return &c.ReleaseFile },
 	"cache.file":          func(c *Config) any { return &c.CacheFile },

@@ -1,5 +1,5 @@
 // Package decision decides on one customer request: parse, authenticate, entitle,
-// and fetch the key. It knows nothing of HTTP or headers: package server turns
+// route, and fetch the key. It knows nothing of HTTP or headers: package server turns
 // nginx's request into a Question, and an Outcome into an answer.
 //
 // Where to read on: steps.go has the steps in their order. Each is the work of
@@ -17,29 +17,32 @@ import (
 	"github.com/pullgate/pullgate/authsvc/credential"
 	"github.com/pullgate/pullgate/authsvc/entitlement"
 	"github.com/pullgate/pullgate/authsvc/registry"
+	"github.com/pullgate/pullgate/authsvc/upstream"
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
-
-// An Upstream has the Authorization of the registry behind nginx.
-// *upstream.Upstream implements it.
-type Upstream interface {
-	// Current returns the token in force, or why there is none.
-	Current() (tokenfile.Token, error)
-	// Renew returns a token other than the rejected one, which is given by its
-	// ID.
-	Renew(ctx context.Context, rejected string) (tokenfile.Token, error)
-}
 
 // An Authenticator says whose credential it is. auth.Chain implements it.
 type Authenticator interface {
 	Authenticate(context.Context, auth.Caller) (auth.Decision, error)
 }
 
+// Manifests tell which manifest a request names. *release.Releases implements it.
+type Manifests interface {
+	// Pin returns the digest that the registry has for it; "" if there is none.
+	// schema1 says whether the manifest is one of Docker's schema 1. An error is an
+	// outage.
+	Pin(context.Context, registry.Request) (digest string, schema1 bool, err error)
+	// Shown says whether the registry had what is requested, a blob included, when it
+	// was last asked, without asking it.
+	Shown(registry.Request) (digest string, schema1, ok bool)
+}
+
 // A Decider decides. All fields must be set but Probe.
 type Decider struct {
 	Authenticator Authenticator
 	Rules         *entitlement.Rules
-	Upstream      Upstream
+	Routes        *upstream.Routes
+	Manifests     Manifests
 	// Key hashes unconfirmed names, which must not be shown.
 	Key *credential.Key
 	// Probe recognizes our own made-up pulls; nil for none.
@@ -54,10 +57,13 @@ type Question struct {
 	Authorization []string
 	// Address is the client's; invalid if it is not known.
 	Address netip.Addr
-	// Retry says that the registry has rejected the token whose ID is
-	// RejectedToken for this very request.
-	Retry         bool
-	RejectedToken string
+	// Retry says that a registry has rejected its token for this very request.
+	Retry bool
+	// Failed is the status with which a registry has failed for this very request, as
+	// nginx counts: 502, 504, or the registry's own 5xx; empty if none did.
+	Failed string
+	// TokenID is the ID of that registry's token.
+	TokenID string
 }
 
 // An Outcome is the decision, and what was found on the way to it. The request is
@@ -76,6 +82,13 @@ type Outcome struct {
 	Probe bool
 	// Grants are the customer's rights.
 	Grants auth.Grants
+	// Upstream is the registry that has it; nil if none was found, or none is needed.
+	Upstream *upstream.Upstream
+	// Standby says that it stands in for another that fails; Spare, that another one
+	// can stand in for it.
+	Standby, Spare bool
+	// Path is the path and query to forward in place of the client's; empty for those.
+	Path string
 	// Token is the key to the registry; zero if nothing will be forwarded.
 	Token tokenfile.Token
 	// Page is the requested part of a list, and Next the path and query of the
@@ -126,6 +139,9 @@ func (o Outcome) Answer() *registry.Refusal {
 	}
 	return o.Refusal
 }
+
+// ErrNotShown is the outage of a request that the stand-by must not serve.
+var ErrNotShown = errors.New("the registry fails, and had not shown this content, so its stand-by must not serve it")
 
 // Outage is the Word of outcomes that are not the customer's fault.
 var Outage = strings.ToLower(string(registry.Unavailable))

@@ -1,6 +1,7 @@
 package decision_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"github.com/pullgate/pullgate/authsvc/entitlement"
 	"github.com/pullgate/pullgate/authsvc/registry"
 	"github.com/pullgate/pullgate/authsvc/release"
+	"github.com/pullgate/pullgate/authsvc/upstream"
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
@@ -55,19 +57,40 @@ func (releases) Tags(context.Context, string) ([]string, error) {
 }
 func (releases) Asked(string, string) {}
 
-// keys are the registry's; renewed says which was asked for last.
+func (releases) Pin(_ context.Context, r registry.Request) (digest string, schema1 bool, err error) {
+	switch r.Reference.Tag {
+	case "1.0":
+		return "", false, nil
+	case "1.1":
+		return layer, true, nil
+	case "1.2":
+		return "", false, errDown
+	}
+	return layer, false, nil
+}
+
+// Shown knows 1.4 and the layer.
+func (releases) Shown(r registry.Request) (digest string, schema1, ok bool) {
+	return layer, false, r.Reference.Tag == "1.4" || r.Reference.Digest == layer
+}
+
+// keys are a registry's.
 type keys struct {
-	renewed string
-	err     error
+	host string
+	err  error
 }
 
 func (k *keys) Current() (tokenfile.Token, error) {
-	return tokenfile.Token{Host: "registry.example", FetchedAt: time.Unix(1, 0)}, k.err
+	return tokenfile.Token{Host: cmp.Or(k.host, "registry.example"), Value: tokenfile.NewValue("QVdTOng="), FetchedAt: time.Unix(2, 0)}, k.err
 }
 
-func (k *keys) Renew(_ context.Context, rejected string) (tokenfile.Token, error) {
-	k.renewed = rejected
-	return tokenfile.Token{Host: "registry.example", FetchedAt: time.Unix(2, 0)}, k.err
+func (k *keys) Wait(context.Context, time.Time) (tokenfile.Token, error) {
+	return tokenfile.Token{}, errors.New("no other token comes")
+}
+
+// registry is one with keys.
+func (k *keys) registry(name string) *upstream.Upstream {
+	return upstream.New(k, upstream.Config{Name: name, Timeout: time.Second})
 }
 
 func decider(t *testing.T, k *keys) *decision.Decider {
@@ -91,7 +114,7 @@ func decider(t *testing.T, k *keys) *decision.Decider {
 			"bee": {Refusal: auth.TooBusy, RetryAfter: time.Second},
 			"eve": {Refusal: auth.WrongAccount, Cache: auth.Hit},
 		},
-		Rules: &entitlement.Rules{Releases: releases{}}, Upstream: k, Key: credential.NewKey([]byte("key")),
+		Rules: &entitlement.Rules{Releases: releases{}}, Manifests: releases{}, Routes: upstream.NewRoutes(upstream.Route{First: k.registry("main")}), Key: credential.NewKey([]byte("key")),
 	}
 }
 
@@ -164,9 +187,14 @@ func isOne(t *testing.T, o decision.Outcome) {
 func TestRetryRenews(t *testing.T) {
 	k := &keys{}
 	q := question("/v2/acme/a/manifests/1.4", "ann:t0ken")
-	q.Retry, q.RejectedToken = true, "old"
-	if got := decider(t, k).Forward(t.Context(), q, nil); !got.Allowed() || !got.Token.FetchedAt.Equal(time.Unix(2, 0)) || k.renewed != "old" {
-		t.Errorf("%v with a token of %v, asked about %q", got.Word(), got.Token.FetchedAt, k.renewed)
+	q.Retry, q.TokenID = true, "main.old"
+	got := decider(t, k).Forward(t.Context(), q, nil)
+	if !got.Allowed() || !got.Token.FetchedAt.Equal(time.Unix(2, 0)) {
+		t.Errorf("%v with a token of %v", got.Word(), got.Token.FetchedAt)
+	}
+	q.TokenID = got.Upstream.TokenID(got.Token)
+	if got := decider(t, k).Forward(t.Context(), q, nil); got.Err == nil {
+		t.Errorf("the rejected token again: %v", got.Word())
 	}
 }
 
@@ -201,10 +229,10 @@ func TestTrace(t *testing.T) {
 		want          []string
 	}{
 		{"/v2/acme/a/manifests/1.4", "ann:t0ken", []string{"parse: manifest acme/a 1.4", "authenticate: ann@acme.example hit, 2 grants",
-			"entitle: lic_1 by tag 1.4", "key: registry.example"}},
+			"entitle: lic_1 by tag 1.4", "route: main", "key: registry.example"}},
 		{"/v2/acme/a/blobs/" + layer, "ann:t0ken", []string{"parse: blob acme/a " + layer, "authenticate: ann@acme.example hit, 2 grants",
-			"entitle: lic_1 by tag 1.4", "key: registry.example"}},
-		{"/v2/", "bob:t0ken", []string{"parse: ping  ", "authenticate: account-2 (unverified: bob) stale, 0 grants", "entitle:  by tag ", "key: "}},
+			"entitle: lic_1 by tag 1.4", "route: main", "key: registry.example"}},
+		{"/v2/", "bob:t0ken", []string{"parse: ping  ", "authenticate: account-2 (unverified: bob) stale, 0 grants", "entitle:  by tag ", "route: ", "key: "}},
 		{"/v2/", "ann:wr0ng", []string{"parse: ping  ", "authenticate: the e-mail or the API token is wrong"}},
 		{"/v2/", "down:t0ken", []string{"parse: ping  ", "authenticate: dial tcp 10.0.0.1: refused"}},
 	}
@@ -228,6 +256,13 @@ func TestTrace(t *testing.T) {
 	}
 }
 
+func name(u *upstream.Upstream) string {
+	if u == nil {
+		return ""
+	}
+	return u.Name()
+}
+
 // found shows what a step has found.
 func found(f decision.Finding) string {
 	o := f.Outcome
@@ -238,6 +273,7 @@ func found(f decision.Finding) string {
 		decision.Parse:        fmt.Sprintf("%s %s %s", o.Request.Kind, o.Request.Repository, o.Request.Reference),
 		decision.Authenticate: fmt.Sprintf("%s %s, %d grants", o.Subject, o.Cache, o.Grants.Len()),
 		decision.Entitle:      o.License + " by tag " + o.Tag,
+		decision.Route:        name(o.Upstream),
 		decision.Key:          o.Token.Host,
 	}[f.Step]
 }

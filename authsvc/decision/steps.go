@@ -6,6 +6,7 @@ import (
 	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/credential"
 	"github.com/pullgate/pullgate/authsvc/registry"
+	"github.com/pullgate/pullgate/authsvc/upstream"
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
@@ -22,6 +23,7 @@ var (
 		{Parse, (*Decider).parse},
 		{Authenticate, (*Decider).authenticate},
 		{Entitle, (*Decider).entitle},
+		{Route, (*Decider).route},
 		{Key, (*Decider).key},
 	}
 	list = []step{
@@ -65,12 +67,12 @@ func (d *Decider) entitle(ctx context.Context, _ Question, o *Outcome) (*registr
 // key gets the registry's Authorization, if the request will be forwarded: docker
 // login needs none, and must not hand one out.
 func (d *Decider) key(ctx context.Context, q Question, o *Outcome) (*registry.Refusal, error) {
-	if o.Request.Kind == registry.Ping {
+	if o.Upstream == nil {
 		return nil, nil
 	}
-	fetch := d.Upstream.Current
+	fetch := o.Upstream.Current
 	if q.Retry {
-		fetch = func() (tokenfile.Token, error) { return d.Upstream.Renew(ctx, q.RejectedToken) }
+		fetch = func() (tokenfile.Token, error) { return o.Upstream.Renew(ctx, upstream.CutName(q.TokenID)) }
 	}
 	token, err := fetch()
 	if err == nil {

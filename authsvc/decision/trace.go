@@ -10,11 +10,12 @@ import (
 // A Step names a step of a decision.
 type Step string
 
-// The steps. A request that is forwarded takes the first four; a list ends with List.
+// The steps. A request that is forwarded takes the first five; a list ends with List.
 const (
 	Parse        Step = "parse"
 	Authenticate Step = "authenticate"
 	Entitle      Step = "entitle"
+	Route        Step = "route"
 	Key          Step = "key"
 	List         Step = "list"
 )

@@ -9,6 +9,18 @@ import (
 
 func refuse(refusal *registry.Refusal) Verdict { return Verdict{Refusal: refusal} }
 
+// NoRepository refuses a repository that no registry has, in the words for one that the
+// customer never licensed.
+func NoRepository(name string) *registry.Refusal { return unknownRepository(name) }
+
+// NoManifest refuses a tag or digest that the registry does not have.
+func NoManifest(request registry.Request) *registry.Refusal {
+	if request.Reference.Tag != "" {
+		return unknownTag(request.Repository, request.Reference.Tag)
+	}
+	return unknownDigest(request)
+}
+
 func unknownRepository(repository string) *registry.Refusal {
 	return notFound(registry.NameUnknown, "repository "+repository)
 }

@@ -48,8 +48,10 @@ type manifest struct {
 
 var errFails = errors.New("the registry fails")
 
-// Host implements release.Source.
-func (w *world) Host() (string, error) { return "registry.example", nil }
+// Place implements release.Source.
+func (w *world) Place(repository string) (string, error) {
+	return "registry.example/" + repository, nil
+}
 
 // Tags implements release.Source.
 func (w *world) Tags(_ context.Context, repository string) ([]string, error) {

@@ -19,6 +19,7 @@ import (
 	"github.com/pullgate/pullgate/authsvc/entitlement"
 	"github.com/pullgate/pullgate/authsvc/registry"
 	"github.com/pullgate/pullgate/authsvc/release"
+	"github.com/pullgate/pullgate/authsvc/upstream"
 )
 
 // A Question is what an operator asks. It contains the customer's secret, so it
@@ -62,7 +63,7 @@ func newStudy(p Parts, q Question) *study {
 	rules := *p.Decider.Rules
 	rules.Releases = s.releases
 	s.decider = *p.Decider
-	s.decider.Authenticator, s.decider.Rules = s.peek, &rules
+	s.decider.Authenticator, s.decider.Rules, s.decider.Manifests = s.peek, &rules, s.releases
 	return s
 }
 
@@ -88,7 +89,10 @@ func Explain(ctx context.Context, p Parts, q Question) Explanation {
 		decide = s.decider.List
 	}
 	outcome := decide(ctx, s.ask(e.Path), func(f decision.Finding) { s.note(&e, f) })
-	e.Token = newToken(outcome, p.Decider.Upstream)
+	var u *upstream.Upstream
+	if e.Route, u = newRoute(outcome, p.Decider.Routes); u != nil {
+		e.Token = newToken(outcome, u)
+	}
 	if outcome.Allowed() || notLicensed(outcome.Refusal) {
 		s.look(ctx, &e, outcome.Request)
 	}

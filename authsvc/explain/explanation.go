@@ -8,6 +8,7 @@ import (
 	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/decision"
 	"github.com/pullgate/pullgate/authsvc/registry"
+	"github.com/pullgate/pullgate/authsvc/upstream"
 )
 
 // A Result is what a request would get, in a word.
@@ -37,6 +38,7 @@ type Explanation struct {
 	// License and Tag decided. For a digest, Tag is a tag that reaches it.
 	License  string    `json:"license,omitempty"`
 	Tag      string    `json:"tag,omitempty"`
+	Route    *Route    `json:"route,omitempty"`
 	Token    *Token    `json:"token,omitempty"`
 	Registry *Registry `json:"registry,omitempty"`
 	Steps    []Step    `json:"steps"`
@@ -165,6 +167,31 @@ func newLicenses(grants auth.Grants, r registry.Request, tag string, now time.Ti
 	return all
 }
 
+// A Route is which registry has the repository.
+type Route struct {
+	Upstream string `json:"upstream"`
+	// Repository is its name in the registry, if customers see another.
+	Repository string `json:"repository,omitempty"`
+	// Standby: the registry stands in for one that fails.
+	Standby bool `json:"standby,omitempty"`
+}
+
+// newRoute returns the route of a request; nil if it has none. Then u is nil, too.
+func newRoute(o decision.Outcome, routes *upstream.Routes) (r *Route, u *upstream.Upstream) {
+	route, ok := routes.Find(o.Request.Repository)
+	if !ok || o.Request.Kind == registry.Invalid {
+		return nil, nil
+	}
+	if u = o.Upstream; u == nil {
+		u = route.First
+	}
+	r = &Route{Upstream: u.Name(), Standby: o.Standby}
+	if route.Renamed() && o.Request.Repository != "" {
+		r.Repository = route.Repository(o.Request.Repository)
+	}
+	return r, u
+}
+
 // A Token is the state of the registry's token; never the token itself.
 type Token struct {
 	// Used: the request would be forwarded with it.
@@ -176,7 +203,7 @@ type Token struct {
 	Error     string    `json:"error,omitempty"`
 }
 
-func newToken(o decision.Outcome, u decision.Upstream) *Token {
+func newToken(o decision.Outcome, u *upstream.Upstream) *Token {
 	current, err := u.Current()
 	t := &Token{Used: o.Token.Host != "", Registry: current.Host, FetchedAt: current.FetchedAt, ExpiresAt: current.ExpiresAt}
 	if err != nil {

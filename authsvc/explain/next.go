@@ -18,6 +18,9 @@ func next(e *Explanation, o decision.Outcome) string {
 	if o.Allowed() {
 		return "the license covers it, but the registry does not have it: push the tag, or correct the name"
 	}
+	if e.Route == nil && decision.Step(e.Steps[len(e.Steps)-1].Step) == decision.Route {
+		return "a license covers it, but no registry has it: add a prefix of the repository to upstreams in authsvc.yaml"
+	}
 	if account := e.Credential.otherAccount(); account != "" {
 		return "the token belongs to " + account + ": the customer must log in with that e-mail"
 	}
@@ -35,7 +38,7 @@ func allowed(e *Explanation) string {
 	if !e.Credential.TokenGiven {
 		text += ", if the customer's token is right (run it again with --token-stdin to check it)"
 	}
-	if e.Token.Used {
+	if e.Token != nil && e.Token.Used {
 		text += "; if the pull still fails, look for the request in nginx's log, and try it from the customer's network: " +
 			"layers come from the registry's storage, which a firewall may block"
 	}
@@ -54,6 +57,7 @@ func last(e *Explanation) decision.Step {
 var outages = map[decision.Step]string{
 	decision.Authenticate: "the source of customers did not answer: check it, and this machine's way to it; known customers are served for cache.stale_ttl longer",
 	decision.Entitle:      "the registry could not be asked which tag leads to the digest: check upstream.address, the network, and the role's policy",
+	decision.Route:        "the registry fails, and its stand-by serves only what the registry had shown: wait for the registry, and see the alert RegistryOnStandby",
 	decision.List:         "the registry could not be asked for its tags: check upstream.address, the network, and the role's policy",
 	decision.Key:          "there is no usable token for the registry: systemctl status tokenrefresher, and its log",
 	"":                    "the registry did not answer authsvc: check the network and the role's policy; a token that it rejects is renewed by the next pull",

@@ -47,11 +47,16 @@ func (e Explanation) Print(w io.Writer) error {
 	if e.Request != nil && e.Request.Digest != "" && e.Licenses != nil {
 		p.line("tag", cmp.Or(e.Tag, "no licensed tag is known to lead to this digest"))
 	}
+	if e.Route != nil {
+		p.line("upstream", e.Route.String())
+	}
+	host := ""
 	if e.Token != nil {
 		p.line("token", e.Token.String())
+		host = e.Token.Registry
 	}
 	if e.Registry != nil {
-		p.line("registry", e.Registry.text(e.Token.Registry))
+		p.line("registry", e.Registry.text(host))
 	}
 	printDegraded(p, e.Degraded)
 	for _, s := range e.Steps {
@@ -129,6 +134,15 @@ func (l License) match() string {
 		return "matches the repository, not the tag"
 	}
 	return "matches another repository"
+}
+
+// String says which registry it is.
+func (r *Route) String() string {
+	text := r.Upstream + before(", where the repository is ", r.Repository)
+	if r.Standby {
+		text += ", standing in for the registry, which fails"
+	}
+	return text
 }
 
 // String says what the state of the token is.

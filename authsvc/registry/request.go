@@ -107,6 +107,27 @@ func parsePath(path string) (Request, *Refusal) {
 	return Request{Kind: kind, Repository: name, Reference: reference}, nil
 }
 
+// Path is the request's path and query. It is what was parsed, but for an empty query.
+func (r Request) Path() string {
+	path := "/v2/"
+	switch r.Kind {
+	case Catalog:
+		path += "_catalog"
+	case Tags:
+		path += r.Repository + "/tags/list"
+	case Manifest:
+		path += r.Repository + "/manifests/" + r.Reference.String()
+	case Blob:
+		path += r.Repository + "/blobs/" + r.Reference.String()
+	case Referrers:
+		path += r.Repository + "/referrers/" + r.Reference.String()
+	}
+	if r.Query != "" {
+		path += "?" + r.Query
+	}
+	return path
+}
+
 var operations = map[string]Kind{
 	"tags":      Tags,
 	"manifests": Manifest,

@@ -78,7 +78,7 @@ func TestBrokenFiles(t *testing.T) {
 	}
 	text := string(whole)
 	tests := map[string]string{
-		"empty": "", "half": text[:len(text)/2], "another version": strings.Replace(text, `"version":1`, `"version":2`, 1),
+		"empty": "", "half": text[:len(text)/2], "another version": strings.Replace(text, `"version":2`, `"version":3`, 1),
 		"a digest changed": strings.Replace(text, digests["root"], blob("evil"), 1), "a tag changed": strings.Replace(text, `"tag":"2.0"`, `"tag":"1.0"`, 1),
 		"no sum": text[:strings.LastIndex(strings.TrimSpace(text), "\n")+1], "a line more": text + "{}\n", "something else": "\x00\x01\n",
 		"a long line": strings.Repeat("x", 9<<20),

@@ -45,7 +45,7 @@ func (f *family) add(manifest object) string {
 	return digest
 }
 
-func (f *family) Host() (string, error) { return host, nil }
+func (f *family) Place(repository string) (string, error) { return host + "/" + repository, nil }
 
 func (f *family) clock() time.Time {
 	f.mu.Lock()

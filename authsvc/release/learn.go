@@ -79,8 +79,8 @@ func (r *Releases) askTags(ctx context.Context, p place, since time.Time) error 
 	})
 }
 
-// learnTag learns what a tag has as of since or later, and all that it lists.
-func (r *Releases) learnTag(ctx context.Context, p place, tag string, since time.Time) error {
+// checkTag learns what digest a tag has as of since or later.
+func (r *Releases) checkTag(ctx context.Context, p place, tag string, since time.Time) error {
 	for range 2 { // a question under way may have been put before since
 		if r.store.Graph(p.key).Checked(tag, since) {
 			break
@@ -89,6 +89,14 @@ func (r *Releases) learnTag(ctx context.Context, p place, tag string, since time
 		if err != nil {
 			return fmt.Errorf("tag %s: %w", tag, err)
 		}
+	}
+	return nil
+}
+
+// learnTag learns what a tag has as of since or later, and all that it lists.
+func (r *Releases) learnTag(ctx context.Context, p place, tag string, since time.Time) error {
+	if err := r.checkTag(ctx, p, tag, since); err != nil {
+		return err
 	}
 	root, ok := r.store.Graph(p.key).Current(tag)
 	if !ok {
@@ -148,14 +156,17 @@ func (r *Releases) learnBelow(ctx context.Context, p place, root graph.Digest, s
 		if len(missing) == 0 {
 			return nil
 		}
-		err := each(ctx, r.options.Parallel, missing, func(ctx context.Context, d graph.Digest) error {
-			return r.shared(ctx, "manifest\x00"+p.key+"\x00"+d.String(), func(ctx context.Context) error { return r.fetch(ctx, p, d) })
-		})
+		err := each(ctx, r.options.Parallel, missing, func(ctx context.Context, d graph.Digest) error { return r.learnManifest(ctx, p, d) })
 		if err != nil {
 			return err
 		}
 	}
 	return graph.ErrFull
+}
+
+// learnManifest learns the content of a manifest.
+func (r *Releases) learnManifest(ctx context.Context, p place, d graph.Digest) error {
+	return r.shared(ctx, "manifest\x00"+p.key+"\x00"+d.String(), func(ctx context.Context) error { return r.fetch(ctx, p, d) })
 }
 
 // fetch fetches a manifest and learns its content.

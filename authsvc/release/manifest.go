@@ -25,12 +25,13 @@ func parseManifest(body []byte) graph.Content {
 		BlobSum string `json:"blobSum"` // of schema 1
 	}
 	var m struct {
-		Manifests []descriptor `json:"manifests"`
-		Config    descriptor   `json:"config"`
-		Layers    []descriptor `json:"layers"`
-		Blobs     []descriptor `json:"blobs"`    // of the artifact manifest that OCI 1.1 had for a time
-		FSLayers  []descriptor `json:"fsLayers"` // of schema 1
-		Subject   descriptor   `json:"subject"`
+		SchemaVersion int          `json:"schemaVersion"`
+		Manifests     []descriptor `json:"manifests"`
+		Config        descriptor   `json:"config"`
+		Layers        []descriptor `json:"layers"`
+		Blobs         []descriptor `json:"blobs"`    // of the artifact manifest that OCI 1.1 had for a time
+		FSLayers      []descriptor `json:"fsLayers"` // of schema 1
+		Subject       descriptor   `json:"subject"`
 	}
 	if err := json.Unmarshal(body, &m); err != nil {
 		return graph.Content{}
@@ -39,6 +40,7 @@ func parseManifest(body []byte) graph.Content {
 	for _, d := range m.Manifests {
 		c.Manifests = appendDigest(c.Manifests, d.Digest)
 	}
+	c.Schema1 = m.SchemaVersion == 1 || len(m.FSLayers) > 0
 	c.Blobs = appendDigest(c.Blobs, m.Config.Digest)
 	for _, list := range [...][]descriptor{m.Layers, m.Blobs} {
 		for _, d := range list {

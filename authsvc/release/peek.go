@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/pullgate/pullgate/authsvc/registry"
 	"github.com/pullgate/pullgate/authsvc/release/graph"
 )
 
@@ -36,7 +37,10 @@ func (p *Peek) Find(ctx context.Context, repository, digest string, want Tags) (
 		return "", fmt.Errorf("expected a digest by sha256 or sha512, found %.200q", digest)
 	}
 	at, err := p.known.place(repository)
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return "", nil
+	case err != nil:
 		return "", err
 	}
 	if tag := p.known.store.Graph(at.key).Peek(d, want, p.known.now().Add(-p.known.options.Previous)); tag != "" {
@@ -70,6 +74,16 @@ func (p *Peek) Tags(ctx context.Context, repository string) ([]string, error) {
 
 // Asked notes nothing.
 func (p *Peek) Asked(string, string) {}
+
+// Pin is Releases.Pin.
+func (p *Peek) Pin(ctx context.Context, request registry.Request) (digest string, schema1 bool, err error) {
+	return p.asked.Pin(ctx, request)
+}
+
+// Shown is Releases.Shown.
+func (p *Peek) Shown(request registry.Request) (digest string, schema1, ok bool) {
+	return p.known.Shown(request)
+}
 
 // Resolve asks the registry for the digest that a tag has now; ErrNotFound if there
 // is no such tag.

@@ -106,7 +106,7 @@ func (r *Releases) work(do func()) bool {
 	return true
 }
 
-// A place is a repository in the registry in force. Its key is the graph's.
+// A place is a repository as customers see it. Its key is the graph's.
 type place struct{ key, repository string }
 
 // A placedTag is a tag in a place.
@@ -116,11 +116,11 @@ type placedTag struct {
 }
 
 func (r *Releases) place(repository string) (place, error) {
-	host, err := r.options.Source.Host()
+	key, err := r.options.Source.Place(repository)
 	if err != nil {
 		return place{}, fmt.Errorf("reading the releases of %s: %w", repository, err)
 	}
-	return place{host + "/" + repository, repository}, nil
+	return place{key, repository}, nil
 }
 
 // Tags are the tags that a customer may pull.
@@ -135,7 +135,10 @@ func (r *Releases) Find(ctx context.Context, repository, digest string, want Tag
 		return "", fmt.Errorf("expected a digest by sha256 or sha512, found %.200q", digest)
 	}
 	p, err := r.place(repository)
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return "", nil
+	case err != nil:
 		return "", err
 	}
 	start := time.Now()

@@ -65,6 +65,13 @@ func (w *world) newReleases(change func(*release.Options)) *release.Releases {
 	return g
 }
 
+// Host implements remote.Upstream.
+func (w *world) Host() (string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.host, nil
+}
+
 // Current implements remote.Upstream.
 func (w *world) Current() (tokenfile.Token, error) {
 	w.mu.Lock()

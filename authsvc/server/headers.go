@@ -11,10 +11,13 @@ const (
 	headerUpstreamRejected = "X-Upstream-Rejected"
 	headerRejectedToken    = "X-Upstream-Rejected-Token"
 	headerUpstreamStatus   = "X-Upstream-Status"
+	headerUpstreamTokenID  = "X-Upstream-Token-Id"
 
 	headerEcrAuthorization = "X-Ecr-Authorization"
 	headerEcrRegistry      = "X-Ecr-Registry"
 	headerEcrTokenID       = "X-Ecr-Token-Id"
+	headerEcrPath          = "X-Ecr-Path"
+	headerEcrStandby       = "X-Ecr-Standby"
 	headerSubject          = "X-Auth-Subject"
 	headerLicense          = "X-Auth-License"
 	headerStatus           = "X-Registry-Status"

@@ -4,8 +4,6 @@ import (
 	"net/http"
 
 	"github.com/labstack/echo/v4"
-
-	"github.com/pullgate/pullgate/authsvc/decision"
 )
 
 // noToken is the error code of a health check that fails for want of a token.
@@ -15,9 +13,9 @@ const noToken = "TOKEN"
 // says why not. Strangers can ask, through nginx, so it answers from memory, waits
 // for nothing, and is neither logged nor counted. It takes no place of
 // listen.max_requests either: a machine that is busy should stay in the balancer.
-func newHealth(upstream decision.Upstream) echo.HandlerFunc {
+func newHealth(registries Registries) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if _, err := upstream.Current(); err != nil {
+		if registries.Ready() != nil {
 			c.Response().Header().Set(headerErrorCode, noToken)
 			return empty(c, http.StatusServiceUnavailable)
 		}

@@ -16,7 +16,7 @@ func TestHealth(t *testing.T) {
 	err := error(nil)
 	f := newFixture(t, func(o *server.Options) {
 		o.MaxRequests = 0
-		o.Token = registry{current: func() (tokenfile.Token, error) { return token("t0ken"), err }}
+		o.Registries = routes(tokenSource{func() (tokenfile.Token, error) { return token("t0ken"), err }})
 	})
 	for _, test := range []struct {
 		err    error

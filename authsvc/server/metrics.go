@@ -2,7 +2,7 @@ package server
 
 import (
 	"context"
-	"math"
+	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,13 +17,11 @@ type Metrics struct {
 	duration              prometheus.Histogram
 	vendor                *prometheus.HistogramVec
 	panics                prometheus.Counter
-	failures              *prometheus.CounterVec
 	inFlight, maxInFlight prometheus.Gauge
 }
 
-// NewMetrics registers the metrics with r. The expiry of the upstream's token is
-// computed when the metrics are read.
-func NewMetrics(r prometheus.Registerer, upstream decision.Upstream) *Metrics {
+// NewMetrics registers the metrics with r.
+func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "authsvc_decisions_total",
@@ -39,11 +37,6 @@ func NewMetrics(r prometheus.Registerer, upstream decision.Upstream) *Metrics {
 			Help:    "Time of one request to a source of customers, by source and outcome: ok, refused, timeout, canceled, error, or another HTTP status.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"source", "outcome"}),
-		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "authsvc_nginx_registry_failures_total",
-			Help: "Allowed requests that nginx could not forward to the registry, by status: 502 (no connection, no address, " +
-				"a certificate that is not trusted), 504 (no answer in time), other (the registry answered with a server error).",
-		}, []string{"status"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "authsvc_panics_total",
 			Help: "Requests that ended in a panic. The customer got 503; the log has the stack.",
@@ -63,26 +56,8 @@ func NewMetrics(r prometheus.Registerer, upstream decision.Upstream) *Metrics {
 			m.decisions.WithLabelValues(word, state)
 		}
 	}
-	for _, status := range []string{"502", "504", otherStatus} {
-		m.failures.WithLabelValues(status)
-	}
-	r.MustRegister(m.decisions, m.duration, m.vendor, m.panics, m.failures, m.inFlight, m.maxInFlight,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "authsvc_upstream_token_expiry_timestamp_seconds",
-			Help: "When the registry's token expires; +Inf for never, 0 if there is no usable token.",
-		}, func() float64 { return tokenExpiry(upstream) }))
+	r.MustRegister(m.decisions, m.duration, m.vendor, m.panics, m.inFlight, m.maxInFlight)
 	return m
-}
-
-func tokenExpiry(u decision.Upstream) float64 {
-	token, err := u.Current()
-	switch {
-	case err != nil:
-		return 0
-	case token.ExpiresAt.IsZero():
-		return math.Inf(1)
-	}
-	return float64(token.ExpiresAt.UnixMilli()) / 1000
 }
 
 func (m *Metrics) observe(o decision.Outcome) {
@@ -92,6 +67,13 @@ func (m *Metrics) observe(o decision.Outcome) {
 	}
 	m.decisions.WithLabelValues(o.Word(), cache).Inc()
 	m.duration.Observe(o.Duration.Seconds())
+	switch {
+	case o.Upstream == nil:
+	case errors.Is(o.Err, decision.ErrNotShown):
+		o.Upstream.NoteNotShown()
+	case o.Allowed():
+		o.Upstream.NoteForwarded(o.Standby)
+	}
 }
 
 // Source returns the function that records one request to a source, unless it only

@@ -4,18 +4,17 @@ import (
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/pullgate/pullgate/authsvc/decision"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/listen"
 )
 
 // NewPrivate returns the handler of the private listener. The listener is separate
 // so that no header or path can make the other one answer 200. authsvc is ready if
-// it has a usable token. What else is wrong is in the body alone: known customers
+// it has a usable token for at least one registry. What else is wrong is in the body alone: known customers
 // are served, and a balancer that took this machine out would help nobody.
-func NewPrivate(u decision.Upstream, g prometheus.Gatherer, troubles func() []string) http.Handler {
+func NewPrivate(registries Registries, g prometheus.Gatherer, troubles func() []string) http.Handler {
 	return listen.NewPrivate(g, func() (string, bool) {
 		body, ready := "ok\n", true
-		if _, err := u.Current(); err != nil {
+		if err := registries.Ready(); err != nil {
 			body, ready = "not ready: "+err.Error()+"\n", false
 		}
 		for _, text := range troubles() {

@@ -34,7 +34,13 @@ func (s *Server) record(h http.Header, o decision.Outcome) {
 	// Call the handler directly: the logger would look up this source line for
 	// every decision.
 	line := slog.NewRecord(time.Now(), level, DecisionLine, 0)
-	line.AddAttrs(
+	line.AddAttrs(attributes(h, o)...)
+	_ = s.logger.Handler().Handle(ctx, line) // there is nobody to tell
+}
+
+// attributes are a line's fields.
+func attributes(h http.Header, o decision.Outcome) []slog.Attr {
+	all := append(make([]slog.Attr, 0, 20),
 		slog.String("request_id", headerText(h.Get(headerRequestID))),
 		slog.String("client", headerText(h.Get(headerRealIP))),
 		slog.String("subject", headerText(o.Subject.Name)),
@@ -52,10 +58,16 @@ func (s *Server) record(h http.Header, o decision.Outcome) {
 		slog.String("reason", o.Reason()),
 	)
 	if o.Subject.Unverified != "" {
-		line.AddAttrs(slog.String("unverified_user", headerText(o.Subject.Unverified)))
+		all = append(all, slog.String("unverified_user", headerText(o.Subject.Unverified)))
+	}
+	if o.Upstream != nil {
+		all = append(all, slog.String("upstream", o.Upstream.Name()))
+	}
+	if o.Standby {
+		all = append(all, slog.Bool("standby", true))
 	}
 	if o.Probe {
-		line.AddAttrs(slog.Bool("probe", true))
+		all = append(all, slog.Bool("probe", true))
 	}
-	_ = s.logger.Handler().Handle(ctx, line) // there is nobody to tell
+	return all
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/pullgate/pullgate/authsvc/decision"
 	"github.com/pullgate/pullgate/authsvc/registry"
-	"github.com/pullgate/pullgate/authsvc/upstream"
 )
 
 // maxMessage bounds an encoded message in a header, in bytes.
@@ -29,9 +28,10 @@ func (s *Server) respond(c echo.Context, o decision.Outcome) error {
 	case o.Token.Host == "": // nothing will be fetched
 		return empty(c, http.StatusOK)
 	default:
-		h.Set(headerEcrAuthorization, o.Token.Authorization())
-		h.Set(headerEcrRegistry, o.Token.Host)
-		h.Set(headerEcrTokenID, upstream.ID(o.Token))
+		values := o.Upstream.Values(o.Token)
+		h[headerEcrAuthorization], h[headerEcrRegistry], h[headerEcrTokenID] = values.Authorization, values.Host, values.TokenID
+		set(h, headerEcrPath, o.Path)
+		set(h, headerEcrStandby, standby(o))
 		return empty(c, http.StatusOK)
 	}
 	h.Set(headerErrorCode, string(refusal.Code))
@@ -45,6 +45,18 @@ func (s *Server) respond(c echo.Context, o decision.Outcome) error {
 	}
 	h.Set(headerStatus, strconv.Itoa(refusal.Status))
 	return empty(c, http.StatusForbidden)
+}
+
+// standby says whether another registry stands by for the outcome's, or whether it is
+// itself the stand-by; empty for neither.
+func standby(o decision.Outcome) string {
+	switch {
+	case o.Standby:
+		return "serves"
+	case o.Spare:
+		return "ready"
+	}
+	return ""
 }
 
 // The bodies of lists (Distribution Specification 1.1, "Listing Tags";
@@ -78,8 +90,11 @@ func (s *Server) respondList(c echo.Context, o decision.Outcome) error {
 	return c.JSON(http.StatusOK, tagList{o.Request.Repository, o.Page})
 }
 
+// noLength is the length of an empty body, shared by all answers.
+var noLength = []string{"0"}
+
 func empty(c echo.Context, status int) error {
-	c.Response().Header().Set(echo.HeaderContentLength, "0")
+	c.Response().Header()[echo.HeaderContentLength] = noLength
 	return c.NoContent(status)
 }
 

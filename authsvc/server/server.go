@@ -20,8 +20,8 @@ import (
 // Options configure a Server.
 type Options struct {
 	Decider Decider
-	// Token is looked at for a health check.
-	Token decision.Upstream
+	// Registries are looked at for a health check, and told of failures.
+	Registries Registries
 	// Realm is the registry's name in the password prompt.
 	Realm string
 	// MaxRequests bounds the concurrent requests. Any more fail immediately as
@@ -29,6 +29,15 @@ type Options struct {
 	MaxRequests int
 	Logger      *slog.Logger
 	Metrics     *Metrics
+}
+
+// Registries are those behind nginx. *upstream.Routes implements it.
+type Registries interface {
+	// Ready returns nil if at least one has a usable token.
+	Ready() error
+	// Failed notes that nginx could not get an answer from the one that a token
+	// belongs to. status is nginx's.
+	Failed(tokenID, status string)
 }
 
 // A Decider decides. *decision.Decider implements it.
@@ -64,8 +73,8 @@ func New(o Options) http.Handler {
 	e.HTTPErrorHandler = s.handleError
 	e.GET("/authorize", s.handle(o.Decider.Forward, s.respond))
 	e.GET("/list", s.handle(o.Decider.List, s.respondList))
-	e.GET("/report", newReport(o.Logger, o.Metrics))
-	e.GET("/health", newHealth(o.Token))
+	e.GET("/report", newReport(o.Registries))
+	e.GET("/health", newHealth(o.Registries))
 	return e
 }
 
@@ -96,14 +105,19 @@ func (s *Server) handle(decide decide, respond func(echo.Context, decision.Outco
 // question reads nginx's question.
 func question(h http.Header) decision.Question {
 	address, _ := netip.ParseAddr(h.Get(headerRealIP)) // a unix socket has none
-	return decision.Question{
+	q := decision.Question{
 		Method:        h.Get(headerOriginalMethod),
 		URI:           h.Get(headerOriginalURI),
 		Authorization: h[echo.HeaderAuthorization],
 		Address:       address.Unmap(),
 		Retry:         h.Get(headerUpstreamRejected) != "",
-		RejectedToken: h.Get(headerRejectedToken),
+		Failed:        h.Get(headerUpstreamStatus),
+		TokenID:       h.Get(headerUpstreamTokenID),
 	}
+	if q.Retry {
+		q.TokenID = h.Get(headerRejectedToken)
+	}
+	return q
 }
 
 // handleError answers unknown paths and panics. nginx would turn an auth

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -23,6 +24,7 @@ import (
 	"github.com/pullgate/pullgate/authsvc/entitlement"
 	"github.com/pullgate/pullgate/authsvc/release"
 	"github.com/pullgate/pullgate/authsvc/server"
+	"github.com/pullgate/pullgate/authsvc/upstream"
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
@@ -41,14 +43,23 @@ func (v vendor) Authenticate(_ context.Context, c auth.Caller) (auth.Decision, e
 	return v.authenticate(c.Credential)
 }
 
-type registry struct {
+// A tokenSource is a token file.
+type tokenSource struct {
 	current func() (tokenfile.Token, error)
-	renew   func(rejected string) (tokenfile.Token, error)
 }
 
-func (r registry) Current() (tokenfile.Token, error) { return r.current() }
-func (r registry) Renew(_ context.Context, rejected string) (tokenfile.Token, error) {
-	return r.renew(rejected)
+func (s tokenSource) Current() (tokenfile.Token, error) { return s.current() }
+func (s tokenSource) Wait(context.Context, time.Time) (tokenfile.Token, error) {
+	return tokenfile.Token{}, errors.New("no other token comes")
+}
+
+// routes lead to one registry, main.
+func routes(s tokenSource, logger ...*slog.Logger) *upstream.Routes {
+	c := upstream.Config{Name: "main", Timeout: time.Second}
+	if len(logger) > 0 {
+		c.Logger = logger[0]
+	}
+	return upstream.NewRoutes(upstream.Route{First: upstream.New(s, c)})
 }
 
 // releases are one image with one layer in one repository.
@@ -104,11 +115,9 @@ func newFixture(t testing.TB, change func(*server.Options)) *fixture {
 		{Repository: pattern(t, "acme/appliance"), Tag: pattern(t, "1.*"), Expires: now.Add(time.Hour), License: "lic_1"},
 		{Repository: pattern(t, "acme/ended"), Tag: pattern(t, "*"), Expires: now.Add(-24 * time.Hour), License: "lic_2"},
 	}...)}
-	upstream := registry{
-		current: func() (tokenfile.Token, error) { return token("current"), nil },
-		renew:   func(string) (tokenfile.Token, error) { return token("renewed"), nil },
-	}
 	f := &fixture{log: &bytes.Buffer{}, numbers: prometheus.NewRegistry()}
+	logger := slog.New(slog.NewJSONHandler(f.log, nil))
+	registries := routes(tokenSource{func() (tokenfile.Token, error) { return token("current"), nil }}, logger)
 	options := server.Options{
 		Decider: &decision.Decider{Authenticator: vendor{func(c credential.Credential) (auth.Decision, error) {
 			if c.User != "ann@example.com" || c.Secret.Reveal() != "t0ken" {
@@ -116,18 +125,19 @@ func newFixture(t testing.TB, change func(*server.Options)) *fixture {
 			}
 			return known, nil
 		}}, Rules: &entitlement.Rules{Releases: releases{}, Renew: `renew at "https://vendor.com/?a=ä"`,
-			Now: func() time.Time { return now }}, Upstream: upstream, Key: credential.NewKey([]byte("key"))},
+			Now: func() time.Time { return now }}, Routes: registries, Key: credential.NewKey([]byte("key"))},
 		Realm:       "docker.vendor.com",
 		MaxRequests: 2,
-		Logger:      slog.New(slog.NewJSONHandler(f.log, nil)),
-		Metrics:     server.NewMetrics(f.numbers, upstream),
-		Token:       upstream,
+		Logger:      logger,
+		Metrics:     server.NewMetrics(f.numbers),
+		Registries:  registries,
 	}
+	registries.Register(f.numbers)
 	if change != nil {
 		change(&options)
 	}
 	f.handler = server.New(options)
-	f.private = server.NewPrivate(decider(&options).Upstream, f.numbers, func() []string {
+	f.private = server.NewPrivate(decider(&options).Routes, f.numbers, func() []string {
 		if f.trouble == "" {
 			return nil
 		}
@@ -194,7 +204,7 @@ func TestAuthorize(t *testing.T) {
 	right := basic("ann@example.com:t0ken")
 	allowed := map[string]string{
 		"X-Ecr-Authorization": "Basic " + base64.StdEncoding.EncodeToString([]byte("AWS:current")), "X-Ecr-Registry": host,
-		"X-Ecr-Token-Id": "20261123T120000.000000000Z", "X-Auth-Subject": "ann@example.com", "X-Auth-License": "lic_1",
+		"X-Ecr-Token-Id": "main.20261123T120000.000000000Z", "X-Auth-Subject": "ann@example.com", "X-Auth-License": "lic_1",
 	}
 	tests := []struct {
 		name, method, uri, authorization string
@@ -241,8 +251,8 @@ func TestAuthorize(t *testing.T) {
 		{name: "ping", uri: "/v2/", authorization: right, wantStatus: 200, want: map[string]string{
 			"X-Auth-Subject": "ann@example.com", "X-Ecr-Authorization": "", "X-Ecr-Registry": "", "X-Ecr-Token-Id": ""}},
 		{name: "rejected token", uri: "/v2/acme/appliance/manifests/1.4", authorization: right,
-			more: []string{"X-Upstream-Rejected", "403", "X-Upstream-Rejected-Token", "x"}, wantStatus: 200,
-			want: map[string]string{"X-Ecr-Authorization": "Basic " + base64.StdEncoding.EncodeToString([]byte("AWS:renewed"))}},
+			more: []string{"X-Upstream-Rejected", "403", "X-Upstream-Rejected-Token", "main.x"}, wantStatus: 200,
+			want: map[string]string{"X-Ecr-Authorization": "Basic " + base64.StdEncoding.EncodeToString([]byte("AWS:current"))}},
 		// oauth2-proxy CVE-2026-34457: a health check by User-Agent answered 200 on the auth path.
 		{name: "health check", uri: "/v2/acme/appliance/manifests/1.4", more: []string{"User-Agent", "ELB-HealthChecker/2.0"}, wantStatus: 401},
 	}
@@ -304,6 +314,7 @@ func TestOutage(t *testing.T) {
 		name   string
 		more   []string
 		change func(*server.Options)
+		cause  string
 	}{
 		{name: "vendor down", change: func(o *server.Options) {
 			decider(o).Authenticator = vendor{func(credential.Credential) (auth.Decision, error) { return auth.Decision{}, internal }}
@@ -312,11 +323,11 @@ func TestOutage(t *testing.T) {
 			decider(o).Authenticator = vendor{func(c credential.Credential) (auth.Decision, error) { panic(c) }}
 		}},
 		{name: "no token", change: func(o *server.Options) {
-			decider(o).Upstream = registry{current: func() (tokenfile.Token, error) { return tokenfile.Token{}, internal }}
+			decider(o).Routes = routes(tokenSource{func() (tokenfile.Token, error) { return tokenfile.Token{}, internal }})
 		}},
-		{name: "no new token", more: []string{"X-Upstream-Rejected", "403"}, change: func(o *server.Options) {
-			decider(o).Upstream = registry{renew: func(string) (tokenfile.Token, error) { return tokenfile.Token{}, internal }}
-		}},
+		{name: "no new token", more: []string{"X-Upstream-Rejected", "403", "X-Upstream-Rejected-Token", "main." + upstream.ID(token("current"))}, change: func(o *server.Options) {
+			decider(o).Routes = routes(tokenSource{func() (tokenfile.Token, error) { return token("current"), nil }})
+		}, cause: "the registry rejects the token"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -330,7 +341,7 @@ func TestOutage(t *testing.T) {
 			if strings.Contains(h.Get("X-Registry-Error-Message"), "10.0.0.1") {
 				t.Error("the customer is shown the operator's details")
 			}
-			if test.name != "panic" && !strings.Contains(f.log.String(), internal.Error()) {
+			if test.name != "panic" && !strings.Contains(f.log.String(), cmp.Or(test.cause, internal.Error())) {
 				t.Errorf("the log does not tell the cause: %s", f.log)
 			}
 			if panics := f.number(t, "authsvc_panics_total"); (panics == 1) != (test.name == "panic") {
@@ -357,7 +368,7 @@ func TestReport(t *testing.T) {
 	wantCounts := func(counts map[string]int) {
 		t.Helper()
 		for status, n := range counts {
-			if want := fmt.Sprintf("authsvc_nginx_registry_failures_total{status=%q} %d\n", status, n); !strings.Contains(f.metrics(), want) {
+			if want := fmt.Sprintf("authsvc_nginx_registry_failures_total{status=%q,upstream=\"main\"} %d\n", status, n); !strings.Contains(f.metrics(), want) {
 				t.Errorf("expected %s in the metrics:\n%s", want, f.metrics())
 			}
 		}
@@ -370,7 +381,7 @@ func TestReport(t *testing.T) {
 		}
 	}
 	wantCounts(map[string]int{"502": 2, "504": 1, "other": 4})
-	if log := f.log.String(); strings.Count(log, "\n") != 1 || !strings.Contains(log, `"msg":"nginx cannot reach the registry","status":"502"`) {
+	if log := f.log.String(); strings.Count(log, "\n") != 1 || !strings.Contains(log, `"msg":"nginx cannot reach the registry","upstream":"main","status":"502"`) {
 		t.Errorf("expected the first of the reports alone in the log, found %s", log)
 	}
 	if !strings.Contains(f.metrics(), "authsvc_decision_duration_seconds_count 0\n") || strings.Contains(f.metrics()+f.log.String(), "t0ken") {
@@ -458,7 +469,7 @@ func TestClientThatLeft(t *testing.T) {
 
 func TestPrivate(t *testing.T) {
 	down := func(o *server.Options) {
-		decider(o).Upstream = registry{current: func() (tokenfile.Token, error) { return tokenfile.Token{}, errors.New("expired") }}
+		decider(o).Routes = routes(tokenSource{func() (tokenfile.Token, error) { return tokenfile.Token{}, errors.New("expired") }})
 	}
 	tests := []struct {
 		path   string
@@ -477,7 +488,7 @@ func TestPrivate(t *testing.T) {
 		{"/metrics", nil, 200, `authsvc_decisions_total{cache="none",outcome="pagination_number_invalid"} 0`, ""},
 		{"/metrics", nil, 200, "authsvc_requests_in_flight 0\n", ""},
 		{"/metrics", nil, 200, "authsvc_max_requests_in_flight 2\n", ""},
-		{"/metrics", nil, 200, "authsvc_upstream_token_expiry_timestamp_seconds +Inf", ""},
+		{"/metrics", nil, 200, `authsvc_upstream_token_expiry_timestamp_seconds{upstream="main"} +Inf`, ""},
 		{"/metrics", nil, 200, "authsvc_decision_duration_seconds_count 1", ""},
 	}
 	for _, test := range tests {
@@ -499,10 +510,14 @@ func BenchmarkDecision(b *testing.B) {
 		o.Logger = slog.New(slog.NewJSONHandler(io.Discard, nil))
 		decider(o).Authenticator = authtest.NewCache(source{decider(o).Authenticator.(vendor)},
 			auth.CacheConfig{TTL: time.Hour, RefusalTTL: time.Hour, MaxEntries: 10, MaxRefusals: 10})
+		current := token("current")
+		decider(o).Routes = routes(tokenSource{func() (tokenfile.Token, error) { return current, nil }})
 	})
 	r := httptest.NewRequest(http.MethodGet, "/authorize", nil)
 	r.Header.Set("X-Original-Method", "GET")
 	r.Header.Set("X-Original-URI", "/v2/acme/appliance/manifests/1.4")
+	r.Header.Set("X-Real-IP", "192.0.2.1")
+	r.Header.Set("X-Request-ID", "5f3a9c015f3a9c015f3a9c015f3a9c01")
 	r.Header.Set("Authorization", basic("ann@example.com:t0ken"))
 	w := &discard{header: http.Header{}}
 	b.ReportAllocs()

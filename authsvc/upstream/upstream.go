@@ -1,17 +1,20 @@
-// Package upstream provides the registry's current Authorization, from the file
-// that tokenrefresher writes, and asks tokenrefresher for a new one when the
-// registry rejects it.
+// Package upstream has the registries behind nginx: which one has a repository, and
+// under which name (routes.go); its current Authorization, from the file that
+// tokenrefresher writes, and a new one when the registry rejects it (upstream.go);
+// and when its stand-by serves in its place (standing.go).
 package upstream
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
@@ -25,16 +28,20 @@ type Source interface {
 	Wait(ctx context.Context, newerThan time.Time) (tokenfile.Token, error)
 }
 
-// A Config says how to request a new token.
+// A Config says what a registry is called, and how to request a new token.
 type Config struct {
+	// Name is the registry's in logs and metrics: [a-z0-9-].
+	Name string
 	// RefreshSocket is tokenrefresher's control socket, unix:PATH; empty to
 	// disable. RefreshName is the registry's name in its configuration.
 	RefreshSocket, RefreshName string
 	// Timeout bounds the wait for a requested token.
 	Timeout time.Duration
-	// Transport asks the registry whether it accepts a token; nil to trust
-	// every rejection.
+	// Transport asks the registry whether it accepts a token, and whether it
+	// answers again; nil to trust every rejection.
 	Transport http.RoundTripper
+	// Logger gets what happens to the registry; nil for none.
+	Logger *slog.Logger
 }
 
 // ErrTokenIsGood means that the registry rejects a request but accepts the token:
@@ -42,8 +49,16 @@ type Config struct {
 var ErrTokenIsGood = errors.New("the registry accepts the token but refuses this request; " +
 	"does the role's policy allow this repository?")
 
-// An Upstream is the registry behind nginx.
+// An Upstream is a registry behind nginx.
 type Upstream struct {
+	name   string
+	logger *slog.Logger
+	// What the registry is in the routes.
+	isFirst, hasStandby, isStandby bool
+	standing                       standing
+	numbers                        numbers
+
+	values  atomic.Pointer[Values]
 	source  Source
 	refresh string // the URL that requests a refresh; empty to disable
 	client  *http.Client
@@ -66,7 +81,11 @@ const goodFor = 30 * time.Second
 
 // New makes an Upstream over source.
 func New(source Source, c Config) *Upstream {
-	u := &Upstream{source: source, timeout: c.Timeout, transport: c.Transport}
+	u := &Upstream{name: c.Name, logger: c.Logger, source: source, timeout: c.Timeout, transport: c.Transport, numbers: newNumbers()}
+	if u.logger == nil {
+		u.logger = slog.New(slog.DiscardHandler)
+	}
+	u.logger = u.logger.With("upstream", u.name)
 	if c.RefreshSocket == "" {
 		return u
 	}
@@ -80,6 +99,16 @@ func New(source Source, c Config) *Upstream {
 	}}
 	u.refresh = "http://tokenrefresher/refresh?registry=" + url.QueryEscape(c.RefreshName)
 	return u
+}
+
+// Name is the registry's in logs and metrics.
+func (u *Upstream) Name() string { return u.name }
+
+// Host is the registry's host, with its port if that is not 443. It is known even
+// when the token has expired.
+func (u *Upstream) Host() (string, error) {
+	token, err := u.source.Current()
+	return token.Host, err
 }
 
 // Current returns the token in force. Its error says why there is no usable
@@ -101,7 +130,7 @@ func (u *Upstream) Renew(ctx context.Context, rejected string) (tokenfile.Token,
 		return current, nil
 	}
 	if u.refresh == "" {
-		return tokenfile.Token{}, fmt.Errorf("the registry rejects the token, and upstream.refresh_socket is not set")
+		return tokenfile.Token{}, errors.New("the registry rejects the token, and refresh_socket is not set")
 	}
 	result := u.flight.DoChan(rejected, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), u.timeout)
@@ -143,23 +172,29 @@ func (u *Upstream) accepts(ctx context.Context, token tokenfile.Token) bool {
 	if known || u.transport == nil || token.Host == "" {
 		return known
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+token.Host+"/v2/", nil)
-	if err != nil {
-		return false
-	}
-	request.Header.Set("Authorization", token.Authorization())
-	response, err := u.transport.RoundTrip(request)
-	if err != nil {
-		return false
-	}
-	_ = response.Body.Close()
-	if response.StatusCode != http.StatusOK {
+	if status, err := u.ping(ctx, token); err != nil || status != http.StatusOK {
 		return false
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.good = verdict{ID(token), time.Now().Add(goodFor)}
 	return true
+}
+
+// ping asks the registry for the API's root, and returns the status (Distribution
+// Specification 1.1, "Determining Support").
+func (u *Upstream) ping(ctx context.Context, token tokenfile.Token) (status int, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+token.Host+"/v2/", nil)
+	if err != nil {
+		return 0, err
+	}
+	request.Header.Set("Authorization", token.Authorization())
+	response, err := u.transport.RoundTrip(request)
+	if err != nil {
+		return 0, err
+	}
+	_ = response.Body.Close()
+	return response.StatusCode, nil
 }
 
 // other returns the current token, and whether it is usable and differs from the
@@ -186,7 +221,8 @@ func (u *Upstream) askFor(ctx context.Context, newerThan time.Time) error {
 	return nil
 }
 
-// ID identifies a token without revealing it: the time at which it was fetched.
+// ID identifies one of a registry's tokens without revealing it: the time at which it
+// was fetched.
 func ID(t tokenfile.Token) string {
 	return t.FetchedAt.UTC().Format("20060102T150405.000000000Z")
 }

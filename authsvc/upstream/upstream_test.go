@@ -156,7 +156,7 @@ func TestRenewFails(t *testing.T) {
 		socket func(*testing.T) string
 		want   string
 	}{
-		{"not configured", func(*testing.T) string { return "" }, "upstream.refresh_socket is not set"},
+		{"not configured", func(*testing.T) string { return "" }, "refresh_socket is not set"},
 		{"no tokenrefresher", func(t *testing.T) string { return "unix:" + filepath.Join(t.TempDir(), "none.sock") }, "asking tokenrefresher"},
 		{"rate limit", status(http.StatusTooManyRequests), "status 429"},
 		{"refresh failed", status(http.StatusBadGateway), "status 502"},

@@ -17,7 +17,9 @@ import (
 
 const (
 	// fileHeader is the first line of a file, with the version of its format.
-	fileHeader = `{"pullgate":"releases","version":1}`
+	fileHeader = `{"pullgate":"releases","version":2}`
+	// oldHeader is that of the version before, which had no schemas.
+	oldHeader = `{"pullgate":"releases","version":1}`
 	// maxLine bounds a line, in bytes: a manifest of 4 MB names no more.
 	maxLine = 8 << 20
 	// chunk is how many nodes are read at once, so that nobody waits for a file
@@ -37,10 +39,15 @@ type line struct {
 	Manifest  *Digest  `json:"manifest,omitempty"`
 	Manifests []Digest `json:"manifests,omitempty"`
 	Blobs     []Digest `json:"blobs,omitempty"`
+	// Schema is 1 for one of Docker's schema 1, -1 if that is not known.
+	Schema int `json:"schema,omitempty"`
 
 	Subject   *Digest  `json:"subject,omitempty"`
 	Referrers []Digest `json:"referrers,omitempty"`
 }
+
+// schemas are how a line writes them.
+var schemas = map[schema]int{unread: -1, modern: 0, schema1: 1}
 
 type seenHad struct {
 	Digest Digest `json:"digest"`
@@ -134,7 +141,7 @@ func (g *Graph) manifestLines(from int) []line {
 		}
 		digest := g.digest(at)
 		if m.status == fetched {
-			l := line{Manifest: &digest}
+			l := line{Manifest: &digest, Schema: schemas[m.schema]}
 			for _, e := range m.children {
 				to := &l.Blobs
 				if e.is(asManifest) {
@@ -181,7 +188,7 @@ func check(file io.Reader) error {
 	sum := sha256.New()
 	var last []byte
 	for first := true; lines.Scan(); first = false {
-		if first && lines.Text() != fileHeader {
+		if first && lines.Text() != fileHeader && lines.Text() != oldHeader {
 			return fmt.Errorf("expected the first line %s, found %.100q", fileHeader, lines.Text())
 		}
 		_, _ = sum.Write(last) // it never fails
@@ -205,8 +212,12 @@ func newLines(file io.Reader) *bufio.Scanner {
 // load takes over the lines of a checked file.
 func (s *Store) load(file io.Reader, now time.Time) error {
 	lines := newLines(file)
+	old := false
 	for n := 1; lines.Scan(); n++ {
 		text := lines.Text()
+		if n == 1 {
+			old = text == oldHeader
+		}
 		if n == 1 || !strings.HasPrefix(text, "{") {
 			continue // header and sum
 		}
@@ -214,6 +225,9 @@ func (s *Store) load(file io.Reader, now time.Time) error {
 		decoder := json.NewDecoder(strings.NewReader(text))
 		decoder.DisallowUnknownFields()
 		err := decoder.Decode(&l)
+		if old && l.Manifest != nil {
+			l.Schema = schemas[unread]
+		}
 		if err == nil {
 			err = s.take(l, now)
 		}
@@ -232,7 +246,8 @@ func (s *Store) take(l line, now time.Time) error {
 	case l.Tag != "":
 		return s.takeTag(l, now)
 	case l.Manifest != nil:
-		return s.Learn(l.Repository, *l.Manifest, Content{Manifests: l.Manifests, Blobs: l.Blobs})
+		return s.Learn(l.Repository, *l.Manifest, Content{Manifests: l.Manifests, Blobs: l.Blobs,
+			Schema1: l.Schema == schemas[schema1], unread: l.Schema == schemas[unread]})
 	case l.Subject != nil:
 		return s.AddReferrers(l.Repository, *l.Subject, l.Referrers, time.Unix(0, 0)) // and asked for again
 	}

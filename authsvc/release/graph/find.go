@@ -20,6 +20,8 @@ type climb struct {
 	g     *Graph
 	want  Tags
 	since int64 // the moment after which a tag must have been seen to have a manifest
+	// current leaves out what tags had before, and referrers.
+	current bool
 	// memo remembers how long climbs end; nil to leave it alone.
 	memo *memo
 
@@ -77,6 +79,25 @@ func (g *Graph) Peek(d Digest, want Tags, since time.Time) (name string) {
 	return ""
 }
 
+// anyTag is every tag.
+type anyTag struct{}
+
+func (anyTag) Match(string) bool { return true }
+func (anyTag) Key() string       { return "" }
+
+// Holds says whether any tag leads to a digest by what the registry said last, after
+// since. Ways through referrers do not count.
+func (g *Graph) Holds(d Digest, since time.Time) bool {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	at, ok := g.find(d)
+	if !ok {
+		return false
+	}
+	c := climb{g: g, want: anyTag{}, since: since.UnixNano(), current: true}
+	return c.run(at) != nil
+}
+
 func (g *Graph) climb(d Digest, want Tags, since time.Time, memo *memo) (b *binding, lapsed []string) {
 	at, ok := g.find(d)
 	if !ok {
@@ -130,7 +151,7 @@ func (c *climb) next() (at id, ok bool) {
 			}
 			p := c.g.parents[top.next]
 			top.next = p.next
-			if (top.first || !p.edge.is(asBlob)) && c.meet(p.edge.node()) {
+			if c.goes(p.edge, top.first) && c.meet(p.edge.node()) {
 				return p.edge.node(), true
 			}
 		}
@@ -144,6 +165,17 @@ func (c *climb) next() (at id, ok bool) {
 			return subject, true
 		}
 	}
+}
+
+// goes says whether an edge up counts.
+func (c *climb) goes(e edge, first bool) bool {
+	switch e.relation() {
+	case asBlob:
+		return first
+	case asReferrer:
+		return !c.current
+	}
+	return true
 }
 
 // meet says whether a node is met for the first time, and then goes on from
@@ -177,6 +209,9 @@ func (c *climb) wanted(at id) *binding {
 		return nil
 	}
 	for _, b := range m.bindings {
+		if c.current && !b.current() {
+			continue
+		}
 		match := c.want.Match(b.tag.name)
 		var subject id
 		if !match {

@@ -88,6 +88,7 @@ func (e edge) is(as relation) bool   { return e.relation() == as }
 // A manifest is what else is known of a node that is a manifest.
 type manifest struct {
 	status     status
+	schema     schema
 	children   []edge // what it lists and has, once it has been fetched
 	referrers  []id
 	bindings   []*binding // the tags that have or had it
@@ -103,6 +104,25 @@ const (
 	fetched               // its children are known for good
 	absent                // the registry does not have it
 )
+
+// A schema says what kind of manifest one that was fetched is.
+type schema uint8
+
+const (
+	unread schema = iota // it was learned by a version that did not look
+	modern
+	schema1 // Docker's first, which carries the name of its repository
+)
+
+func (c Content) schema() schema {
+	switch {
+	case c.unread:
+		return unread
+	case c.Schema1:
+		return schema1
+	}
+	return modern
+}
 
 // A tag is what is known of a tag.
 type tag struct {
@@ -124,6 +144,11 @@ type binding struct {
 	tag  *tag
 	node id
 	seen int64 // when the registry last said so, in Unix nanoseconds
+}
+
+// current says whether the tag still had it when the registry was last asked.
+func (b *binding) current() bool {
+	return !b.tag.gone && b.tag.bindings[len(b.tag.bindings)-1] == b
 }
 
 // maxBindings bounds the remembered digests of a tag. A tag hardly ever moves this
@@ -201,6 +226,9 @@ func (g *Graph) addParent(to id, e edge) {
 func (g *Graph) learn(d Digest, c Content) {
 	at := g.node(d)
 	m := g.manifest(at)
+	if m.schema == unread {
+		m.schema = c.schema()
+	}
 	if m.status == fetched {
 		return
 	}

@@ -29,6 +29,40 @@ func (g *Graph) Current(name string) (Digest, bool) {
 	return g.digest(t.bindings[len(t.bindings)-1].node), true
 }
 
+// Last is Current, if the registry said so after since.
+func (g *Graph) Last(name string, since time.Time) (Digest, bool) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	t := g.tags[name]
+	if t == nil || t.gone {
+		return Digest{}, false
+	}
+	b := t.bindings[len(t.bindings)-1]
+	return g.digest(b.node), b.seen > since.UnixNano()
+}
+
+// Fetched says whether a digest is that of a manifest that was fetched.
+func (g *Graph) Fetched(d Digest) bool {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	at, ok := g.find(d)
+	m := g.manifests[at]
+	return ok && m != nil && m.status == fetched
+}
+
+// Schema1 says whether a manifest is one of Docker's schema 1; known is false if it was
+// not fetched.
+func (g *Graph) Schema1(d Digest) (is, known bool) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	at, ok := g.find(d)
+	m := g.manifests[at]
+	if !ok || m == nil {
+		return false, false
+	}
+	return m.schema == schema1, m.schema != unread
+}
+
 // Referrers returns the known referrers of a manifest, and whether the
 // registry was asked for them at since or later.
 func (g *Graph) Referrers(subject Digest, since time.Time) (found []Digest, asked bool) {

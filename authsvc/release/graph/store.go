@@ -70,6 +70,11 @@ type Content struct {
 	Manifests []Digest // what an index lists
 	Blobs     []Digest // configuration and layers
 	Subject   *Digest  // what the manifest belongs to; nil for none
+	// Schema1 says that it is one of Docker's schema 1, which carries the name of its
+	// repository.
+	Schema1 bool
+	// unread says that a file of an older version does not know Schema1.
+	unread bool
 }
 
 // Learn notes the content of a manifest.

@@ -151,7 +151,7 @@ func (g *Graph) copyManifest(to *Graph, from id) {
 	same := func(at id) id { return to.node(g.digest(at)) }
 	at := same(from)
 	copied := to.manifest(at)
-	copied.status, copied.notFoundAt, copied.askedAt = m.status, m.notFoundAt, m.askedAt
+	copied.status, copied.schema, copied.notFoundAt, copied.askedAt = m.status, m.schema, m.notFoundAt, m.askedAt
 	children := make([]edge, 0, len(m.children))
 	for _, e := range m.children {
 		children = append(children, edgeTo(same(e.node()), e.relation()))

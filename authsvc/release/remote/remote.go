@@ -25,6 +25,8 @@ import (
 // An Upstream has the registry's host and Authorization. An
 // *upstream.Upstream is one.
 type Upstream interface {
+	// Host is known even when the token has expired.
+	Host() (string, error)
 	Current() (tokenfile.Token, error)
 	Renew(ctx context.Context, rejected string) (tokenfile.Token, error)
 }
@@ -107,13 +109,10 @@ func (c *Client) Trouble() string {
 	return ""
 }
 
-// Host implements release.Source.
-func (c *Client) Host() (string, error) {
-	token, err := c.upstream.Current()
-	if err != nil {
-		return "", err
-	}
-	return token.Host, nil
+// Place implements release.Source: what is known stays known when the token expires.
+func (c *Client) Place(repository string) (string, error) {
+	host, err := c.upstream.Host()
+	return host + "/" + repository, err
 }
 
 // do calls ask with what go-containerregistry needs, when there is a slot.
@@ -124,11 +123,11 @@ func (c *Client) do(ctx context.Context, repository string, ask func(context.Con
 		return ctx.Err()
 	}
 	defer func() { <-c.slots }()
-	host, err := c.Host()
+	token, err := c.upstream.Current()
 	if err != nil {
 		return err
 	}
-	registry, err := name.NewRegistry(host)
+	registry, err := name.NewRegistry(token.Host)
 	if err != nil {
 		return err
 	}

@@ -117,8 +117,8 @@ func TestNoOtherToken(t *testing.T) {
 	f.tokens.current = tokenfile.Token{}
 	_, err = f.client(t, nil).Resolve(t.Context(), "acme/a", "1.0")
 	errorIs(t, err, "there is no token")
-	if _, err := f.client(t, nil).Host(); err == nil {
-		t.Error("a host without a token")
+	if _, err := f.client(t, nil).Place("acme/a"); err == nil {
+		t.Error("a place without a token")
 	}
 }
 

@@ -37,6 +37,11 @@ func token(secret string, n int) tokenfile.Token {
 	return tokenfile.Token{Host: host, Value: tokenfile.NewValue(base64.StdEncoding.EncodeToString([]byte("AWS:" + secret))), FetchedAt: time.Unix(int64(n), 0)}
 }
 
+func (s *tokens) Host() (string, error) {
+	t, err := s.Current()
+	return t.Host, err
+}
+
 func (s *tokens) Current() (tokenfile.Token, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

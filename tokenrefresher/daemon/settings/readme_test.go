@@ -30,6 +30,7 @@ func TestReadme(t *testing.T) {
 		"tokenrefresher": {"tokenrefresher/README.md", program},
 		"registries":     {"tokenrefresher/README.md", registry},
 		"sources":        {"authsvc/README.md", authsvc.SourceTable()},
+		"upstreams":      {"authsvc/README.md", authsvc.UpstreamTable()},
 	}
 	for _, kind := range authsvc.Kinds() {
 		if kind.Name != "kloudless" { // whose keys are in the program's table
