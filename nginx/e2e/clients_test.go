@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -84,6 +85,7 @@ func wantRefused(t *testing.T, c *stack.DockerClient, reference string, words ..
 // A tool is a client program that keeps its login in the test's directory.
 type tool struct {
 	path, home string
+	global     []string // options before the command
 }
 
 // newTool finds a program on PATH or in .build/bin.
@@ -99,12 +101,12 @@ func newTool(t *testing.T, name, install string) tool {
 	if path, err = filepath.Abs(path); err != nil {
 		t.Fatal(err)
 	}
-	return tool{path, t.TempDir()}
+	return tool{path: path, home: t.TempDir()}
 }
 
 func (x tool) run(t *testing.T, stdin string, args ...string) (string, error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), x.path, args...)
+	cmd := exec.CommandContext(t.Context(), x.path, slices.Concat(x.global, args)...)
 	cmd.Env = []string{
 		"HOME=" + x.home, "DOCKER_CONFIG=" + x.home, "REGISTRY_AUTH_FILE=" + filepath.Join(x.home, "auth.json"),
 		"XDG_RUNTIME_DIR=" + x.home, "TMPDIR=" + x.home, "PATH=" + os.Getenv("PATH"),
@@ -134,6 +136,15 @@ func crane(t *testing.T, s *stack.Stack) tool {
 func skopeo(t *testing.T, s *stack.Stack) tool {
 	t.Helper()
 	x := newTool(t, "skopeo", "as root: apt-get install skopeo")
+	x.must(t, secret, "login", "--tls-verify=false", "--username", email, "--password-stdin", s.Host)
+	return x
+}
+
+// podman keeps its images in the test's directory.
+func podman(t *testing.T, s *stack.Stack) tool {
+	t.Helper()
+	x := newTool(t, "podman", "as root: apt-get install podman")
+	x.global = []string{"--root", filepath.Join(x.home, "images"), "--runroot", filepath.Join(x.home, "run"), "--storage-driver", "vfs"}
 	x.must(t, secret, "login", "--tls-verify=false", "--username", email, "--password-stdin", s.Host)
 	return x
 }

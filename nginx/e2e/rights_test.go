@@ -77,12 +77,19 @@ func TestAttacks(t *testing.T) {
 	}
 }
 
-func pushAs(t *testing.T, s *stack.Stack, reference, seed string) v1.Image {
+// imageOf returns the image that is generated from a seed.
+func imageOf(t *testing.T, seed string) v1.Image {
 	t.Helper()
 	img, err := stack.Image(seed)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return img
+}
+
+func pushAs(t *testing.T, s *stack.Stack, reference, seed string) v1.Image {
+	t.Helper()
+	img := imageOf(t, seed)
 	if _, err := s.Push(t.Context(), reference, img); err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,11 @@ func (s *Stack) Close() error {
 	if s.client != nil {
 		s.client.CloseIdleConnections()
 	}
-	errs = append(errs, s.closeSources(), s.end())
+	errs = append(errs, s.closeSources())
+	for _, u := range s.upstreams {
+		errs = append(errs, u.close())
+	}
+	errs = append(errs, s.end())
 	for _, port := range s.ports {
 		releasePort(port)
 	}
@@ -60,7 +64,7 @@ func (o *Outside) shut() bool {
 }
 
 func (o *Outside) end() error {
-	errs := []error{o.stop("docker-registry")}
+	errs := []error{o.stop(o.stores...)}
 	o.starter.close()
 	closeOne := func(started bool, c io.Closer) {
 		if started {
@@ -70,8 +74,8 @@ func (o *Outside) end() error {
 	closeOne(o.ECR != nil, o.ECR)
 	closeOne(o.Vendor != nil, o.Vendor)
 	closeOne(o.DNS != nil, o.DNS)
-	if o.registryTransport != nil {
-		o.registryTransport.CloseIdleConnections()
+	for _, transport := range o.idle {
+		transport.CloseIdleConnections()
 	}
 	if o.Dir != "" {
 		errs = append(errs, os.RemoveAll(o.Dir))

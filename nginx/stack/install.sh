@@ -61,6 +61,7 @@ for_demo() {
 for_test() {
     { have docker && have dockerd; } || want docker.io "the customer's docker and its engine"
     have skopeo || want skopeo "another client to test"
+    have podman || want podman "another client to test"
     have curl || want curl "another client to test"
     have git || want git "finds the version to build"
     have gcc || want gcc "for the race detector"

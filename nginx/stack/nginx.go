@@ -90,17 +90,31 @@ func (s *Stack) changes() []change {
 	if !s.opts.stream() {
 		return all
 	}
+	return append(all, s.streamChanges()...)
+}
+
+// streamChanges are those for connections that are kept.
+func (s *Stack) streamChanges() []change {
 	forwarder := fmt.Sprintf("127.0.0.1:%d", s.forwardPort)
-	return append(all,
+	// One block for each registry. The shipped entry is for ECR's hosts, all with
+	// the same port; here each has its own, so that all but one need an entry before
+	// that. (As a plain string, some are too long for nginx's map_hash_bucket_size.)
+	blocks, entries := []string{"upstream " + s.ECR.Name() + " $1"}, []string{}
+	for _, u := range s.upstreams[1:] {
+		blocks = append(blocks, fmt.Sprintf("upstream %s $1", u.Host))
+		entries = append(entries, fmt.Sprintf("    ~^%s$$ %s:%d;", regexp.QuoteMeta(u.Host), u.Host, u.Front.Port()))
+	}
+	return []change{
 		// The block is shipped commented out, since it needs the stream module
 		// and the account's host.
-		change{"keep-alive.conf", regexp.MustCompile(`(?m)^#(upstream |    |\})`), "$1"},
-		change{"keep-alive.conf", regexp.MustCompile(`(?m)^upstream \S+`), "upstream " + s.ECR.Name()},
-		change{"keep-alive.conf", regexp.MustCompile(`127\.0\.0\.1:5443`), forwarder},
-		change{"stream.conf", regexp.MustCompile(`127\.0\.0\.1:5443`), forwarder},
-		change{"stream.conf", regexp.MustCompile(`\$ssl_preread_server_name:443;`), fmt.Sprintf("$$ssl_preread_server_name:%d;", s.ECR.Front.Port())},
-		change{"stream.conf", resolver, "${1}resolver " + s.DNS.Addr() + " valid=1s ipv6=off;"},
-	)
+		{"keep-alive.conf", regexp.MustCompile(`(?m)^#(upstream |    |\})`), "$1"},
+		{"keep-alive.conf", regexp.MustCompile(`(?ms)^upstream \S+ (\{.*?^\})`), strings.Join(blocks, "\n")},
+		{"keep-alive.conf", regexp.MustCompile(`127\.0\.0\.1:5443`), forwarder},
+		{"stream.conf", regexp.MustCompile(`127\.0\.0\.1:5443`), forwarder},
+		{"stream.conf", regexp.MustCompile(`\$ssl_preread_server_name:443;`), fmt.Sprintf("$$ssl_preread_server_name:%d;", s.ECR.Front.Port())},
+		{"stream.conf", regexp.MustCompile(`(?m)^    "~\^`), strings.Join(append(entries, "$0"), "\n")},
+		{"stream.conf", resolver, "${1}resolver " + s.DNS.Addr() + " valid=1s ipv6=off;"},
+	}
 }
 
 var resolver = regexp.MustCompile(`(?m)^(\s*)resolver [^;]*;`)

@@ -58,6 +58,9 @@ type Options struct {
 
 	// ECR are options of its stand-in; the stack sets Backend and Certificate.
 	ECR ecr.Options
+	// Upstreams are several registries behind the front, in place of ECR and
+	// Registry. The first one must be a stand-in for ECR, and is Stack.ECR.
+	Upstreams []UpstreamOptions
 	// Record is as in standin.Options, for the vendor's API and for Interpose.
 	Record int
 }

@@ -29,15 +29,16 @@ type Outside struct {
 	Vendor *vendorapi.Server
 	DNS    *dns.Server
 
-	timeout           time.Duration // until a child must be ready
-	out               io.Writer
-	ca                *pki.Authority
-	starter           *starter
-	backend           ecr.Backend
-	registryTransport *http.Transport
+	timeout time.Duration // until a child must be ready
+	out     io.Writer
+	ca      *pki.Authority
+	starter *starter
+	store   *store // what is behind ECR
 
 	mu        sync.Mutex
 	processes map[string]*Process
+	stores    []string          // the processes of all stores
+	idle      []*http.Transport // with connections to them
 	closed    bool
 }
 
@@ -81,7 +82,7 @@ func (o *Outside) startAll(ctx context.Context, opts OutsideOptions) (err error)
 		return err
 	}
 	o.progress("starting the registry and the stand-ins")
-	if err := o.startRegistry(ctx); err != nil {
+	if o.store, err = o.startStore(ctx, mainStore, mainUser); err != nil {
 		return err
 	}
 	if err := o.startVendorAt(opts); err != nil {
@@ -121,7 +122,7 @@ func (o *Outside) startVendorAt(opts OutsideOptions) error {
 
 func (o *Outside) startECRAt(opts OutsideOptions) error {
 	options := opts.ECR
-	options.Backend = o.backend
+	options.Backend = o.store.Backend
 	account, region := or(options.Account, ecr.Account), or(options.Region, ecr.Region)
 	var err error
 	if options.Certificate, err = o.ca.Issue("ecr-cert", ecr.Host(account, region), ecr.APIHost(region)); err != nil {

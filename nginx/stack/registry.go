@@ -20,85 +20,99 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack/ecr"
 )
 
-// registryUser is the only user of the registry behind the stand-in for ECR. Only
-// the stand-in and the stack know the password.
-const registryUser = "AWS"
+// A store is a docker-registry with the images of one registry. What is in front of
+// it, and the stack, know its only user.
+type store struct {
+	ecr.Backend
+	dir string
+}
 
-// startRegistry starts Debian's docker-registry on a unix socket.
-func (o *Outside) startRegistry(ctx context.Context) error {
+// startStore starts Debian's docker-registry on a unix socket, as the process
+// called name.
+func (o *Outside) startStore(ctx context.Context, name, user string) (*store, error) {
 	path, err := tool("docker-registry", "docker-registry")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	dir := filepath.Join(o.Dir, "registry")
+	dir := filepath.Join(o.Dir, name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("starting docker-registry: %w", err)
+		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
-	password := rand.Text()
-	if err := writeRegistryConfig(dir, password); err != nil {
-		return err
-	}
-	socket := filepath.Join(dir, "sock")
-	o.registryTransport = &http.Transport{
+	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
+			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(dir, "sock"))
 		},
 		MaxIdleConnsPerHost: 64,
 		DisableCompression:  true,
 	}
-	o.backend = ecr.Backend{
-		URL:       &url.URL{Scheme: "http", Host: "docker-registry"},
-		Transport: o.registryTransport,
-		User:      registryUser,
-		Password:  password,
+	st := &store{dir: dir, Backend: ecr.Backend{URL: &url.URL{Scheme: "http", Host: "docker-registry"}, Transport: transport, User: user}}
+	if err := st.configure(); err != nil {
+		return nil, fmt.Errorf("configuring %s: %w", name, err)
 	}
-	p, err := o.start("docker-registry", command{argv: []string{path, "serve", filepath.Join(dir, "config.yml")}, env: baseEnv(dir)})
+	p, err := o.start(name, command{argv: []string{path, "serve", filepath.Join(dir, "config.yml")}, env: baseEnv(dir)})
+	if err != nil {
+		return nil, err
+	}
+	o.mu.Lock()
+	o.stores = append(o.stores, name)
+	o.idle = append(o.idle, transport)
+	o.mu.Unlock()
+	client := &http.Client{Transport: transport}
+	return st, poll(ctx, o.timeout, p, answers(client, "http://docker-registry/v2/", http.StatusUnauthorized))
+}
+
+// setPassword makes up a new password. docker-registry reads its users again when
+// the file changes.
+func (st *store) setPassword() error {
+	st.Password = rand.Text()
+	// The registry hashes on every request. For a password of 128 random bits the
+	// lowest cost is enough.
+	hash, err := bcrypt.GenerateFromPassword([]byte(st.Password), bcrypt.MinCost)
 	if err != nil {
 		return err
 	}
-	client := &http.Client{Transport: o.registryTransport}
-	return poll(ctx, o.timeout, p, answers(client, "http://docker-registry/v2/", http.StatusUnauthorized))
+	return os.WriteFile(filepath.Join(st.dir, "htpasswd"), fmt.Appendf(nil, "%s:%s\n", st.User, hash), 0o600)
 }
 
-// writeRegistryConfig writes config.yml and htpasswd.
+// configure writes config.yml and htpasswd.
 // https://distribution.github.io/distribution/about/configuration/
-func writeRegistryConfig(dir, password string) error {
-	// The registry hashes on every request. For a password of 128 random bits the
-	// lowest cost is enough.
-	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
-	if err != nil {
-		return fmt.Errorf("configuring docker-registry: %w", err)
+func (st *store) configure() error {
+	if err := st.setPassword(); err != nil {
+		return err
 	}
-	users := filepath.Join(dir, "htpasswd")
-	if err := os.WriteFile(users, fmt.Appendf(nil, "%s:%s\n", registryUser, hash), 0o600); err != nil {
-		return fmt.Errorf("configuring docker-registry: %w", err)
-	}
+	in := func(name string) string { return filepath.Join(st.dir, name) }
 	text, err := yaml.Marshal(map[string]any{
 		"version": 0.1,
 		"log":     map[string]any{"level": "warn", "accesslog": map[string]any{"disabled": true}},
 		"storage": map[string]any{
-			"filesystem": map[string]any{"rootdirectory": filepath.Join(dir, "data")},
+			"filesystem": map[string]any{"rootdirectory": in("data")},
 			"cache":      map[string]any{"blobdescriptor": "inmemory"},
+			"delete":     map[string]any{"enabled": true},
 		},
-		"http": map[string]any{"net": "unix", "addr": filepath.Join(dir, "sock"), "secret": rand.Text()},
-		"auth": map[string]any{"htpasswd": map[string]any{"realm": "registry", "path": users}},
+		"http":          map[string]any{"net": "unix", "addr": in("sock"), "secret": rand.Text()},
+		"auth":          map[string]any{"htpasswd": map[string]any{"realm": "registry", "path": in("htpasswd")}},
+		"compatibility": map[string]any{"schema1": map[string]any{"enabled": true}}, // old images stay
 	})
 	if err != nil {
-		return fmt.Errorf("configuring docker-registry: %w", err)
+		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "config.yml"), text, 0o600); err != nil {
-		return fmt.Errorf("configuring docker-registry: %w", err)
-	}
-	return nil
+	return os.WriteFile(in("config.yml"), text, 0o600)
+}
+
+// An image is an image or an index.
+type image interface {
+	remote.Taggable
+	Digest() (v1.Hash, error)
 }
 
 // Push pushes an image or an index as ref, "REPOSITORY:TAG", directly to the
 // registry behind ECR, and returns its digest.
-func (o *Outside) Push(ctx context.Context, ref string, what interface {
-	remote.Taggable
-	Digest() (v1.Hash, error)
-}) (digest string, err error) {
-	tag, err := name.NewTag("docker-registry.localhost/"+ref, name.Insecure, name.StrictValidation) // a name with a dot is a host
+func (o *Outside) Push(ctx context.Context, ref string, what image) (digest string, err error) {
+	return o.store.push(ctx, ref, what)
+}
+
+func (st *store) push(ctx context.Context, ref string, what image) (digest string, err error) {
+	tag, err := st.tag(ref)
 	if err != nil {
 		return "", fmt.Errorf("pushing %s: %w", ref, err)
 	}
@@ -106,13 +120,21 @@ func (o *Outside) Push(ctx context.Context, ref string, what interface {
 	if err != nil {
 		return "", fmt.Errorf("pushing %s: %w", ref, err)
 	}
-	options := []remote.Option{
-		remote.WithContext(ctx),
-		remote.WithTransport(o.registryTransport),
-		remote.WithAuth(&authn.Basic{Username: o.backend.User, Password: o.backend.Password}),
-	}
-	if err := remote.Push(tag, what, options...); err != nil {
+	if err := remote.Push(tag, what, st.options(ctx)...); err != nil {
 		return "", fmt.Errorf("pushing %s: %w", ref, err)
 	}
 	return hash.String(), nil
+}
+
+// tag is a reference to what the store has.
+func (st *store) tag(ref string) (name.Tag, error) {
+	return name.NewTag("docker-registry.localhost/"+ref, name.Insecure, name.StrictValidation) // a name with a dot is a host
+}
+
+func (st *store) options(ctx context.Context) []remote.Option {
+	return []remote.Option{
+		remote.WithContext(ctx),
+		remote.WithTransport(st.Transport),
+		remote.WithAuth(&authn.Basic{Username: st.User, Password: st.Password}),
+	}
 }

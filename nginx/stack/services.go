@@ -22,22 +22,36 @@ func baseEnv(home string) []string {
 
 // configureTokenrefresher writes tokenrefresher.yaml.
 func (s *Stack) configureTokenrefresher() error {
-	registry := map[string]any{
-		"name":      "main",
-		"kind":      "ecr",
-		"region":    ecr.Region,
-		"endpoint":  s.ECR.API.URL(),
-		"host":      s.registryHost(),
-		"probe_url": s.ECR.Front.URL() + "/v2/", // by address: only the stack's own DNS has the name
-		"ca_file":   s.ca.File,
-		"file":      s.TokenFile(),
+	var registries []any
+	for _, u := range s.upstreams {
+		registries = append(registries, s.refresherEntry(u))
 	}
-	maps.Copy(registry, s.opts.Registry)
 	return s.configure("tokenrefresher", map[string]any{
-		"registries":      append([]any{registry}, s.opts.Registries...),
+		"registries":      append(registries, s.opts.Registries...),
 		"control.address": "unix:" + s.controlSocket(),
 		"private.address": fmt.Sprintf("127.0.0.1:%d", s.refresherPort),
 	}, s.opts.Tokenrefresher)
+}
+
+// refresherEntry is an entry of tokenrefresher's registries.
+func (s *Stack) refresherEntry(u *Upstream) map[string]any {
+	entry := map[string]any{
+		"name":      u.Name,
+		"host":      u.address(s.opts.stream()),
+		"probe_url": u.Front.URL() + "/v2/", // by address: only the stack's own DNS has the name
+		"ca_file":   s.ca.File,
+		"file":      u.TokenFile,
+	}
+	if u.ECR == nil {
+		maps.Copy(entry, map[string]any{"kind": "basic", "username_file": u.userFile(), "password_file": u.passwordFile()})
+	} else {
+		maps.Copy(entry, map[string]any{"kind": "ecr", "region": or(u.opts.ECR.Region, ecr.Region), "endpoint": u.ECR.API.URL()})
+		if account := u.opts.ECR.Account; account != "" {
+			entry["registry_id"] = account
+		}
+	}
+	maps.Copy(entry, u.opts.Registry)
+	return entry
 }
 
 // configureAuthsvc writes authsvc.yaml.
@@ -51,20 +65,51 @@ func (s *Stack) configureAuthsvc() error {
 		return fmt.Errorf("configuring authsvc: %w", err)
 	}
 	maps.Copy(keys, map[string]any{
-		"listen.address":          listen,
-		"private.address":         fmt.Sprintf("127.0.0.1:%d", s.authsvcPort),
-		"explain.address":         "unix:" + filepath.Join(s.Dir, "explain.sock"),
-		"realm":                   ServerName,
-		"messages.renew":          "renew at https://vendor.com/licenses",
-		"upstream.token_file":     s.TokenFile(),
-		"upstream.refresh_socket": "unix:" + s.controlSocket(),
-		"upstream.refresh_name":   "main",
-		"upstream.address":        s.ECR.Endpoint.Addr(), // only the stack's own DNS has the name
-		"upstream.ca_file":        s.ca.File,
-		"cache.file":              filepath.Join(s.Dir, "customers"),
-		"cache.key_file":          filepath.Join(s.Dir, "key"),
+		"listen.address":  listen,
+		"private.address": fmt.Sprintf("127.0.0.1:%d", s.authsvcPort),
+		"explain.address": "unix:" + filepath.Join(s.Dir, "explain.sock"),
+		"realm":           ServerName,
+		"messages.renew":  "renew at https://vendor.com/licenses",
+		"cache.file":      filepath.Join(s.Dir, "customers"),
+		"cache.key_file":  filepath.Join(s.Dir, "key"),
 	})
+	var upstreams []any
+	for _, u := range s.upstreams {
+		upstreams = append(upstreams, s.authsvcEntry(u))
+	}
+	if len(s.opts.Upstreams) > 0 {
+		keys["upstreams"] = upstreams
+		return s.configure("authsvc", keys, s.opts.Authsvc)
+	}
+	for key, value := range s.authsvcUpstream(s.upstreams[0]) {
+		keys["upstream."+key] = value
+	}
 	return s.configure("authsvc", keys, s.opts.Authsvc)
+}
+
+// authsvcUpstream are authsvc's keys of one registry.
+func (s *Stack) authsvcUpstream(u *Upstream) map[string]any {
+	return map[string]any{
+		"token_file":     u.TokenFile,
+		"refresh_socket": "unix:" + s.controlSocket(),
+		"refresh_name":   u.Name,
+		"address":        u.Endpoint.Addr(), // only the stack's own DNS has the name
+		"ca_file":        s.ca.File,
+	}
+}
+
+// authsvcEntry is an entry of authsvc's upstreams.
+func (s *Stack) authsvcEntry(u *Upstream) map[string]any {
+	entry := s.authsvcUpstream(u)
+	entry["name"] = u.Name
+	if len(u.opts.Prefixes) > 0 {
+		entry["prefixes"] = u.opts.Prefixes
+	}
+	if u.opts.Standby != "" {
+		entry["standby"] = u.opts.Standby
+	}
+	maps.Copy(entry, u.opts.Authsvc)
+	return entry
 }
 
 // configure writes NAME.yaml from dotted keys; changes take precedence.
@@ -98,8 +143,9 @@ func (s *Stack) configFile(name string) string { return filepath.Join(s.Dir, nam
 
 func (s *Stack) controlSocket() string { return filepath.Join(s.Dir, "control.sock") }
 
-// TokenFile is the path of the file that tokenrefresher writes.
-func (s *Stack) TokenFile() string { return filepath.Join(s.Dir, "token", "main.json") }
+// TokenFile is the path of the file that tokenrefresher writes, of the first
+// registry.
+func (s *Stack) TokenFile() string { return s.upstreams[0].TokenFile }
 
 // StartTokenrefresher starts or restarts it and waits until it is ready.
 func (s *Stack) StartTokenrefresher(ctx context.Context) error {

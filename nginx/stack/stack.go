@@ -25,7 +25,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pullgate/pullgate/nginx/stack/dns"
-	"github.com/pullgate/pullgate/nginx/stack/ecr"
 	"github.com/pullgate/pullgate/nginx/stack/pki"
 	"github.com/pullgate/pullgate/nginx/stack/standin"
 	"github.com/pullgate/pullgate/nginx/stack/vendorapi"
@@ -41,6 +40,8 @@ type Stack struct {
 	Authsvc *standin.Server
 	// Sources are those of Options.Sources.
 	Sources map[string]Source
+	// Upstreams are those of Options.Upstreams, by name. The first one is ECR.
+	Upstreams map[string]*Upstream
 
 	opts      Options
 	binDir    string
@@ -48,6 +49,7 @@ type Stack struct {
 	version   Version // of nginx
 	client    *http.Client
 	socket    *socket
+	upstreams []*Upstream // in their order
 
 	interposed                      *http.Transport
 	plainPort, tlsPort, forwardPort int // nginx's
@@ -90,6 +92,9 @@ func (s *Stack) startAll(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := s.newUpstreams(); err != nil {
+		return err
+	}
 	s.progress("building authsvc and tokenrefresher, starting the registry")
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -97,7 +102,7 @@ func (s *Stack) startAll(ctx context.Context) error {
 		s.binDir, err = binaries(s.opts.BinDir, filepath.Join(s.Dir, "bin"))
 		return err
 	})
-	g.Go(func() error { return s.startRegistry(gctx) })
+	g.Go(func() error { return s.startStores(gctx) })
 	if err := g.Wait(); err != nil {
 		return err
 	}
@@ -123,19 +128,16 @@ func (s *Stack) startStandins() error {
 	if s.Vendor, err = vendorapi.Start(vendorapi.Options{Certificate: &certificate, Record: s.opts.Record}); err != nil {
 		return err
 	}
-	o := s.opts.ECR
-	o.Backend = s.backend
-	name := ecr.Host(or(o.Account, ecr.Account), or(o.Region, ecr.Region))
-	if o.Certificate, err = s.ca.Issue("ecr-cert", name, "127.0.0.1"); err != nil {
-		return err
-	}
-	if s.ECR, err = ecr.Start(o); err != nil {
-		return err
-	}
 	if s.DNS, err = dns.Start(); err != nil {
 		return err
 	}
-	return s.DNS.Set(name, time.Second, "127.0.0.1")
+	for _, u := range s.upstreams {
+		if err := s.startUpstream(u); err != nil {
+			return err
+		}
+	}
+	s.ECR, s.store = s.upstreams[0].ECR, s.upstreams[0].store
+	return nil
 }
 
 // startPrograms configures and starts tokenrefresher, authsvc and nginx.
@@ -185,11 +187,13 @@ func (s *Stack) startPrograms(ctx context.Context) error {
 
 // Forget drops the stand-ins' recorded requests and counts.
 func (s *Stack) Forget() {
-	servers := []*standin.Server{s.ECR.API, s.ECR.Front, s.ECR.Endpoint, s.ECR.Bucket, s.Vendor.Server, s.Vendor.TLS, s.Authsvc}
-	for _, server := range servers {
+	for _, server := range []*standin.Server{s.Vendor.Server, s.Vendor.TLS, s.Authsvc} {
 		if server != nil {
 			server.Forget()
 		}
+	}
+	for _, u := range s.upstreams {
+		u.Forget()
 	}
 }
 
@@ -209,13 +213,6 @@ func (s *Stack) port() (int, error) {
 		s.ports = append(s.ports, port)
 	}
 	return port, err
-}
-
-func (s *Stack) registryHost() string {
-	if s.opts.stream() {
-		return s.ECR.Name()
-	}
-	return s.ECR.Host()
 }
 
 func or(s, otherwise string) string {

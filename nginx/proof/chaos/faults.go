@@ -60,6 +60,7 @@ var everyFault = []fault{
 	{name: "registry-resets", target: "registry", brief: true, begin: injected(registry, often(standin.Fault{Reset: true}))},
 	{name: "registry-truncates", target: "registry", brief: true, begin: injected(registry, often(standin.Fault{Truncate: true}))},
 	{name: "registry-down", target: "registry", brief: true, begin: injected(registry, always(standin.Fault{Reset: true}))},
+	{name: "region-dies", target: "registry", begin: regionDies},
 	{name: "bucket-truncates", target: "bucket", brief: true, begin: injected(bucket, often(standin.Fault{Truncate: true}))},
 	{name: "bucket-503", target: "bucket", brief: true, begin: injected(bucket, often(standin.Fault{Status: http.StatusServiceUnavailable, Body: "<Error><Code>SlowDown</Code></Error>"}))},
 	{name: "dns-gone", target: "nginx", brief: true, begin: dnsGone},
@@ -136,19 +137,24 @@ func paused(name string) begin {
 }
 
 func expireTokens(_ context.Context, r *rig) error {
-	r.stack.ECR.InvalidateTokens()
+	for _, u := range r.stack.Upstreams {
+		u.ECR.InvalidateTokens()
+	}
 	return nil
 }
 
 // Whose faults are injected.
 func vendor(s *stack.Stack) []*standin.Server { return []*standin.Server{s.Vendor.TLS} }
 
-// registry is ECR as nginx and as authsvc sees it.
+// registry is ECR in the first region, as nginx and as authsvc sees it.
 func registry(s *stack.Stack) []*standin.Server {
 	return []*standin.Server{s.ECR.Front, s.ECR.Endpoint}
 }
 
-func bucket(s *stack.Stack) []*standin.Server { return []*standin.Server{s.ECR.Bucket} }
+// bucket is S3 in both regions, since the second may be standing by.
+func bucket(s *stack.Stack) []*standin.Server {
+	return []*standin.Server{s.Upstreams[first].ECR.Bucket, s.Upstreams[second].ECR.Bucket}
+}
 
 func always(f standin.Fault) func() standin.Fault { return func() standin.Fault { return f } }
 
@@ -192,15 +198,37 @@ func injected(servers func(*stack.Stack) []*standin.Server, make func() standin.
 	}
 }
 
+// regionDies: the first region refuses connections, and the other one serves.
+func regionDies(_ context.Context, r *rig) (end, error) {
+	standby := r.stack.Upstreams[second].Front
+	before := standby.Received()
+	mend, err := r.stack.Upstreams[first].Fail(stack.Refuses)
+	return func(ctx context.Context) error {
+		err := waitFor(ctx, func() error {
+			if standby.Received() == before {
+				return errors.New("expected a request to the region that stands by, found none")
+			}
+			return nil
+		})
+		return errors.Join(err, mend())
+	}, err
+}
+
 // dnsGone reloads nginx: new workers know no addresses yet.
 func dnsGone(ctx context.Context, r *rig) (end, error) {
 	r.stack.DNS.Fail(true)
-	asked := r.stack.DNS.Queries(r.stack.ECR.Name())
+	queries := func() (n int) {
+		for _, u := range r.stack.Upstreams {
+			n += r.stack.DNS.Queries(u.Host)
+		}
+		return n
+	}
+	asked := queries()
 	reloaded := inBackground(ctx, r.stack.ReloadNginx)
 	return func(ctx context.Context) error {
 		err := waitFor(ctx, func() error {
-			if r.stack.DNS.Queries(r.stack.ECR.Name()) == asked {
-				return errors.New("expected nginx to ask for the registry's address, found no query")
+			if queries() == asked {
+				return errors.New("expected nginx to ask for a registry's address, found no query")
 			}
 			return nil
 		})

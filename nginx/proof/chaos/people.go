@@ -112,7 +112,7 @@ func account(c credential, end time.Time) *vendorapi.Account {
 	}}}
 }
 
-// pushImages fills the registry.
+// pushImages fills both regions.
 func pushImages(ctx context.Context, s *stack.Stack) (images, error) {
 	all := images{}
 	for _, t := range append(released(), target{licensedRepository, []string{unlicensedTag}}, target{otherRepository, []string{"1.0"}}) {
@@ -124,9 +124,14 @@ func pushImages(ctx context.Context, s *stack.Stack) (images, error) {
 			}
 			// OCI's types, so that no client converts it and changes its digest.
 			image = mutate.ConfigMediaType(mutate.MediaType(image, types.OCIManifestSchema1), types.OCIConfigJSON)
-			if all[reference], err = s.Push(ctx, reference, image); err != nil {
+			if all[reference], err = s.Upstreams[first].Push(ctx, reference, image); err != nil {
 				return nil, err
 			}
+		}
+	}
+	for _, repository := range []string{licensedRepository, otherRepository} {
+		if err := s.Upstreams[first].Replicate(ctx, s.Upstreams[second], repository); err != nil {
+			return nil, err
 		}
 	}
 	return all, nil

@@ -87,27 +87,46 @@ func (r *rig) startStack(ctx context.Context, stdout io.Writer, binaries string)
 	if err != nil {
 		return err
 	}
-	token := filepath.Join(r.folder(tokenFolder), "main.json")
 	r.stack, err = stack.Start(ctx, stack.Options{
 		BinDir: binaries, Progress: stdout, Timeout: patience, Env: env, Main: keepEnv,
-		Record: -1, ECR: ecr.Options{Record: -1},
+		Record: -1, Upstreams: r.regions(),
 		Authsvc: map[string]any{
-			"upstream.token_file": token,
-			"cache.file":          filepath.Join(r.folder(stateFolder), "customers"),
-			"cache.key_file":      filepath.Join(r.folder(stateFolder), "key"),
-			"release.file":        filepath.Join(r.folder(stateFolder), "releases"),
+			"cache.file":     filepath.Join(r.folder(stateFolder), "customers"),
+			"cache.key_file": filepath.Join(r.folder(stateFolder), "key"),
+			"release.file":   filepath.Join(r.folder(stateFolder), "releases"),
 			// So short that everything is asked again within each fault.
 			"cache.ttl":       "2s",
 			"release.tag_ttl": "2s",
 			// So long that a slow machine is no fault.
-			"release.timeout": "60s", "upstream.timeout": "60s", "upstream.refresh_timeout": "60s",
+			"release.timeout": "60s",
 		},
 		Settings: map[string]string{"authsvc-timeouts.conf": "proxy_read_timeout 180s;\n"},
-		Registry: map[string]any{"file": token},
 		// Tokens expire early more often than in the world.
 		Tokenrefresher: map[string]any{"control.min_interval": "1s"},
 	})
 	return err
+}
+
+// The region that serves, and the one that stands by.
+const first, second = "eu", "us"
+
+// regions are both, with their tokens in a file system that can be broken.
+func (r *rig) regions() []stack.UpstreamOptions {
+	regions := []stack.UpstreamOptions{
+		{Name: first, Prefixes: []any{"/"}, Standby: second},
+		{Name: second, ECR: ecr.Options{Region: "us-east-1"}},
+	}
+	for i := range regions {
+		region := &regions[i]
+		region.ECR.Record = -1
+		region.Registry = map[string]any{"file": r.tokenFile(region.Name)}
+		region.Authsvc = map[string]any{"token_file": r.tokenFile(region.Name), "timeout": "60s", "refresh_timeout": "60s"} // like release.timeout
+	}
+	return regions
+}
+
+func (r *rig) tokenFile(region string) string {
+	return filepath.Join(r.folder(tokenFolder), region+".json")
 }
 
 func (r *rig) folder(name string) string { return filepath.Join(r.dir, name) }

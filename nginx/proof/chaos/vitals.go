@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -124,6 +125,20 @@ func get(ctx context.Context, url string) (string, error) {
 func answersAt(ctx context.Context, url string) error {
 	_, err := get(ctx, url)
 	return err
+}
+
+// noteTokens remembers the registries' tokens, to search for them.
+func (t *trial) noteTokens() {
+	for region := range t.rig.stack.Upstreams {
+		text, err := os.ReadFile(t.rig.tokenFile(region))
+		if err != nil {
+			continue
+		}
+		var file struct{ Token string }
+		if json.Unmarshal(text, &file) == nil && len(file.Token) > 100 {
+			t.tokens[file.Token[20:80]] = true
+		}
+	}
 }
 
 // secretsIn searches the logs, the metrics, and the readiness of all programs for the

@@ -10,6 +10,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,12 +46,15 @@ type Request struct {
 
 // A Server serves one handler, by default on a free port of 127.0.0.1.
 type Server struct {
-	handler  http.Handler
-	http     *http.Server
-	listener net.Listener
-	tls      bool
-	served   chan struct{}
-	faults   faults
+	handler http.Handler
+	addr    net.Addr
+	tls     *tls.Config // nil for plain HTTP
+	faults  faults
+
+	serving sync.Mutex // held while it starts or stops
+	http    *http.Server
+	served  chan struct{}
+	port    *os.File // while connections are refused
 
 	received    atomic.Int64
 	connections atomic.Int64
@@ -71,38 +75,44 @@ func Start(h http.Handler, opts Options) (*Server, error) {
 			return nil, fmt.Errorf("listening for a stand-in: %w", err)
 		}
 	}
-	s := &Server{handler: h, listener: l, tls: opts.TLS != nil, limit: opts.Record, served: make(chan struct{})}
+	s := &Server{handler: h, addr: l.Addr(), tls: opts.TLS, limit: opts.Record}
 	if s.limit == 0 {
 		s.limit = defaultRecord
 	}
 	s.faults.released = make(chan struct{})
-	s.http = &http.Server{
+	s.serve(l)
+	return s, nil
+}
+
+// serve serves a listener until close.
+func (s *Server) serve(l net.Listener) {
+	server := &http.Server{
 		Handler: s,
 		// The tests make clients leave in the middle of a handshake, which
 		// is of no interest.
 		ErrorLog:          log.New(io.Discard, "", 0),
 		ReadHeaderTimeout: 30 * time.Second,
 		MaxHeaderBytes:    64 << 10,
-		TLSConfig:         opts.TLS.Clone(), // ServeTLS changes it
+		TLSConfig:         s.tls.Clone(), // ServeTLS changes it
 		ConnState: func(_ net.Conn, state http.ConnState) {
 			if state == http.StateNew {
 				s.connections.Add(1)
 			}
 		},
 	}
-	go s.serve()
-	return s, nil
-}
-
-func (s *Server) serve() {
-	defer close(s.served)
-	// Both return ErrServerClosed after Close. Other errors need no handling: the
-	// client notices a broken listener at once.
-	if s.tls {
-		_ = s.http.ServeTLS(s.listener, "", "")
-		return
-	}
-	_ = s.http.Serve(s.listener)
+	served := make(chan struct{})
+	s.http, s.served = server, served
+	go func() {
+		defer close(served)
+		defer l.Close() //nolint:errcheck // close has closed it, unless it came before the start
+		// Both return ErrServerClosed after close. Other errors need no
+		// handling: the client notices a broken listener at once.
+		if s.tls != nil {
+			_ = server.ServeTLS(l, "", "")
+			return
+		}
+		_ = server.Serve(l)
+	}()
 }
 
 // ServeHTTP records the request, and lets a fault or the handler answer it.
@@ -177,11 +187,11 @@ func (s *Server) Inject(f Fault) { s.faults.add(f) }
 func (s *Server) ClearFaults() { s.faults.clear() }
 
 // Addr is "127.0.0.1:PORT", or the address of the given listener.
-func (s *Server) Addr() string { return s.listener.Addr().String() }
+func (s *Server) Addr() string { return s.addr.String() }
 
 // Port is the port of Addr, 0 without one.
 func (s *Server) Port() int {
-	if addr, ok := s.listener.Addr().(*net.TCPAddr); ok {
+	if addr, ok := s.addr.(*net.TCPAddr); ok {
 		return addr.Port
 	}
 	return 0
@@ -189,7 +199,7 @@ func (s *Server) Port() int {
 
 // URL is the base URL without a trailing slash, such as "http://127.0.0.1:PORT".
 func (s *Server) URL() string {
-	if s.tls {
+	if s.tls != nil {
 		return "https://" + s.Addr()
 	}
 	return "http://" + s.Addr()
@@ -197,11 +207,17 @@ func (s *Server) URL() string {
 
 // Close ends the server, its connections, and hanging requests.
 func (s *Server) Close() error {
+	s.serving.Lock()
+	defer s.serving.Unlock()
+	return errors.Join(s.stop(), s.release())
+}
+
+// stop ends the connections, and closes the listener.
+func (s *Server) stop() error {
 	s.faults.clear()
 	err := s.http.Close()
-	// Serve closes the listener, unless Close came before it started.
-	if cerr := s.listener.Close(); err == nil && !errors.Is(cerr, net.ErrClosed) {
-		err = cerr
+	if errors.Is(err, net.ErrClosed) {
+		err = nil
 	}
 	<-s.served
 	return err
