@@ -25,7 +25,7 @@ const (
 	account = "123456789012"
 	name    = "pullgate-registry-pull"
 	// playbookTimeout is far longer than any run.
-	playbookTimeout = 3 * time.Minute
+	playbookTimeout = 15 * time.Minute
 )
 
 // credentials are the operator's.

@@ -1,12 +1,20 @@
 package awstest
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 )
+
+// A refusal is a setting that is invalid, and the reason.
+type refusal struct {
+	setting string
+	value   any
+	want    string
+}
 
 // TestRefused: invalid settings fail with a reason, before the first call to AWS.
 func TestRefused(t *testing.T) {
@@ -29,11 +37,7 @@ func TestRefused(t *testing.T) {
 	for i := range 200 {
 		many = append(many, fmt.Sprintf("acme/appliance-%d", i))
 	}
-	for _, tt := range []struct {
-		setting string
-		value   any
-		want    string
-	}{
+	w.allRefused([]refusal{
 		{"aws_repositories", nil, "aws_repositories"},
 		{"aws_repositories", []string{}, "aws_repositories is empty"},
 		{"aws_repositories", "acme/*", "aws_repositories must be a list"},
@@ -87,12 +91,7 @@ func TestRefused(t *testing.T) {
 		{"aws_assumed_roles", "arn:aws:iam::210987654321:role/pull", "aws_assumed_roles must be a list"},
 		{"aws_trusted_roles", []string{"arn:aws:iam::210987654321:root"}, "aws_trusted_roles must be ARNs"},
 		{"aws_trusted_roles", []string{"*"}, "aws_trusted_roles must be ARNs"},
-	} {
-		t.Run(fmt.Sprintf("%s=%.20v", tt.setting, tt.value), func(t *testing.T) {
-			w.t = t
-			wantRefused(t, w.play(readme.with(tt.setting, tt.value)), tt.want)
-		})
-	}
+	})
 
 	// A leading 0 without quotes makes YAML read the account as octal.
 	t.Run("octal account", func(t *testing.T) {
@@ -110,6 +109,40 @@ func TestRefused(t *testing.T) {
 	})
 	w.t = t
 	w.expect(nothing)
+}
+
+// allRefused gives the role each of the settings in place of a valid one, all in one run:
+// most of a run's time is Ansible's start.
+func (w *world) allRefused(refusals []refusal) {
+	w.t.Helper()
+	var tasks []any
+	for i, r := range refusals {
+		tasks = append(tasks, map[string]any{
+			"name":  "Refuse",
+			"block": []any{map[string]any{"name": "Try", "ansible.builtin.include_role": map[string]any{"name": "aws"}, "vars": readme.with(r.setting, r.value)}},
+			"rescue": []any{map[string]any{"name": "Say why", "ansible.builtin.debug": map[string]any{
+				"msg": fmt.Sprintf("refused %d: {{ ansible_failed_result | to_json(ensure_ascii=false) }}", i),
+			}}},
+		})
+	}
+	text, err := json.Marshal([]any{map[string]any{"name": "Refuse", "hosts": "localhost", "connection": "local", "gather_facts": false, "tasks": tasks}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	file := filepath.Join(w.home, "refused.yml")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	o := w.run(file)
+	if o.failed || len(o.calls) != 0 {
+		w.t.Errorf("failed: %v; calls of AWS: %q", o.failed, o.calls)
+	}
+	for i, r := range refusals {
+		_, said, refused := strings.Cut(o.output, fmt.Sprintf("\"refused %d: ", i))
+		if said, _, _ = strings.Cut(said, "\n"); !refused || !strings.Contains(said, r.want) {
+			w.t.Errorf("%s=%.20v: expected a refusal with %q, found %t: %s", r.setting, r.value, r.want, refused, said)
+		}
+	}
 }
 
 func wantRefused(t *testing.T, o outcome, text string) {

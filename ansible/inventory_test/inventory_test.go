@@ -125,10 +125,19 @@ func TestMistakes(t *testing.T) {
 			}
 		})
 	}
+	// What else an inventory may be.
 	for name, changes := range map[string]variables{
+		// As ansible/README.md says for a region that stays down.
+		"the stand-by in place of the first": {
+			"authsvc_config": upstreams(
+				map[string]any{"name": "us", "prefixes": []any{"acme/", map[string]string{"vendor/": "prod-eu/"}}},
+				map[string]any{"name": "tools", "prefixes": []string{"tools/"}},
+			),
+			"tokenrefresher_config": registries("us", "tools"),
+		},
 		// Whoever asks nobody for a new token needs no name.
 		"no refresh socket": {"authsvc_config": upstreams(map[string]any{
-			"name": "europe", "token_file": "/run/tokenrefresher/eu.json", "refresh_socket": "",
+			"name": "europe", "token_file": "/run/tokenrefresher/eu.json", "refresh_socket": "", "prefixes": []string{"acme/"},
 		})},
 		"one of several": {"authsvc_config": variables{"upstream": map[string]any{
 			"token_file": "/run/tokenrefresher/eu.json", "refresh_name": "eu",
@@ -136,8 +145,12 @@ func TestMistakes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if _, failure := check(t, example, changes); failure != "" {
-				t.Error(failure)
+			dir, failure := check(t, example, changes)
+			if failure != "" {
+				t.Fatal(failure)
+			}
+			if _, err := authsvc.Load(filepath.Join(dir, "authsvc.yaml"), nil, nil); err != nil && !strings.Contains(err.Error(), "kloudless.url") {
+				t.Error(err)
 			}
 		})
 	}
