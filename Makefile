@@ -70,7 +70,7 @@ unit: tools ## run unit tests with the race detector, and fuzz targets with thei
 
 .PHONY: e2e
 e2e: tools ## test with the real nginx, registry, clients, Prometheus, Ansible; RUN=TestName for one
-	go test -count=1 -p 1 -timeout 40m $(if $(RUN),-run '$(RUN)') ./nginx/e2e/... ./ansible/...
+	go test -count=1 -p 2 -timeout 40m $(if $(RUN),-run '$(RUN)') ./nginx/e2e/... ./ansible/...
 
 .PHONY: deploy-test
 deploy-test: ## run the playbook against booted machines, as root; SUITE=trixie for another Debian, RUN=REGEXP for some steps

@@ -152,7 +152,7 @@ func schema1(t *testing.T, s *several) {
 		for _, header := range [][]string{nil, {accept}} {
 			every(t, s.Stack, request{uri: "/v2/vendor/app/manifests/" + reference, header: header}, func(r request, a answer) {
 				wantNoInnerName(t, "schema 1", a)
-				wantError(t, r, a, http.StatusBadRequest, "MANIFEST_INVALID")
+				wantError(t, r, a, http.StatusNotFound, "MANIFEST_UNKNOWN")
 				if _, message, err := registryError(a.body); r.method == http.MethodGet && (err != nil || !strings.Contains(message, "schema 1")) {
 					t.Errorf("%s: the message is %q, want one about schema 1; %v", reference, message, err)
 				}

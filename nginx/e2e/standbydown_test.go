@@ -132,16 +132,15 @@ func standsBy(t *testing.T, s *several, unshown map[string]string) {
 			wantNoInnerName(t, r.uri, a)
 		})
 	}
-	served := s.us.Front.Received()
-	if served == 0 || s.metric(t, "authsvc_upstream_on_standby") != "1" || s.metric(t, "authsvc_registry_breaker_open") != "1" {
-		t.Errorf("us was asked %d times, and the metrics do not say that eu is on its stand-by", served)
+	if n, on := s.us.Front.Received(), metric(t, s.Stack, "authsvc_upstream_on_standby", "eu"); n == 0 || on != "1" {
+		t.Errorf("us was asked %d times, and the metric of eu's stand-by is %s", n, on)
 	}
 	for name, uri := range unshown {
 		t.Run(name, func(t *testing.T) {
 			every(t, s.Stack, request{uri: uri}, func(r request, a answer) { wantError(t, r, a, 503, "UNAVAILABLE") })
 		})
 	}
-	if s.metric(t, "authsvc_upstream_standby_refused_total") == "0" {
+	if metric(t, s.Stack, "authsvc_upstream_standby_refused_total", "us") == "0" {
 		t.Error("authsvc does not count what us must not serve")
 	}
 	wantStillClosed(t, s.Stack)
