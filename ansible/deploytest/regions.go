@@ -55,7 +55,7 @@ func (w *world) startRegions(ctx context.Context) (err error) {
 	if w.regions.tools, err = w.outside.StartECR(toolsAPI, toolsFront, tools); err != nil {
 		return err
 	}
-	if err := w.startPartner(); err != nil {
+	if err := w.startPartner(ctx); err != nil {
 		return err
 	}
 	for name, address := range map[string]string{
@@ -71,7 +71,7 @@ func (w *world) startRegions(ctx context.Context) (err error) {
 
 // startPartner starts a registry that is not ECR: with a user, a password, and a
 // certificate of its own authority.
-func (w *world) startPartner() error {
+func (w *world) startPartner(ctx context.Context) error {
 	dir := w.in("partner")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
@@ -89,7 +89,7 @@ func (w *world) startPartner() error {
 		return err
 	}
 	w.regions.authority = string(text)
-	listener, err := net.Listen("tcp", net.JoinHostPort(partnerFront, "443"))
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(partnerFront, "443"))
 	if err != nil {
 		return err
 	}
