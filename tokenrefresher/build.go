@@ -30,11 +30,7 @@ func build(c config.Config, logger *slog.Logger, numbers prometheus.Registerer) 
 		}
 		options := refresh.Options{
 			Name: r.Name, File: r.File, Group: r.Group, Source: source(r),
-			Schedule: refresh.Schedule{
-				Interval: c.Interval, Margin: c.Margin, Jitter: c.Jitter,
-				BackoffInitial: c.Backoff.Initial, BackoffMax: c.Backoff.Max,
-			},
-			Timeout: c.Timeout, ForcedEvery: c.Control.MinInterval,
+			Schedule: schedule(c), Timeout: c.Timeout, ForcedEvery: c.Control.MinInterval,
 			Random: rand.Float64, Logger: logger, Metrics: metrics,
 		}
 		if r.Probe {
@@ -47,6 +43,14 @@ func build(c config.Config, logger *slog.Logger, numbers prometheus.Registerer) 
 		registries = append(registries, refresh.New(options))
 	}
 	return registries, nil
+}
+
+// schedule is that of all registries.
+func schedule(c config.Config) refresh.Schedule {
+	return refresh.Schedule{
+		Interval: c.Interval, Margin: c.Margin, Jitter: c.Jitter,
+		BackoffInitial: c.Backoff.Initial, BackoffMax: c.Backoff.Max,
+	}
 }
 
 func source(r config.Registry) refresh.Source {

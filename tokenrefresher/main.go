@@ -4,7 +4,7 @@
 // file's format, and the control socket.
 //
 // Where to read on: build.go builds the parts from the configuration; package
-// refresh has the loop.
+// refresh has the loop; report.go has "tokenrefresher status".
 package main
 
 import (
@@ -19,7 +19,6 @@ import (
 	"github.com/pullgate/pullgate/tokenrefresher/config"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/log"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/program"
-	"github.com/pullgate/pullgate/tokenrefresher/status"
 )
 
 func main() { program.Main("tokenrefresher", run) }
@@ -74,40 +73,4 @@ if any registry got no new token.`,
 	root.AddCommand(statusCommand(load), load.CheckConfig(`Check the configuration, including its CA files and groups. Makes no network
 requests.`, check))
 	return program.Execute(ctx, root, args, stdout, stderr)
-}
-
-func statusCommand(load program.Loader[config.Config]) *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "status",
-		Short: "Show the age and expiry of every registry's token",
-		Long: `Read the token file of every configured registry, as authsvc does, and show
-which registry it is for, how old it is, and when it expires. Exits with 1 if
-any token is missing, damaged or expired. Works without a running daemon.`,
-		Example: `  tokenrefresher status
-  tokenrefresher status --json --config tokenrefresher.yaml | jq '.[] | select(.usable | not)'`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := load(cmd)
-			if err != nil {
-				return err
-			}
-			now := time.Now()
-			var entries []status.Entry
-			for _, r := range c.Registries {
-				entries = append(entries, status.Read(r.Name, r.File, now))
-			}
-			if asJSON {
-				err = status.WriteJSON(cmd.OutOrStdout(), entries)
-			} else {
-				err = status.WriteTable(cmd.OutOrStdout(), entries, now)
-			}
-			if n := status.Unusable(entries); err == nil && n > 0 {
-				err = fmt.Errorf("registries without a usable token: %d of %d", n, len(entries))
-			}
-			return err
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON: an array of {registry, file, host, fetchedAt, expiresAt, usable, problem}")
-	return cmd
 }

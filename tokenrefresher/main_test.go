@@ -256,7 +256,7 @@ func TestOnce(t *testing.T) {
 
 	var table, machine bytes.Buffer
 	err = run(t.Context(), []string{"status", "--config", w.config}, nil, &table, io.Discard)
-	if err == nil || err.Error() != "registries without a usable token: 2 of 3" || !strings.Contains(table.String(), "never") {
+	if err == nil || err.Error() != "registries without a usable token: refused, aws (2 of 3)" || !strings.Contains(table.String(), "never") {
 		t.Errorf("status: %v\n%s", err, table.String())
 	}
 	if err := run(t.Context(), []string{"status", "--json", "--config", w.config}, nil, &machine, io.Discard); err == nil {
@@ -268,18 +268,45 @@ func TestOnce(t *testing.T) {
 	}
 }
 
-// TestStatusIsGood: it exits with 0 if every registry's token is usable.
-func TestStatusIsGood(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "main.json")
-	config := filepath.Join(t.TempDir(), "config.yaml")
-	if err := os.WriteFile(config, []byte("registries: [{name: main, file: "+file+"}]"), 0o600); err != nil {
+// TestStatus: it exits with 0 if every registry's token is usable, and names the others.
+func TestStatus(t *testing.T) {
+	dir := t.TempDir()
+	config := filepath.Join(dir, "config.yaml")
+	text := fmt.Sprintf("registries:\n- {name: eu, file: %[1]s/eu.json}\n- {name: us, file: %[1]s/us.json}\n- {name: partner, file: %[1]s/partner.json}\n", dir)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	token := tokenfile.Token{Host: "a.example.com", Value: tokenfile.NewValue("QVdTOnA="), FetchedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}
-	if err := tokenfile.Write(file, token); err != nil {
-		t.Fatal(err)
+	for name, ages := range map[string][2]time.Duration{
+		"eu": {time.Minute, 11 * time.Hour},
+		"us": {10 * time.Hour, 2 * time.Hour}, // its replacement is overdue
+		// partner has expired.
+		"partner": {13 * time.Hour, -time.Hour},
+	} {
+		token := tokenfile.Token{Host: name + ".example.com", Value: tokenfile.NewValue("QVdTOnA="), FetchedAt: time.Now().Add(-ages[0]), ExpiresAt: time.Now().Add(ages[1])}
+		if err := tokenfile.Write(filepath.Join(dir, name+".json"), token); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := run(t.Context(), []string{"status", "--config", config}, nil, io.Discard, io.Discard); err != nil {
-		t.Error(err)
+	const one, overdue = "registries without a usable token: partner (1 of ", "overdue by 2h"
+	for _, test := range []struct {
+		args      []string
+		want      string
+		wantError string
+	}{
+		{nil, overdue, one + "3)"},
+		{[]string{"--without", "eu"}, "UNUSABLE", one + "3)"},
+		{[]string{"--without", "partner"}, "UNUSABLE", ""},
+		{[]string{"--without", "eu", "--without", "partner"}, "UNUSABLE", ""},
+		{[]string{"--without", "eu,partner", "--json"}, "overdueSince", ""},
+		{[]string{"partner"}, "", `unknown command "partner" for "tokenrefresher status"`},
+	} {
+		var stdout bytes.Buffer
+		err := run(t.Context(), append([]string{"status", "--config", config}, test.args...), nil, &stdout, io.Discard)
+		if got := fmt.Sprint(err); test.wantError == "" && err != nil || test.wantError != "" && got != test.wantError {
+			t.Errorf("%q: error %s, want %q", test.args, got, test.wantError)
+		}
+		if !strings.Contains(stdout.String(), test.want) {
+			t.Errorf("%q: want %q, found\n%s", test.args, test.want, stdout.String())
+		}
 	}
 }

@@ -25,7 +25,7 @@ const (
 	account = "123456789012"
 	name    = "pullgate-registry-pull"
 	// playbookTimeout is far longer than any run.
-	playbookTimeout = 3 * time.Minute
+	playbookTimeout = 15 * time.Minute
 )
 
 // credentials are the operator's.
@@ -67,15 +67,18 @@ type world struct {
 func newWorld(t *testing.T) *world { return newPartition(t, "aws", "us-east-1") }
 
 func newPartition(t *testing.T, partition, iamRegion string) *world {
+	return newAccount(t, iam.Options{AccountID: account, Partition: partition, Region: iamRegion})
+}
+
+func newAccount(t *testing.T, o iam.Options) *world {
 	t.Helper()
 	for _, tool := range [][]string{{"ansible-playbook", "--version"}, {"/usr/bin/python3", "-c", "import boto3"}} {
 		if out, err := exec.CommandContext(t.Context(), tool[0], tool[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %v\n%s\napt-get install -y ansible python3-boto3", tool, err, out)
 		}
 	}
-	server := iam.New(iam.Options{
-		Credentials: credentials, AccountID: account, Partition: partition, Region: iamRegion, Allowed: operatorRights(t), Now: time.Now,
-	})
+	o.Credentials, o.Allowed, o.Now = credentials, operatorRights(t), time.Now
+	server := iam.New(o)
 	listening := httptest.NewServer(server)
 	t.Cleanup(listening.Close)
 	return &world{t, server, listening.URL, t.TempDir()}

@@ -5,10 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
-// upgradeUnderLoad deploys the newer packages while customers pull.
+// upgradeUnderLoad deploys the newer packages while customers pull, from an older layout
+// of the includes, and if several registries were deployed, back to one.
 func (w *world) upgradeUnderLoad(ctx context.Context) (string, error) {
+	if err := w.layOlder(ctx); err != nil {
+		return "", err
+	}
 	w.config.set("rollout_package_dir", w.packages(newVersion))
 	l := w.startLoad(ctx, 30)
 	r, err := w.deploy(ctx)
@@ -23,7 +28,10 @@ func (w *world) upgradeUnderLoad(ctx context.Context) (string, error) {
 	if !strings.Contains(version, newVersion) {
 		return "", fmt.Errorf("expected version %s, found %s", newVersion, version)
 	}
-	return fmt.Sprintf("deployed in %s; %s", r.took, pulls), nil
+	if err := w.wantLayout(ctx); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("deployed in %s; no old include is left; %s", r.took, pulls), w.onlyTokens(ctx, "main", "other")
 }
 
 // privateURL serves authsvc's health and metrics, on each machine.
@@ -37,7 +45,7 @@ func (w *world) refused(ctx context.Context, why string, args ...string) (string
 	if err != nil {
 		return "", err
 	}
-	l := w.startLoad(ctx, 4)
+	l := w.startTraffic(ctx, 2, 200*time.Millisecond)
 	r, err := w.deploy(ctx, args...)
 	pulls, failed := l.end()
 	if failed != nil {
@@ -111,10 +119,13 @@ func (w *world) rollBack(ctx context.Context) (string, error) {
 func (w *world) unhealthy() func() {
 	dir := w.config["rollout_package_dir"]
 	w.config.set("rollout_package_dir", w.packages(oldVersion))
-	w.config.set("authsvc_config.upstream", map[string]any{"token_file": "/run/tokenrefresher/none.json"})
+	// A group that nginx is not in.
+	w.config.set("authsvc_socket_group", "asking")
+	w.config.set("authsvc_socket_users", []string{})
 	return func() {
 		w.config.set("rollout_package_dir", dir)
-		w.config.set("authsvc_config.upstream", nil)
+		w.config.set("authsvc_socket_group", nil)
+		w.config.set("authsvc_socket_users", nil)
 	}
 }
 

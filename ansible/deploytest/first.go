@@ -13,6 +13,9 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack"
 )
 
+// healthRetries is how many seconds a machine has to become healthy.
+const healthRetries = 10
+
 // mostIdleRun is how long a run that changes nothing should take at most. It is
 // reported and fails nothing: the machine may be busy with something else.
 const mostIdleRun = 30 * time.Second
@@ -85,18 +88,12 @@ func (w *world) checkFresh(ctx context.Context) (string, error) {
 // configure creates an inventory from the example and edits it, as the README
 // says.
 func (w *world) configure() (err error) {
-	if w.config, err = w.newInventory(); err != nil {
+	if w.config, err = w.newInventory(example); err != nil {
 		return err
 	}
-	w.config.set("rollout_package_dir", w.packages(oldVersion))
-	w.config.set("rollout_health_retries", 20)
+	w.edit(w.config, ecrFront)
 	w.config.set("nginx_keep_alive", []string{w.outside.ECR.Name()})
-	w.config.set("nginx_server_lines", []string{"include /var/lib/registry-denied/*.conf;"}) // fail2ban's; may match no file
 	w.config.set("authsvc_explain_users", []string{"admin"})
-	w.config.set("authsvc_networks", []string{ecrFront + "/32", vendorAPI + "/32"})
-	w.config.set("authsvc_config.release", map[string]any{"tag_ttl": "5s"})
-	w.config.set("authsvc_config.probe", map[string]any{"url": "https://" + serverName, "address": "127.0.0.1:443", "image": probeImage})
-	w.config.set("authsvc_secrets", map[string]any{"probe": probeUser + ":" + probeToken})
 	// A registry other than ECR, to test secrets.
 	w.config.set("tokenrefresher_secrets", map[string]string{"other.user": "robot", "other.password": vaulted})
 	// A proxy that is never used, to test that its password stays hidden.
@@ -109,6 +106,21 @@ func (w *world) configure() (err error) {
 		},
 	})
 	return nil
+}
+
+// edit edits what any inventory needs here. authsvc may reach the registries' addresses.
+func (w *world) edit(config inventory, registries ...string) {
+	config.set("rollout_package_dir", w.packages(oldVersion))
+	config.set("rollout_health_retries", healthRetries)
+	config.set("nginx_server_lines", []string{"include /var/lib/registry-denied/*.conf;"}) // fail2ban's; may match no file
+	networks := []string{vendorAPI + "/32"}
+	for _, address := range registries {
+		networks = append(networks, address+"/32")
+	}
+	config.set("authsvc_networks", networks)
+	config.set("authsvc_config.release", map[string]any{"tag_ttl": "5s"})
+	config.set("authsvc_config.probe", map[string]any{"url": "https://" + serverName, "address": "127.0.0.1:443", "image": probeImage})
+	config.set("authsvc_secrets", map[string]any{"probe": probeUser + ":" + probeToken})
 }
 
 func (w *world) deployFirst(ctx context.Context) (string, error) {
@@ -127,21 +139,31 @@ func (w *world) deployFirst(ctx context.Context) (string, error) {
 	return fmt.Sprintf("deployed in %s: %s", r.took, version), err
 }
 
-// dockerPulls uses its own Docker Engine, as a customer would.
-func (w *world) dockerPulls(ctx context.Context) (string, error) {
-	if err := w.trustInDocker(); err != nil {
-		return "", err
-	}
-	var err error
-	if w.engine, err = stack.Dockerd(ctx, stack.EngineOptions{Own: true}); err != nil {
-		return "", err
+// customerOfDocker logs in with its own Docker Engine, as a customer would.
+func (w *world) customerOfDocker(ctx context.Context) (*stack.DockerClient, error) {
+	if w.engine == nil {
+		if err := w.trustInDocker(); err != nil {
+			return nil, err
+		}
+		var err error
+		if w.engine, err = stack.Dockerd(ctx, stack.EngineOptions{Own: true}); err != nil {
+			return nil, err
+		}
 	}
 	docker, err := w.engine.Client()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if out, err := docker.Login(ctx, serverName, customer, token); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
+		return nil, fmt.Errorf("%w\n%s", err, out)
+	}
+	return docker, nil
+}
+
+func (w *world) dockerPulls(ctx context.Context) (string, error) {
+	docker, err := w.customerOfDocker(ctx)
+	if err != nil {
+		return "", err
 	}
 	out, err := docker.Pull(ctx, serverName+"/"+image)
 	if err != nil {
@@ -161,22 +183,15 @@ func (w *world) trustInDocker() error {
 }
 
 func (w *world) secondRun(ctx context.Context) (string, error) {
-	r, err := w.deployVerbosely(ctx)
+	r, err := w.deploy(ctx)
 	if err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("changed=0 in %s (should be at most %s)", r.took, mostIdleRun), r.unchanged()
 }
 
-// checkDeployed shows a change without making it.
+// checkDeployed shows a change, and nothing else, without making it.
 func (w *world) checkDeployed(ctx context.Context) (string, error) {
-	r, err := w.deploy(ctx, "--check", "--diff")
-	if err != nil {
-		return "", err
-	}
-	if err := r.unchanged(); err != nil {
-		return "", err
-	}
 	m := w.machines[0]
 	before, err := m.ssh(ctx, footprint)
 	if err != nil {
@@ -184,11 +199,13 @@ func (w *world) checkDeployed(ctx context.Context) (string, error) {
 	}
 	w.config.set("authsvc_config.cache", map[string]any{"ttl": "45s"})
 	defer w.config.set("authsvc_config.cache", nil)
-	if r, err = w.deploy(ctx, "--check", "--diff"); err != nil {
+	r, err := w.deploy(ctx, "--check", "--diff")
+	if err != nil {
 		return "", err
 	}
-	if want := "+  ttl: 45s"; !strings.Contains(r.out, want) {
-		return "", fmt.Errorf("expected the diff to contain %q, found:\n%s", want, lastLines(r.out, 60))
+	if !strings.Contains(r.out, "+  ttl: 45s") || !strings.Contains(r.out, "/etc/authsvc/authsvc.yaml differs") ||
+		strings.Count(r.out, " differs") != 1 || r.hosts[m.name].changed != 1 {
+		return "", fmt.Errorf("expected the changed line of one file and no other change, found %+v:\n%s", r.hosts, lastLines(r.out, 60))
 	}
 	w.leaks.outputs = append(w.leaks.outputs, r.out)
 	after, err := m.ssh(ctx, footprint)

@@ -16,18 +16,18 @@ var layoutBefore = []string{
 	"parts/request-headers.conf", "parts/upstream.conf", "parts/values.conf",
 }
 
-// older turns /root/new.deb into a package of an older version with those files,
-// and installs it.
+// older turns /root/old.deb into a package of another version with those files, and
+// installs it.
 const older = `
 cd /root
 rm -rf older
-dpkg-deb --raw-extract new.deb older
+dpkg-deb --raw-extract old.deb older
 sed -i 's/^Version: .*/Version: 1.0.9/' older/DEBIAN/control
 for file in %[1]s; do echo '# of an older version' > older/usr/share/authsvc/nginx/$file; done
 dpkg-deb --root-owner-group --build older older.deb
 dpkg --install older.deb
 for file in %[1]s; do cp /usr/share/authsvc/nginx/$file /etc/nginx/registry/$file; done
-rm -r older older.deb new.deb`
+rm -r older older.deb old.deb`
 
 // sameIncludes checks that nginx has the package's includes and no others.
 const sameIncludes = `
@@ -40,27 +40,29 @@ cd /usr/share/authsvc/nginx; find . -type f | sort > /root/shipped
 cd /etc/nginx/registry; find . -type f | sort | diff /root/shipped -
 rm /root/shipped`
 
-// upgradeLayout upgrades from a version whose includes had other names.
-func (w *world) upgradeLayout(ctx context.Context) (string, error) {
+// layOlder gives the machine a version whose includes had other names.
+func (w *world) layOlder(ctx context.Context) error {
 	m, names := w.machines[0], strings.Join(layoutBefore, " ")
-	deb, err := os.ReadFile(w.deb(newVersion, "authsvc", "amd64"))
+	deb, err := os.ReadFile(w.deb(oldVersion, "authsvc", "amd64"))
 	if err != nil {
-		return "", err
+		return err
 	}
-	if err := m.put("root/new.deb", string(deb)); err != nil {
-		return "", err
+	if err := m.put("root/old.deb", string(deb)); err != nil {
+		return err
 	}
 	if out, err := m.ssh(ctx, fmt.Sprintf(older, names)); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
+		return fmt.Errorf("%w\n%s", err, out)
 	}
 	if out, err := m.ssh(ctx, fmt.Sprintf(sameIncludes, names)); err == nil {
-		return "", fmt.Errorf("expected the older version's files before the upgrade\n%s", out)
+		return fmt.Errorf("expected the older version's files before the upgrade\n%s", out)
 	}
-	if _, err := w.deploy(ctx); err != nil {
-		return "", err
+	return nil
+}
+
+// wantLayout checks that the machine has the includes of its package alone.
+func (w *world) wantLayout(ctx context.Context) error {
+	if out, err := w.machines[0].ssh(ctx, fmt.Sprintf(sameIncludes, strings.Join(layoutBefore, " "))); err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
 	}
-	if out, err := m.ssh(ctx, fmt.Sprintf(sameIncludes, names)); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	return fmt.Sprintf("all %d old files are gone from /usr/share and /etc", len(layoutBefore)), w.pull(ctx)
+	return nil
 }

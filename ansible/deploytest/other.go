@@ -66,7 +66,7 @@ ls /etc/nginx/modules-enabled | grep -c registry || true`)
 }
 
 func (w *world) configureOtherwise() (err error) {
-	if w.config, err = w.newInventory(); err != nil {
+	if w.config, err = w.newInventory(example); err != nil {
 		return err
 	}
 	template, settings := w.in("behind-balancer.conf.j2"), w.in("settings")

@@ -17,15 +17,23 @@ import (
 // them changed.
 type inventory map[string]any
 
-// newInventory reads the example, so that the test deploys the example itself.
-func (w *world) newInventory() (inventory, error) {
-	text, err := os.ReadFile(filepath.Join(w.root, "ansible", "inventory.example", "group_vars", "registry.yml"))
-	if err != nil {
-		return nil, err
-	}
+// The examples, by the files with the variables of all hosts.
+var (
+	example = []string{"inventory.example/group_vars/registry.yml"}
+	several = []string{"inventory.several.example/group_vars/registry/settings.yml", "inventory.several.example/group_vars/registry/vault.yml"}
+)
+
+// newInventory reads an example, so that the test deploys the example itself.
+func (w *world) newInventory(files []string) (inventory, error) {
 	config := inventory{}
-	if err := yaml.Unmarshal(text, &config); err != nil {
-		return nil, fmt.Errorf("reading the example's variables: %w", err)
+	for _, file := range files {
+		text, err := os.ReadFile(filepath.Join(w.root, "ansible", file))
+		if err != nil {
+			return nil, err
+		}
+		if err := yaml.Unmarshal(text, &config); err != nil {
+			return nil, fmt.Errorf("reading the example's variables: %w", err)
+		}
 	}
 	return config, nil
 }

@@ -89,8 +89,14 @@ type load struct {
 	failed []error
 }
 
-// startLoad starts n customers at once.
+// startLoad starts n customers at once, who pull one time after the other.
 func (w *world) startLoad(ctx context.Context, customers int) *load {
+	return w.startTraffic(ctx, customers, 0)
+}
+
+// startTraffic starts customers who rest between pulls, where these are to notice an
+// outage and not to fill the machine.
+func (w *world) startTraffic(ctx context.Context, customers int, rest time.Duration) *load {
 	ctx, cancel := context.WithCancel(ctx)
 	l := &load{stop: cancel}
 	for range customers {
@@ -103,6 +109,10 @@ func (w *world) startLoad(ctx context.Context, customers int) *load {
 					l.mu.Unlock()
 				}
 				l.pulled.Add(1)
+				select {
+				case <-ctx.Done():
+				case <-time.After(rest):
+				}
 			}
 		})
 	}

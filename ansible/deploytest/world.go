@@ -69,6 +69,7 @@ var (
 type world struct {
 	paths
 	outside  *stack.Outside
+	regions  regions
 	engine   *stack.Engine
 	machines []*machine
 	site     *siteWatch
@@ -115,7 +116,7 @@ func (w *world) startOutside(ctx context.Context) error {
 	}
 	w.outside.Vendor.SetAccount(token, vendorapi.Account{Email: customer, Licenses: []vendorapi.License{{
 		ID: "lic_acme", Expiration: time.Now().AddDate(1, 0, 0),
-		Releases: []vendorapi.Release{{Repository: "acme/appliance", Tags: []string{"1.*"}}},
+		Releases: licensed(),
 	}}})
 	w.outside.Vendor.SetAccount(probeToken, vendorapi.Account{Email: probeUser, Licenses: []vendorapi.License{{
 		ID: "lic_probe", Releases: []vendorapi.Release{{Repository: "vendor/probe", Tags: []string{"1"}}},

@@ -17,7 +17,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"github.com/pullgate/pullgate/nginx/stack/ecr"
 	"github.com/pullgate/pullgate/nginx/stack/standin"
 )
 
@@ -34,6 +33,7 @@ type trouble struct {
 var troubles = []trouble{
 	{"nginx cannot reach the registry", registryUnreachable},
 	{"nobody makes up pulls any more", probesStop},
+	{"a region is down, and its stand-by serves", regionDown},
 	{"all are denied", deniesMost},
 	{"there are more releases than fit", digestsNearBound},
 	{"the vendor's API is slow", vendorSlow},
@@ -75,26 +75,6 @@ func vendorSlow(w *world) {
 	w.recover()
 }
 
-func registryDown(w *world) {
-	w.stack.ECR.Endpoint.Inject(standin.Fault{Reset: true})
-	w.until(func() { w.ask(blobs+w.digest(), secret) }, "RegistryLookupsFail", "AuthsvcUnavailable")
-	w.stack.ECR.Endpoint.ClearFaults()
-	w.recover()
-}
-
-// registryUnreachable: authsvc can ask the registry, and nginx cannot.
-func registryUnreachable(w *world) {
-	w.stack.ECR.Front.Inject(standin.Fault{Reset: true})
-	w.until(func() {
-		w.want(licensed, secret, 503)
-		if w.probe() {
-			w.t.Error("the made-up pull succeeds")
-		}
-	}, "RegistryUnreachable", "ProbeFails")
-	w.stack.ECR.Front.ClearFaults()
-	w.recover()
-}
-
 // probesStop: a result that is gone is as none.
 func probesStop(w *world) {
 	if !w.probe() {
@@ -104,52 +84,6 @@ func probesStop(w *world) {
 		w.t.Fatal(err)
 	}
 	w.until(nothing, "ProbeMissing")
-}
-
-// awsRefuses: the first token is invalidated and no replacement can be fetched;
-// later tokens expire too soon.
-func awsRefuses(w *world) {
-	refusal := standin.Fault{Status: http.StatusBadRequest, Body: ecr.APIFault("AccessDeniedException", "not authorized")}
-	refusal.Header = http.Header{"Content-Type": {"application/x-amz-json-1.1"}}
-	w.stack.ECR.API.Inject(refusal)
-	w.stack.ECR.InvalidateTokens()
-	w.until(func() { w.want(licensed, secret, 503) }, "TokenrefresherFails")
-
-	w.stack.ECR.API.ClearFaults()
-	w.stack.ECR.SetTokenLifetime(10 * time.Minute)
-	w.recover()
-	w.until(nothing, "TokenExpiresSoon", "TokenNearlyExpired")
-
-	w.stack.ECR.SetTokenLifetime(3 * time.Second)
-	w.stack.ECR.InvalidateTokens()
-	w.recover()
-	w.stack.ECR.API.Inject(refusal)
-	w.until(nothing, "TokenrefresherTokenUnusable", "AuthsvcNoToken")
-
-	w.stack.ECR.API.ClearFaults()
-	w.stack.ECR.SetTokenLifetime(12 * time.Hour)
-	w.recover()
-}
-
-func rejectsEach(w *world) {
-	w.until(func() {
-		w.stack.ECR.InvalidateTokens()
-		w.recover()
-	}, "TokenrefresherTooOften")
-}
-
-func cannotStore(w *world) {
-	dir := filepath.Dir(w.stack.TokenFile())
-	rename := func(from, to string) {
-		if err := os.Rename(from, to); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-	rename(dir, dir+".away")
-	w.stack.ECR.InvalidateTokens()
-	w.until(func() { w.want(licensed, secret, 503) }, "TokenrefresherCannotStore")
-	rename(dir+".away", dir)
-	w.recover()
 }
 
 // vendorDown: known customers are still served, others are told "unavailable".

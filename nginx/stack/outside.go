@@ -121,24 +121,34 @@ func (o *Outside) startVendorAt(opts OutsideOptions) error {
 }
 
 func (o *Outside) startECRAt(opts OutsideOptions) error {
-	options := opts.ECR
+	var err error
+	o.ECR, err = o.StartECR(opts.API, opts.Registry, opts.ECR)
+	return err
+}
+
+// StartECR starts one more stand-in for ECR, of another account or region, with the
+// same images: replication that takes no time. It has addresses of its own, and the
+// caller closes it and sets its names.
+func (o *Outside) StartECR(api, registry string, options ecr.Options) (*ecr.Server, error) {
 	options.Backend = o.store.Backend
 	account, region := or(options.Account, ecr.Account), or(options.Region, ecr.Region)
 	var err error
-	if options.Certificate, err = o.ca.Issue("ecr-cert", ecr.Host(account, region), ecr.APIHost(region)); err != nil {
-		return err
+	if options.Certificate, err = o.ca.Issue("ecr-"+account+"-"+region, ecr.Host(account, region), ecr.APIHost(region)); err != nil {
+		return nil, err
 	}
 	for _, l := range []struct {
 		listener      *net.Listener
 		address, port string
-	}{{&options.APIListener, opts.API, "443"}, {&options.FrontListener, opts.Registry, "443"}, {&options.BucketListener, opts.Registry, "80"}} {
+	}{{&options.APIListener, api, "443"}, {&options.FrontListener, registry, "443"}, {&options.BucketListener, registry, "80"}} {
 		if *l.listener, err = net.Listen("tcp", net.JoinHostPort(l.address, l.port)); err != nil {
-			return err // the process ends
+			return nil, err // the process ends
 		}
 	}
-	o.ECR, err = ecr.Start(options)
-	return err
+	return ecr.Start(options)
 }
+
+// Images is the registry with the images, for a front other than ECR's.
+func (o *Outside) Images() ecr.Backend { return o.store.Backend }
 
 // Certificate issues a certificate for host, signed by the stack's CA, and returns
 // the files of the certificate and its key.

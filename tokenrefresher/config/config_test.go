@@ -51,8 +51,8 @@ func TestExample(t *testing.T) {
 	}
 }
 
-// TestExampleOfBasic: the entry that is commented out is valid.
-func TestExampleOfBasic(t *testing.T) {
+// TestExampleOfSeveral: the entries that are commented out are valid.
+func TestExampleOfSeveral(t *testing.T) {
 	text, err := os.ReadFile("../tokenrefresher.example.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -61,11 +61,15 @@ func TestExampleOfBasic(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := config.Registry{
-		Name: "other", Kind: config.Basic, Host: "registry.example.com", Probe: true, File: "/run/tokenrefresher/other.json",
-		UsernameFile: "$CREDENTIALS_DIRECTORY/other.user", PasswordFile: "$CREDENTIALS_DIRECTORY/other.password",
+	want := []config.Registry{
+		{Name: "us", Kind: config.ECR, Region: "us-east-1", Probe: true, File: "/run/tokenrefresher/us.json"},
+		{Name: "tools", Kind: config.ECR, Region: "eu-central-1", RegistryID: "210987654321", Probe: true, File: "/run/tokenrefresher/tools.json"},
+		{
+			Name: "other", Kind: config.Basic, Host: "registry.example.com", Probe: true, File: "/run/tokenrefresher/other.json",
+			UsernameFile: "$CREDENTIALS_DIRECTORY/other.user", PasswordFile: "$CREDENTIALS_DIRECTORY/other.password",
+		},
 	}
-	if len(c.Registries) != 2 || !reflect.DeepEqual(c.Registries[1], want) {
+	if len(c.Registries) != 4 || !reflect.DeepEqual(c.Registries[1:], want) {
 		t.Errorf("got %+v", c.Registries)
 	}
 }

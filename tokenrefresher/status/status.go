@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/pullgate/pullgate/tokenrefresher/refresh"
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
@@ -21,13 +22,15 @@ type Entry struct {
 	FetchedAt time.Time `json:"fetchedAt,omitzero"`
 	// ExpiresAt is also zero for a token that never expires.
 	ExpiresAt time.Time `json:"expiresAt,omitzero"`
-	Usable    bool      `json:"usable"`
+	// OverdueSince is when the token should have been replaced, if refreshes fail.
+	OverdueSince time.Time `json:"overdueSince,omitzero"`
+	Usable       bool      `json:"usable"`
 	// Problem is why the token is not usable.
 	Problem string `json:"problem,omitempty"`
 }
 
 // Read reads a registry's file, as authsvc does.
-func Read(registry, file string, now time.Time) Entry {
+func Read(registry, file string, schedule refresh.Schedule, now time.Time) Entry {
 	e := Entry{Registry: registry, File: file}
 	t, err := tokenfile.Read(file)
 	if err != nil {
@@ -40,17 +43,21 @@ func Read(registry, file string, now time.Time) Entry {
 		return e
 	}
 	e.Usable = true
+	// A failure or two before a success are everyday.
+	if due := schedule.Next(t, 0); now.Sub(due) > schedule.BackoffMax {
+		e.OverdueSince = due
+	}
 	return e
 }
 
-// Unusable counts the entries without a usable token.
-func Unusable(entries []Entry) (n int) {
+// Unusable names the registries without a usable token.
+func Unusable(entries []Entry) (names []string) {
 	for _, e := range entries {
 		if !e.Usable {
-			n++
+			names = append(names, e.Registry)
 		}
 	}
-	return n
+	return names
 }
 
 // WriteJSON writes the entries as an array of objects.
@@ -64,9 +71,12 @@ func WriteJSON(w io.Writer, entries []Entry) error {
 // lifetimes as of now.
 func WriteTable(w io.Writer, entries []Entry, now time.Time) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "REGISTRY\tFILE\tAGE\tEXPIRES\tSTATE") // Flush returns the error
+	_, _ = fmt.Fprintln(table, "REGISTRY\tHOST\tFILE\tAGE\tEXPIRES\tSTATE") // Flush returns the error
 	for _, e := range entries {
-		age, expires, state := "-", "-", "usable"
+		host, age, expires, state := e.Host, "-", "-", "usable"
+		if host == "" {
+			host = "-"
+		}
 		if !e.FetchedAt.IsZero() {
 			age = span(now.Sub(e.FetchedAt))
 			expires = "never"
@@ -77,10 +87,13 @@ func WriteTable(w io.Writer, entries []Entry, now time.Time) error {
 				expires += " (in " + span(e.ExpiresAt.Sub(now)) + ")"
 			}
 		}
-		if !e.Usable {
+		switch {
+		case !e.Usable:
 			state = "UNUSABLE: " + e.Problem
+		case !e.OverdueSince.IsZero():
+			state = "usable, but its replacement is overdue by " + span(now.Sub(e.OverdueSince))
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", e.Registry, e.File, age, expires, state)
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", e.Registry, host, e.File, age, expires, state)
 	}
 	return table.Flush()
 }

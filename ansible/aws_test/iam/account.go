@@ -85,11 +85,11 @@ func checkPolicyARN(arn string) *Error {
 	return nil
 }
 
-func checkTrust(document string) *Error {
+func (s *Server) checkTrust(document string) *Error {
 	if size(document) > maxTrust {
 		return &Error{http.StatusConflict, "LimitExceeded", "Cannot exceed quota for ACLSizePerRole: 2048"}
 	}
-	if _, err := ParseTrust(document); err != nil {
+	if _, err := ParseTrust(document, s.opts.Roles); err != nil {
 		return malformed(err)
 	}
 	return nil

@@ -21,6 +21,12 @@ const (
 	policy = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"ecr:ListImages","Resource":"*"}}`
 )
 
+// elsewhere is a role of another account, and trusting is a trust in it.
+const (
+	elsewhere = "arn:aws:iam::210987654321:role/pull"
+	trusting  = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":["` + elsewhere + `"]},"Action":"sts:AssumeRole"}}`
+)
+
 var (
 	now   = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	creds = aws.Credentials{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: "secret", SessionToken: "session"}
@@ -29,7 +35,7 @@ var (
 func newServer(allowed ...string) *Server {
 	return New(Options{
 		Credentials: creds, AccountID: "123456789012", Partition: "aws", Region: "us-east-1",
-		Allowed: allowed, Now: func() time.Time { return now },
+		Allowed: allowed, Now: func() time.Time { return now }, Roles: []string{elsewhere},
 	})
 }
 
@@ -129,6 +135,9 @@ func TestCalls(t *testing.T) {
 		{"CreateRole", []string{"RoleName", "a b", "AssumeRolePolicyDocument", trust}, "ValidationError"},
 		{"CreateRole", []string{"RoleName", "a", "AssumeRolePolicyDocument", policy}, "MalformedPolicyDocument"},
 		{"CreateRole", []string{"RoleName", "a", "AssumeRolePolicyDocument", strings.Replace(trust, "ec2.", "ec3.", 1)}, "MalformedPolicyDocument"},
+		{"CreateRole", []string{"RoleName", "a", "AssumeRolePolicyDocument", strings.Replace(trusting, "role/pull", "role/none", 1)}, "MalformedPolicyDocument"},
+		{"CreateRole", []string{"RoleName", "a", "AssumeRolePolicyDocument", strings.Replace(trusting, elsewhere, "*", 1)}, "MalformedPolicyDocument"},
+		{"CreateRole", []string{"RoleName", "b", "AssumeRolePolicyDocument", trusting}, ""},
 		{"CreateRole", []string{"RoleName", "a", "AssumeRolePolicyDocument", trust, "PermissionsBoundary", "b"}, "ValidationError"},
 		{"CreateRole", []string{"RoleName", "a", "AssumeRolePolicyDocument", trust, "Tags.member.1.Key", "aws:x", "Tags.member.1.Value", ""}, "InvalidInput"},
 		{"CreateRole", []string{"RoleName", "a", "AssumeRolePolicyDocument", trust}, ""},
@@ -169,6 +178,29 @@ func TestCalls(t *testing.T) {
 	}
 	if got := newServer("GetRole").call(t, "DeleteRole", "RoleName", "a"); got != "AccessDenied" {
 		t.Errorf("without the right: got %q", got)
+	}
+}
+
+// TestRepositoryPolicy: what ECR refuses, and whom a policy lets in.
+func TestRepositoryPolicy(t *testing.T) {
+	const good = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"` + elsewhere + `"},"Action":["ecr:BatchGetImage"]}]}`
+	for what, document := range map[string]string{
+		"a resource":               strings.Replace(good, `"Action"`, `"Resource":"*","Action"`, 1),
+		"no principal":             strings.Replace(good, `"Principal":{"AWS":"`+elsewhere+`"},`, "", 1),
+		"a service":                strings.Replace(good, `"AWS"`, `"Service"`, 1),
+		"another service's action": strings.Replace(good, "ecr:BatchGetImage", "s3:GetObject", 1),
+		"the token's action":       strings.Replace(good, "BatchGetImage", "GetAuthorizationToken", 1),
+	} {
+		if _, err := ParseRepository(document); err == nil {
+			t.Errorf("%s: not refused", what)
+		}
+	}
+	p, err := ParseRepository(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !p.Admits(elsewhere, "ecr:BatchGetImage") || p.Admits(elsewhere, "ecr:PutImage") || p.Admits(elsewhere+"2", "ecr:BatchGetImage") {
+		t.Error("the policy lets in somebody else, or somebody do something else")
 	}
 }
 

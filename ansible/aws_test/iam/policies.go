@@ -13,7 +13,7 @@ func (s *Server) updateAssumeRolePolicy(form url.Values) (any, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkTrust(form.Get("PolicyDocument")); err != nil {
+	if err := s.checkTrust(form.Get("PolicyDocument")); err != nil {
 		return nil, err
 	}
 	r.Trust = form.Get("PolicyDocument")

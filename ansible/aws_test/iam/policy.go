@@ -92,8 +92,9 @@ func ParsePolicy(document string) (*Policy, error) {
 	return p, nil
 }
 
-// ParseTrust reads the policy that says who may assume a role.
-func ParseTrust(document string) (*Policy, error) {
+// ParseTrust reads the policy that says who may assume a role: services, and those of
+// the given roles that it names. IAM refuses a role that does not exist.
+func ParseTrust(document string, roles []string) (*Policy, error) {
 	p, err := parse(document)
 	if err != nil {
 		return nil, err
@@ -107,7 +108,7 @@ func ParseTrust(document string) (*Policy, error) {
 		}
 		for kind, names := range st.Principal {
 			for _, name := range names {
-				if kind != "Service" || !slices.Contains(principals, name) {
+				if known := map[string][]string{"Service": principals, "AWS": roles}[kind]; !slices.Contains(known, name) {
 					return nil, Malformed(fmt.Sprintf("Invalid principal in policy: %q:%q", strings.ToUpper(kind), name))
 				}
 			}
@@ -135,6 +136,34 @@ func parse(document string) (*Policy, error) {
 		}
 	}
 	return p, nil
+}
+
+// ParseRepository reads the policy of a repository in ECR, which is itself the resource.
+// Its principals are roles.
+func ParseRepository(document string) (*Policy, error) {
+	p, err := parse(document)
+	if err != nil {
+		return nil, err
+	}
+	for _, st := range p.Statement {
+		if st.Resource != nil || len(st.Principal) != 1 || len(st.Principal["AWS"]) == 0 {
+			return nil, Malformed("Invalid repository policy provided")
+		}
+		for _, action := range st.Action {
+			// GetAuthorizationToken is about no repository.
+			if !strings.HasPrefix(action, "ecr:") || action == "ecr:GetAuthorizationToken" {
+				return nil, Malformed("Invalid repository policy provided: " + action)
+			}
+		}
+	}
+	return p, nil
+}
+
+// Admits reports whether a repository's policy lets a role take an action.
+func (p *Policy) Admits(role, action string) bool {
+	return slices.ContainsFunc(p.Statement, func(st Statement) bool {
+		return st.Effect == "Allow" && slices.Contains(st.Principal["AWS"], role) && slices.Contains(st.Action, action)
+	})
 }
 
 // Allows reports whether an identity's policy allows action on resource, an ARN.

@@ -22,7 +22,7 @@ func (s *Server) createRole(form url.Values) (any, *Error) {
 	if err := checkName(name, path); err != nil {
 		return nil, err
 	}
-	if err := checkTrust(form.Get("AssumeRolePolicyDocument")); err != nil {
+	if err := s.checkTrust(form.Get("AssumeRolePolicyDocument")); err != nil {
 		return nil, err
 	}
 	if form.Has("PermissionsBoundary") {

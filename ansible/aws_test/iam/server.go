@@ -36,7 +36,9 @@ type Options struct {
 	Partition, Region string
 	// Allowed are the actions that the credentials may take, as "GetRole".
 	Allowed []string
-	Now     func() time.Time
+	// Roles are the ARNs of those in other accounts, which a trust may name.
+	Roles []string
+	Now   func() time.Time
 }
 
 // A Server is one account's IAM.
