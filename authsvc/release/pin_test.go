@@ -88,7 +88,7 @@ func TestPinDigest(t *testing.T) {
 			w.isPinned("there", digest, digest)
 		}
 	}
-	if asked := w.questions(); len(asked) != 2 {
+	if asked := w.seen("/manifests/"); len(asked) != 2 {
 		t.Errorf("asked %q", asked)
 	}
 	w.isPinned("not there", blob("absent"), "")
