@@ -65,7 +65,11 @@ func TestPinTag(t *testing.T) {
 	w.delete("1.0")
 	w.advance(31 * time.Second)
 	w.isPinned("deleted", "1.0", "")
+	w.questions()
 	w.isPinned("never there", "9", "")
+	if asked := w.questions(); len(asked) != 1 {
+		t.Errorf("for a tag that is not there, asked %q", asked)
+	}
 	third := w.put(appliance, "1.0", image("third"))
 	w.advance(31 * time.Second)
 	w.isPinned("back", "1.0", third)
@@ -84,7 +88,7 @@ func TestPinDigest(t *testing.T) {
 			w.isPinned("there", digest, digest)
 		}
 	}
-	if asked := w.questions(); len(asked) != 2 {
+	if asked := w.seen("/manifests/"); len(asked) != 2 {
 		t.Errorf("asked %q", asked)
 	}
 	w.isPinned("not there", blob("absent"), "")

@@ -119,25 +119,25 @@ func TestAuthorizeRoutes(t *testing.T) {
 		more      []string
 		want      map[string]string
 	}{
-		{"tag", tag, nil, of("eu", "", "1")},
-		{"digest", byDigest, nil, of("eu", "", "1")},
-		{"renamed", renamed, nil, of("eu", "/v2/prod-eu/app/manifests/"+digest, "1")},
-		{"renamed layer", "/v2/acme/renamed/app/blobs/" + digest + "?ns=a", nil, of("eu", "/v2/prod-eu/app/blobs/"+digest+"?ns=a", "1")},
+		{"tag", tag, nil, of("eu", "", "ready")},
+		{"digest", byDigest, nil, of("eu", "", "ready")},
+		{"renamed", renamed, nil, of("eu", "/v2/prod-eu/app/manifests/"+digest, "ready")},
+		{"renamed layer", "/v2/acme/renamed/app/blobs/" + digest + "?ns=a", nil, of("eu", "/v2/prod-eu/app/blobs/"+digest+"?ns=a", "ready")},
 		{"renamed, schema 1", "/v2/acme/renamed/app/manifests/1.3", nil, map[string]string{"X-Registry-Status": "404", "X-Registry-Error-Code": "MANIFEST_UNKNOWN",
 			"X-Registry-Error-Message": "this image has a manifest of Docker's old schema 1, which cannot be served here; ask the vendor to push it again with a current client"}},
 		{"ping", "/v2/", nil, map[string]string{"X-Ecr-Authorization": "", "X-Ecr-Token-Id": "", "X-Ecr-Standby": "", "X-Ecr-Path": ""}},
 
-		{"the first fails", tag, fails("eu"), of("us", "/v2/acme/app/manifests/"+digest, "")},
-		{"the first fails, by digest", byDigest, fails("eu"), of("us", "", "")},
-		{"the first fails, renamed", renamed, fails("eu"), of("us", "/v2/prod-eu/app/manifests/"+digest, "")},
+		{"the first fails", tag, fails("eu"), of("us", "/v2/acme/app/manifests/"+digest, "serves")},
+		{"the first fails, by digest", byDigest, fails("eu"), of("us", "", "serves")},
+		{"the first fails, renamed", renamed, fails("eu"), of("us", "/v2/prod-eu/app/manifests/"+digest, "serves")},
 		{"the first fails, not shown", "/v2/acme/app/manifests/1.5", fails("eu"), outage},
 		{"the first fails, referrers", "/v2/acme/app/referrers/" + digest, fails("eu"), outage},
 		{"both fail", tag, fails("us"), outage},
-		{"an ID without a failure", tag, []string{"X-Upstream-Token-Id", "us" + tokenTime}, of("eu", "", "1")},
+		{"an ID without a failure", tag, []string{"X-Upstream-Token-Id", "us" + tokenTime}, of("eu", "", "ready")},
 
-		{"the first rejects its token", tag, rejects("eu"), of("eu", "", "1")},
-		{"the stand-by rejects its token", tag, rejects("us"), of("us", "/v2/acme/app/manifests/"+digest, "")},
-		{"an ID of another header", tag, append(rejects("eu"), "X-Upstream-Token-Id", "us"+tokenTime), of("eu", "", "1")},
+		{"the first rejects its token", tag, rejects("eu"), of("eu", "", "ready")},
+		{"the stand-by rejects its token", tag, rejects("us"), of("us", "/v2/acme/app/manifests/"+digest, "serves")},
+		{"an ID of another header", tag, append(rejects("eu"), "X-Upstream-Token-Id", "us"+tokenTime), of("eu", "", "ready")},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := newFleet(t).ask("/authorize", "GET", test.uri, basic("ann@example.com:t0ken"), test.more...)
