@@ -107,6 +107,9 @@ func (s *Store) Run(ctx context.Context, conn net.PacketConn) {
 	s.stock.Run(ctx)
 }
 
+// InFlight is how many fetches there are.
+func (s *Store) InFlight() int { return s.fetcher.InFlight() }
+
 // Close ends all fetches.
 func (s *Store) Close() error {
 	s.fetcher.Close()

@@ -52,7 +52,7 @@ func newWorld(t *testing.T, change func(*content.Config)) *world {
 	w := &world{remote: r, config: content.Config{
 		Listen: content.Listen{Address: "unix:" + filepath.Join(dir, "store.sock")},
 		Served: filepath.Join(dir, "served.sock"),
-		Folder: filepath.Join(dir, "files"),
+		Folder: filepath.Join(memory(t), "files"),
 		Limits: stock.Limits{MaxBytes: 1 << 30},
 		Origin: origin.Options{
 			Upstreams: []origin.Upstream{{Name: "main", Host: host(r.registry)}},
@@ -72,6 +72,18 @@ func newWorld(t *testing.T, change func(*content.Config)) *world {
 	w.start(nil)
 	t.Cleanup(func() { w.stop() })
 	return w
+}
+
+// memory is a folder that needs no disk: what reaches the disk when is not for a
+// test's folder to show.
+func memory(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "content-test-*")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 // start opens the store and serves it, over a file system; nil for the machine's.
@@ -106,6 +118,7 @@ func (w *world) serve() {
 	w.stop = func() {
 		cancel()
 		_ = server.Close()
+		_ = l.Close() // which the server may not have had yet
 		w.client.CloseIdleConnections()
 		_ = os.Remove(w.config.Served)
 		if err := w.store.Close(); err != nil {
@@ -247,7 +260,7 @@ func finalIn(t *testing.T, root string) map[string][]byte {
 func (w *world) temporary() []string {
 	w.t.Helper()
 	entries, err := os.ReadDir(filepath.Join(w.config.Folder, "incoming"))
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		w.t.Fatal(err)
 	}
 	var names []string

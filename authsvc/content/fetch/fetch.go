@@ -109,18 +109,17 @@ func (f *Fetcher) Join(r Request, start bool) (*Handle, error) {
 	if err != nil {
 		return nil, err
 	}
-	flight := f.start(r, release)
-	flight.join(r.Authorization)
-	return &Handle{flight: flight, Started: true}, nil
+	return &Handle{flight: f.start(r, release), Started: true}, nil
 }
 
 // Enter counts something else that asks a registry for a customer, until release.
 func (f *Fetcher) Enter(subject string) (release func(), _ error) { return f.bounds.enter(subject) }
 
-// start starts a flight. mu is locked.
+// start starts a flight, with one reader. mu is locked.
 func (f *Fetcher) start(r Request, release func()) *Flight {
 	ctx, cancel := context.WithTimeoutCause(f.ctx, f.o.Limits.MaxTime, fmt.Errorf("it takes longer than %v", f.o.Limits.MaxTime))
 	flight := newFlight(f.o.Limits.Linger, cancel)
+	flight.join(r.Authorization)
 	f.flights[r.ID] = flight
 	f.o.Metrics.flights.Inc()
 	f.wait.Go(func() {
