@@ -31,9 +31,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/pullgate/pullgate/authsvc/content/control"
 	"github.com/pullgate/pullgate/authsvc/content/disk"
 	"github.com/pullgate/pullgate/authsvc/content/fetch"
 	"github.com/pullgate/pullgate/authsvc/content/front"
+	"github.com/pullgate/pullgate/authsvc/content/object"
 	"github.com/pullgate/pullgate/authsvc/content/origin"
 	"github.com/pullgate/pullgate/authsvc/content/served"
 	"github.com/pullgate/pullgate/authsvc/content/stock"
@@ -107,8 +109,28 @@ func (s *Store) Run(ctx context.Context, conn net.PacketConn) {
 	s.stock.Run(ctx)
 }
 
-// InFlight is how many fetches there are.
-func (s *Store) InFlight() int { return s.fetcher.InFlight() }
+// Status says what the store has and does.
+func (s *Store) Status() (control.Status, error) {
+	summary, err := s.stock.Summary()
+	return control.Status{Store: summary, Fetches: s.fetcher.Status()}, err
+}
+
+// Verify reads all files now, and removes those that are wrong. wrong is called for
+// each of them.
+func (s *Store) Verify(ctx context.Context, wrong func(object.ID)) (files int, err error) {
+	return s.stock.Scrub(ctx, stock.Scrub{Wrong: wrong})
+}
+
+// Drop removes the objects with a digest, and says which there were.
+func (s *Store) Drop(d object.Digest) []object.ID {
+	var dropped []object.ID
+	for _, kind := range []object.Kind{object.Blob, object.Manifest} {
+		if id := (object.ID{Kind: kind, Digest: d}); s.stock.Remove(id, stock.Dropped) {
+			dropped = append(dropped, id)
+		}
+	}
+	return dropped
+}
 
 // Close ends all fetches.
 func (s *Store) Close() error {

@@ -73,7 +73,10 @@ func child() error {
 	if _, err := io.Copy(io.Discard, response.Body); err != nil || response.StatusCode != http.StatusOK {
 		return fmt.Errorf("status %d: %w", response.StatusCode, err)
 	}
-	for s.InFlight() > 0 { // until it has its final name
+	for { // until it has its final name
+		if status, err := s.Status(); err != nil || len(status.Fetches) == 0 {
+			break
+		}
 		time.Sleep(time.Millisecond)
 	}
 	return s.Close()

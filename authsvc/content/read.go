@@ -42,6 +42,7 @@ func read(r *settings.Reader) Config {
 			MaxManifest: r.Size("fetch.max_manifest", 1, 64<<20),
 			Linger:      r.Duration("fetch.linger", 0, 24*time.Hour),
 			MaxTime:     r.Duration("fetch.max_time", time.Second, 48*time.Hour),
+			Backoff:     100 * time.Millisecond,
 		},
 		FirstByte: r.Duration("timeouts.first_byte", 10*time.Millisecond, time.Minute),
 		RangeWait: r.Duration("timeouts.range", 10*time.Millisecond, time.Minute),

@@ -28,11 +28,10 @@ type remote struct {
 	registry, storage *httptest.Server
 	authority         *pki.Authority
 
-	mu       sync.Mutex
-	objects  map[string]thing // by path
-	asked    map[string]int   // by "registry GET /v2/…", "storage GET /v2/…"
-	ranges   []string         // that the storage was asked for
-	lifetime time.Duration    // of a signed URL; 0 for an hour
+	mu      sync.Mutex
+	objects map[string]thing // by path
+	asked   map[string]int   // by "registry GET /v2/…", "storage GET /v2/…"
+	ranges  []string         // that the storage was asked for
 	// location, if set, replaces the Location of a redirect.
 	location func(signed string) string
 	// status, if set, is the registry's answer to a path; 0 for the usual one.
@@ -119,12 +118,14 @@ func (r *remote) serveRegistry(w http.ResponseWriter, q *http.Request) {
 	r.count("registry " + q.Method + " " + q.URL.Path)
 	r.mu.Lock()
 	o, found := r.objects[q.URL.Path]
-	status, location, lifetime := r.status, r.location, r.lifetime
+	status, location := r.status, r.location
 	r.mu.Unlock()
-	if status != nil && status(q.URL.Path) != 0 {
-		w.Header().Set("Retry-After", "7")
-		w.WriteHeader(status(q.URL.Path))
-		return
+	if status != nil {
+		if n := status(q.URL.Path); n != 0 {
+			w.Header().Set("Retry-After", "7")
+			w.WriteHeader(n)
+			return
+		}
 	}
 	switch {
 	case q.Header.Get("Authorization") != token:
@@ -140,10 +141,7 @@ func (r *remote) serveRegistry(w http.ResponseWriter, q *http.Request) {
 		w.Header().Set("Content-Length", strconv.Itoa(len(o.body)))
 		_, _ = w.Write(o.body)
 	default:
-		if lifetime == 0 {
-			lifetime = time.Hour
-		}
-		to := fmt.Sprintf("https://%s%s?signed=%s&expires=%d", host(r.storage), q.URL.Path, http.MethodGet, time.Now().Add(lifetime).UnixNano())
+		to := fmt.Sprintf("https://%s%s?signed=%s&expires=%d", host(r.storage), q.URL.Path, http.MethodGet, time.Now().Add(time.Hour).UnixNano())
 		if location != nil {
 			to = location(to)
 		}

@@ -59,7 +59,7 @@ func newWorld(t *testing.T, change func(*content.Config)) *world {
 			Redirects: []string{host(r.storage)}, CAFile: r.authority.File,
 			Connect: 10 * time.Second, Header: 10 * time.Second, Stall: 10 * time.Second,
 		},
-		Fetch:     fetch.Limits{Total: 100, PerCustomer: 100, MaxBlob: 1 << 30, MaxManifest: 1 << 20, Linger: time.Minute, MaxTime: time.Minute},
+		Fetch:     fetch.Limits{Total: 100, PerCustomer: 100, MaxBlob: 1 << 30, MaxManifest: 1 << 20, Linger: time.Minute, MaxTime: time.Minute, Backoff: time.Millisecond},
 		FirstByte: 20 * time.Second, RangeWait: 20 * time.Second,
 		Scrub: content.Scrub{Rate: 1 << 30, Pause: time.Hour},
 	}}
@@ -315,6 +315,31 @@ func (w *world) stored(path string) {
 		found, err := filepath.Glob(filepath.Join(w.config.Folder, fileOf(path)+"*"))
 		return err == nil && len(found) == 1
 	})
+}
+
+// readers are the requests that fetches serve at the moment.
+func (w *world) readers() int { return w.metric("authsvc_content_readers", "") }
+
+// drop removes an object.
+func (w *world) drop(path string) {
+	w.t.Helper()
+	digest, ok := object.ParseDigest(path[strings.LastIndexByte(path, '/')+1:])
+	if !ok || len(w.store.Drop(digest)) != 1 {
+		w.t.Errorf("nothing to drop: %s", path)
+	}
+}
+
+// tell sends a line of nginx's log.
+func (w *world) tell(line string) {
+	w.t.Helper()
+	conn, err := new(net.Dialer).DialContext(w.t.Context(), "unixgram", w.config.Served)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer conn.Close() //nolint:errcheck // it was sent
+	if _, err := io.WriteString(conn, line); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // idle waits until no fetch is in progress.

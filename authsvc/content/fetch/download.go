@@ -42,7 +42,6 @@ type download struct {
 	flight  *Flight
 	request Request
 	source  *origin.Source
-	began   time.Time
 
 	room    *stock.Room
 	file    *disk.Pending
@@ -94,7 +93,7 @@ func (d *download) fill(ctx context.Context) error {
 		d.fetcher.o.Metrics.resumed.Inc()
 		d.fetcher.o.Logger.Warn("a fetch broke off; resuming it", "what", d.request.ID.String(), "at", d.written, "error", err)
 		select {
-		case <-time.After(100 * time.Millisecond << (failures - 1)):
+		case <-time.After(d.fetcher.o.Limits.Backoff << (failures - 1)):
 		case <-ctx.Done():
 		}
 	}
@@ -223,7 +222,7 @@ func (d *download) report(err error) {
 		slog.String("request_id", d.request.RequestID), slog.String("subject", d.request.Subject),
 		slog.String("upstream", d.request.Upstream), slog.String("path", d.request.Path),
 		slog.String("outcome", string(how)), slog.Int64("bytes", d.written), slog.Int("resumed", d.resumed),
-		slog.Float64("duration_ms", float64(time.Since(d.began).Microseconds())/1000),
+		slog.Float64("duration_ms", float64(time.Since(d.flight.began).Microseconds())/1000),
 	}
 	if err != nil {
 		attrs = append(attrs, slog.String("error", err.Error()))

@@ -5,10 +5,12 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +30,9 @@ type Limits struct {
 	Linger time.Duration
 	// MaxTime bounds a fetch.
 	MaxTime time.Duration
+	// Backoff is the wait before a fetch that broke off is resumed, doubled with
+	// each attempt that brings nothing.
+	Backoff time.Duration
 }
 
 // Options are what a Fetcher needs.
@@ -118,15 +123,14 @@ func (f *Fetcher) Enter(subject string) (release func(), _ error) { return f.bou
 // start starts a flight, with one reader. mu is locked.
 func (f *Fetcher) start(r Request, release func()) *Flight {
 	ctx, cancel := context.WithTimeoutCause(f.ctx, f.o.Limits.MaxTime, fmt.Errorf("it takes longer than %v", f.o.Limits.MaxTime))
-	flight := newFlight(f.o.Limits.Linger, cancel)
-	flight.join(r.Authorization)
+	flight := newFlight(r, f.o.Limits.Linger, cancel, f.o.Metrics.readers)
 	f.flights[r.ID] = flight
 	f.o.Metrics.flights.Inc()
 	f.wait.Go(func() {
 		defer release()
 		defer f.o.Metrics.flights.Dec()
 		defer cancel()
-		d := &download{fetcher: f, flight: flight, request: r, source: f.o.Origin.Source(r.Request), began: time.Now()}
+		d := &download{fetcher: f, flight: flight, request: r, source: f.o.Origin.Source(r.Request)}
 		err := d.run(ctx)
 		f.end(r.ID, flight, err)
 		d.report(err)
@@ -178,9 +182,14 @@ func (f *Fetcher) isResting(id object.ID) bool {
 	return false
 }
 
-// InFlight is how many fetches there are.
-func (f *Fetcher) InFlight() int {
+// Status describes the fetches in progress, the oldest first.
+func (f *Fetcher) Status() []Status {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.flights)
+	all := make([]Status, 0, len(f.flights))
+	for _, flight := range f.flights {
+		all = append(all, flight.status())
+	}
+	slices.SortFunc(all, func(a, b Status) int { return cmp.Compare(b.Seconds, a.Seconds) })
+	return all
 }

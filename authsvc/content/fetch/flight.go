@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/pullgate/pullgate/authsvc/content/disk"
 	"github.com/pullgate/pullgate/authsvc/content/object"
 )
@@ -15,8 +17,11 @@ var errAlone = errors.New("nobody waits for it any more")
 
 // A Flight is the fetch of one object, as its readers see it.
 type Flight struct {
-	linger time.Duration
-	cancel context.CancelFunc
+	request Request // the one that started it
+	began   time.Time
+	linger  time.Duration
+	cancel  context.CancelFunc
+	count   prometheus.Gauge // of readers
 
 	mu      sync.Mutex
 	changed chan struct{} // closed at each progress
@@ -36,9 +41,15 @@ type Flight struct {
 	err      error // if it ended
 }
 
-func newFlight(linger time.Duration, cancel context.CancelFunc) *Flight {
-	f := &Flight{linger: linger, cancel: cancel, changed: make(chan struct{})}
+// newFlight makes a flight with one reader.
+func newFlight(r Request, linger time.Duration, cancel context.CancelFunc, count prometheus.Gauge) *Flight {
+	f := &Flight{
+		request: r, authorization: r.Authorization, began: time.Now(), linger: linger, cancel: cancel,
+		readers: 1, count: count, changed: make(chan struct{}),
+	}
+	count.Inc()
 	f.alone = time.AfterFunc(linger, f.leave)
+	f.alone.Stop()
 	return f
 }
 
@@ -61,6 +72,7 @@ func (f *Flight) join(authorization string) bool {
 	}
 	f.alone.Stop()
 	f.readers++
+	f.count.Inc()
 	f.authorization = authorization
 	return true
 }
@@ -70,6 +82,7 @@ func (f *Flight) part() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.readers--
+	f.count.Dec()
 	switch {
 	case f.readers > 0:
 	case f.ended:
@@ -113,4 +126,25 @@ func (f *Flight) latest() (authorization string, left bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.authorization, f.left
+}
+
+// A Status is a fetch in figures.
+type Status struct {
+	Object   string  `json:"object"`
+	Upstream string  `json:"upstream"`
+	Path     string  `json:"path"`
+	Subject  string  `json:"subject"` // who started it
+	Size     int64   `json:"size"`    // 0 as long as it is not known
+	Written  int64   `json:"written"`
+	Readers  int     `json:"readers"`
+	Seconds  float64 `json:"seconds"`
+}
+
+func (f *Flight) status() Status {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return Status{
+		Object: f.request.ID.String(), Upstream: f.request.Upstream, Path: f.request.Path, Subject: f.request.Subject,
+		Size: f.size, Written: f.written, Readers: f.readers, Seconds: time.Since(f.began).Seconds(),
+	}
 }

@@ -44,9 +44,10 @@ func outcomeOf(err error) outcome {
 
 // Metrics are a Fetcher's.
 type Metrics struct {
-	fetches        *prometheus.CounterVec
-	flights        prometheus.Gauge
-	bytes, resumed prometheus.Counter
+	fetches *prometheus.CounterVec
+	// readers of flights
+	flights, readers prometheus.Gauge
+	bytes, resumed   prometheus.Counter
 }
 
 // NewMetrics registers the metrics with r.
@@ -56,12 +57,14 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help: "Fetches that ended, by how: stored; wrong (not the digest's content, nothing is kept); disk_failed; too_large; refused (by the registry); abandoned (by everybody who wanted it); failed."}, []string{"outcome"}),
 		flights: prometheus.NewGauge(prometheus.GaugeOpts{Name: "authsvc_content_fetches_in_progress",
 			Help: "Fetches in progress."}),
+		readers: prometheus.NewGauge(prometheus.GaugeOpts{Name: "authsvc_content_readers",
+			Help: "Requests that fetches in progress serve."}),
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{Name: "authsvc_content_fetched_bytes_total",
 			Help: "Bytes fetched and written."}),
 		resumed: prometheus.NewCounter(prometheus.CounterOpts{Name: "authsvc_content_resumed_total",
 			Help: "Times that a fetch broke off and was resumed."}),
 	}
-	r.MustRegister(m.fetches, m.flights, m.bytes, m.resumed)
+	r.MustRegister(m.fetches, m.flights, m.readers, m.bytes, m.resumed)
 	for _, how := range outcomes {
 		m.fetches.WithLabelValues(string(how))
 	}
