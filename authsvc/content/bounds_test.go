@@ -5,19 +5,23 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/pullgate/pullgate/authsvc/content"
 )
 
-// held makes the storage send n bytes of each body, and then wait for release.
+// held makes the storage send n bytes of each body, and then wait for release, or
+// the end of the test.
 func (w *world) held(n int64) (release func()) {
 	until := make(chan struct{})
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.fault = func(string, int) fault { return fault{pause: n, until: until} }
-	return func() { close(until) }
+	release = sync.OnceFunc(func() { close(until) })
+	w.t.Cleanup(release)
+	return release
 }
 
 // begin asks for a blob and reads its first byte. The rest is for later.

@@ -50,9 +50,16 @@ func (OS) Create(path string) (File, error) {
 	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
-// Open implements FS. It follows no symbolic link.
+// Open implements FS. It follows no symbolic link. It does not change the time of
+// the last access, or the scrub would make every file look as if it were in use;
+// only a file's owner may ask for that.
 func (OS) Open(path string) (File, error) {
-	return os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	const flags = os.O_RDONLY | syscall.O_NOFOLLOW | syscall.O_NONBLOCK
+	file, err := os.OpenFile(path, flags|syscall.O_NOATIME, 0)
+	if errors.Is(err, fs.ErrPermission) {
+		return os.OpenFile(path, flags, 0)
+	}
+	return file, err
 }
 
 // Mkdir implements FS.

@@ -81,16 +81,16 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		empty(w, http.StatusBadRequest)
 		return
 	}
-	f.count(f.answer(r.Context(), w, r, q))
+	f.count(f.answer(r.Context(), w, q))
 }
 
 func (f *Front) count(how way) { f.requests.WithLabelValues(string(how)).Inc() }
 
 // answer answers a question. A fetch that somebody else has started may have
 // failed for a reason that is theirs alone, such as another repository.
-func (f *Front) answer(ctx context.Context, w http.ResponseWriter, r *http.Request, q question) way {
+func (f *Front) answer(ctx context.Context, w http.ResponseWriter, q question) way {
 	for range 3 {
-		if f.serveFile(w, r, q) {
+		if f.serveFile(w, q) {
 			return fromFile
 		}
 		handle, err := f.o.Fetcher.Join(q.Request, q.ranges.starts() && !q.head)

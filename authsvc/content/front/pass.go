@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"time"
 
@@ -76,26 +75,8 @@ func (f *Front) passPart(ctx context.Context, w http.ResponseWriter, q question,
 	}
 	describe(w.Header(), q.ID, "")
 	begin(w, part, true)
-	control := http.NewResponseController(w)
-	defer func() { _ = control.SetWriteDeadline(time.Time{}) }() // the connection is used again
-	buffer := buffers.Get().(*[64 << 10]byte)                    //nolint:errcheck,forcetypeassert // the pool has nothing else
-	defer buffers.Put(buffer)
-	for left := part.Length(); left > 0; {
-		n, err := body.Read(buffer[:min(left, int64(len(buffer)))])
-		if n > 0 {
-			err = errors.Join(f.write(w, control, buffer[:n]), ignoreEOF(err))
-		}
-		if left -= int64(n); err != nil && left > 0 {
-			f.breakOff(q, err)
-		}
+	if err := f.send(w, body, part.Length()); err != nil {
+		f.breakOff(q, err)
 	}
 	return nil
-}
-
-// ignoreEOF: an early end is found by what is missing.
-func ignoreEOF(err error) error {
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	return err
 }
