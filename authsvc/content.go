@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pullgate/pullgate/authsvc/content"
+	"github.com/pullgate/pullgate/authsvc/content/control"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/log"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/program"
 )
@@ -36,7 +37,10 @@ over the environment, and both over the file. Logs are JSON lines on stdout.
 
 Without a command it runs until SIGTERM.`,
 		Example: `  authsvc content
-  authsvc content check-config --config content.yaml`,
+  authsvc content check-config --config content.yaml
+  authsvc content status
+  authsvc content verify
+  authsvc content drop sha256:0123…`,
 		Args: cobra.NoArgs,
 	}
 	file := root.PersistentFlags().String("config", "/etc/authsvc/content.yaml", "YAML file to read")
@@ -51,7 +55,11 @@ Without a command it runs until SIGTERM.`,
 		}
 		return serveContent(cmd.Context(), c, cmd.OutOrStdout())
 	}
-	root.AddCommand(load.CheckConfig(`Check the configuration of the content store, including its folder, CA file, and
+	socket := func(cmd *cobra.Command) (control.Client, error) {
+		path, err := content.ControlSocket(*file, environ, cmd.Flags())
+		return control.NewClient(path), err
+	}
+	root.AddCommand(contentStatus(socket), contentVerify(socket), contentDrop(socket), load.CheckConfig(`Check the configuration of the content store, including its folder, CA file, and
 group. Makes no network requests.`, content.Check))
 	return root
 }

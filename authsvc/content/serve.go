@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/pullgate/pullgate/authsvc/content/control"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/listen"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/program"
 )
@@ -45,6 +46,7 @@ func Serve(ctx context.Context, c Config, logger *slog.Logger, numbers *promethe
 		return l
 	}
 	asked := open("listen.address", c.Listen.Address, store.Handler(), false)
+	open("control.address", "unix:"+c.Control, control.NewHandler(store), true)
 	private := open("private.address", c.Private, listen.NewPrivate(numbers, store.Ready), true)
 	if err != nil {
 		for l := range handlers {

@@ -50,10 +50,11 @@ func newWorld(t *testing.T, change func(*content.Config)) *world {
 	r := newRemote(t)
 	dir := t.TempDir()
 	w := &world{remote: r, config: content.Config{
-		Listen: content.Listen{Address: "unix:" + filepath.Join(dir, "store.sock")},
-		Served: filepath.Join(dir, "served.sock"),
-		Folder: filepath.Join(memory(t), "files"),
-		Limits: stock.Limits{MaxBytes: 1 << 30},
+		Listen:  content.Listen{Address: "unix:" + filepath.Join(dir, "store.sock")},
+		Served:  filepath.Join(dir, "served.sock"),
+		Control: filepath.Join(dir, "control.sock"),
+		Folder:  filepath.Join(memory(t), "files"),
+		Limits:  stock.Limits{MaxBytes: 1 << 30},
 		Origin: origin.Options{
 			Upstreams: []origin.Upstream{{Name: "main", Host: host(r.registry)}},
 			Redirects: []string{host(r.storage)}, CAFile: r.authority.File,

@@ -125,7 +125,8 @@ func (s *Stock) find(id object.ID) (Entry, bool) {
 // errWrong means that a file does not have the content that its name says.
 var errWrong = errors.New("the content of the file is not that of its name")
 
-// Open opens an object. It returns fs.ErrNotExist if it is not there.
+// Open opens an object. It returns fs.ErrNotExist if it is not there. One that has
+// not the size it had is removed.
 func (s *Stock) Open(id object.ID) (disk.File, Entry, error) {
 	e, ok := s.find(id)
 	if !ok {
@@ -144,6 +145,7 @@ func (s *Stock) Open(id object.ID) (disk.File, Entry, error) {
 	case err != nil:
 		return nil, e, errors.Join(err, file.Close())
 	case info.Size() != e.Size:
+		s.Remove(id, Wrong)
 		return nil, e, errors.Join(errWrong, file.Close())
 	}
 	return file, e, nil
