@@ -17,8 +17,6 @@ import (
 )
 
 const (
-	// chunk is read, hashed and written at a time.
-	chunk = 256 << 10
 	// whole is the size up to which readers hear of an object only when it has
 	// been verified: if it is wrong, they can still go the plain way.
 	whole = 64 << 10
@@ -111,17 +109,16 @@ func isFinal(err error) bool {
 }
 
 // attempt opens the body where it broke off, and copies the rest.
-func (d *download) attempt(ctx context.Context) (err error) {
+func (d *download) attempt(ctx context.Context) error {
 	authorization, _ := d.flight.latest()
 	d.source.Authorize(authorization)
 	body, err := d.source.Open(ctx, d.written)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = body.Close() }() // whatever was read counts
 	if d.file == nil {
 		if err := d.begin(ctx); err != nil {
-			return err
+			return errors.Join(err, body.Close())
 		}
 	}
 	return d.copy(body)
@@ -151,18 +148,21 @@ func (d *download) begin(ctx context.Context) (err error) {
 	return nil
 }
 
-// copy copies the rest of a body.
-func (d *download) copy(body io.Reader) error {
-	buffer := make([]byte, min(chunk, max(1, d.source.Size-d.written)))
+// copy copies the rest of a body, and closes it.
+func (d *download) copy(body io.ReadCloser) error {
+	p := newPipe(body)
+	defer p.close()
+	defer func() { _ = body.Close() }() // first: it ends a read that waits
 	for d.written < d.source.Size {
-		n, err := io.ReadAtLeast(body, buffer[:min(int64(len(buffer)), d.source.Size-d.written)], 1)
-		if n > 0 {
-			if err := d.write(buffer[:n]); err != nil {
-				return errors.Join(errDisk, err)
-			}
-		}
-		if err != nil && d.written < d.source.Size {
+		piece, err := p.next()
+		if err != nil {
 			return fmt.Errorf("reading the body: %w", err)
+		}
+		if left := d.source.Size - d.written; int64(len(piece)) > left {
+			return fmt.Errorf("expected %d bytes more, found more than that", left)
+		}
+		if err := d.write(piece); err != nil {
+			return errors.Join(errDisk, err)
 		}
 	}
 	return nil
