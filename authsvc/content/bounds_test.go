@@ -65,6 +65,21 @@ func TestFetchesAreBounded(t *testing.T) {
 	w.get(paths[4]).want(t, bytesOf(200_000, 4))
 }
 
+// TestRequestsAreBounded, whatever they are for.
+func TestRequestsAreBounded(t *testing.T) {
+	w := newWorld(t, func(c *content.Config) { c.Listen.MaxRequests = 2 })
+	release := w.held(100_000)
+	path := w.blob(bytesOf(200_000, 1))
+	first := w.begin(path)
+	w.begin(path)
+	if got := w.get(path); got.status != http.StatusServiceUnavailable {
+		t.Errorf("the third request: status %d", got.status)
+	}
+	_ = first.Body.Close()
+	release()
+	eventually(t, "a request is served", func() bool { return w.get(path).status == http.StatusOK })
+}
+
 // TestFetchGoesOnAlone: when all have left, a fetch goes on, for a time.
 func TestFetchGoesOnAlone(t *testing.T) {
 	for name, linger := range map[string]time.Duration{"long": time.Minute, "not at all": 0} {

@@ -42,6 +42,8 @@ type Listen struct {
 	// of the files; empty for the process's own.
 	Mode  os.FileMode
 	Group string
+	// MaxRequests bounds the concurrent requests from nginx.
+	MaxRequests int
 }
 
 // Scrub says how files are read again.
@@ -58,11 +60,12 @@ const upstreamsKey = "upstreams"
 var table = settings.Table{
 	{Key: "listen.address", Default: "unix:/run/authsvc-content/store.sock", Usage: "socket for requests from nginx: unix:PATH"},
 	{Key: "listen.mode", Default: "0660", Usage: "mode of the sockets for nginx, octal, in quotes"},
-	{Key: "listen.group", Default: "", Usage: "group of these sockets and of the files; nginx's workers must be in it"},
+	{Key: "listen.group", Default: "", Usage: "group of these sockets and of the files; nginx's workers and the store must be in it"},
+	{Key: "listen.max_requests", Default: 1024, Usage: "maximum concurrent requests from nginx, which redirects the client for any more; each takes about 100 KB"},
 	{Key: "served.address", Default: "unix:/run/authsvc-content/served.sock", Usage: "socket for nginx's log of the files that it has served: unix:PATH"},
 	{Key: "control.address", Default: "unix:/run/authsvc-content/control.sock", Usage: "socket for authsvc content status, verify, and drop: unix:PATH"},
 	{Key: "private.address", Default: "127.0.0.1:9103", Usage: "address for /healthz, /readyz and /metrics: HOST:PORT or unix:PATH"},
-	{Key: "folder", Default: "/var/lib/authsvc-content", Usage: "folder of the files; it must exist, on a file system of its own if possible"},
+	{Key: "folder", Default: "/var/lib/authsvc-content", Usage: "folder of the files; it must exist, let the group in, and best be on a file system of its own"},
 	{Key: "max_size", Default: "100GB", Usage: "maximum size of all files together; the least recently used are removed first"},
 	{Key: "min_free", Default: "2GB", Usage: "what stays free on the file system"},
 	{Key: "redirects.regions", Default: "", Usage: "regions of AWS to whose layer buckets registries may redirect, such as eu-west-1"},
@@ -70,7 +73,7 @@ var table = settings.Table{
 	{Key: "ca_file", Default: "", Usage: "PEM file of CAs to trust for registries and storage; empty for the system's"},
 	{Key: "timeouts.connect", Default: "3s", Usage: "timeout of a connection to a registry or storage, with its TLS handshake"},
 	{Key: "timeouts.header", Default: "10s", Usage: "how long a registry or storage may take to answer"},
-	{Key: "timeouts.stall", Default: "15s", Usage: "how long a body may stall; after that it is resumed over a new connection"},
+	{Key: "timeouts.stall", Default: "2s", Usage: "how long a body may stall; after that it is resumed over a new connection. Less than nginx's proxy_read_timeout, or nginx gives the client up first"},
 	{Key: "timeouts.first_byte", Default: "2500ms", Usage: "how long nginx waits for the first byte; after that it redirects the client. Less than nginx's proxy_read_timeout"},
 	{Key: "timeouts.range", Default: "1s", Usage: "how long a request for a part of a layer waits for the fetch to reach it; after that it is passed through"},
 	{Key: "fetch.total", Default: 64, Usage: "maximum concurrent fetches; nginx redirects the client for any more"},

@@ -35,12 +35,12 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := content.Config{
-		Listen: content.Listen{Address: "unix:/run/authsvc-content/store.sock", Mode: 0o660},
+		Listen: content.Listen{Address: "unix:/run/authsvc-content/store.sock", Mode: 0o660, MaxRequests: 1024},
 		Served: "/run/authsvc-content/served.sock", Control: "/run/authsvc-content/control.sock", Private: "127.0.0.1:9103",
 		Folder: "/var/lib/authsvc-content", Limits: stock.Limits{MaxBytes: 100e9, MinFree: 2e9},
 		Origin: origin.Options{
 			Upstreams: []origin.Upstream{{Name: "main", Host: "registry.example.com"}},
-			Connect:   3 * time.Second, Header: 10 * time.Second, Stall: 15 * time.Second,
+			Connect:   3 * time.Second, Header: 10 * time.Second, Stall: 2 * time.Second,
 		},
 		Fetch: fetch.Limits{
 			Total: 64, PerCustomer: 16, MaxBlob: 52_000 << 20, MaxManifest: 4 << 20,

@@ -91,7 +91,7 @@ func New(c Config, o Options) (_ *Store, err error) {
 	}
 	s.fetcher = fetch.New(fetch.Options{Origin: s.origin, Stock: s.stock, Folder: s.folder, Limits: c.Fetch, Logger: o.Logger, Metrics: fetch.NewMetrics(o.Metrics)})
 	s.front = front.New(front.Options{
-		Stock: s.stock, Fetcher: s.fetcher, Origin: s.origin, FirstByte: c.FirstByte, RangeWait: c.RangeWait,
+		Stock: s.stock, Fetcher: s.fetcher, Origin: s.origin, MaxRequests: c.Listen.MaxRequests, FirstByte: c.FirstByte, RangeWait: c.RangeWait,
 		WriteTime: writeTime, Logger: o.Logger, Metrics: o.Metrics,
 	})
 	s.served = served.New(s.stock.Used, o.Logger, o.Metrics)

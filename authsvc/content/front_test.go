@@ -145,6 +145,9 @@ func TestUnsatisfiableRanges(t *testing.T) {
 	w := newWorld(t, nil)
 	path := w.blob(bytesOf(1000, 1))
 	for _, how := range []string{"cold", "warm"} {
+		if got := w.ask(http.MethodHead, path, "Range", "bytes=0-5"); got.status != http.StatusOK || got.header.Get("Content-Length") != "1000" {
+			t.Errorf("%s: HEAD has no parts: status %d, %v", how, got.status, got.header)
+		}
 		for _, header := range []string{"bytes=1000-", "bytes=5000-6000", "bytes=-0"} {
 			got := w.ask(http.MethodGet, path, "Range", header)
 			if got.status != http.StatusRequestedRangeNotSatisfiable || len(got.body) > 0 {

@@ -20,6 +20,8 @@ func read(r *settings.Reader) Config {
 			Address: r.Address("listen.address", "unix"),
 			Mode:    r.Mode("listen.mode"),
 			Group:   r.Text("listen.group", 0, 64),
+
+			MaxRequests: r.Number("listen.max_requests", 16, 100_000),
 		},
 		Served:  unixPath(r, "served.address"),
 		Control: unixPath(r, "control.address"),

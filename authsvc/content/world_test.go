@@ -50,7 +50,7 @@ func newWorld(t *testing.T, change func(*content.Config)) *world {
 	r := newRemote(t)
 	dir := t.TempDir()
 	w := &world{remote: r, config: content.Config{
-		Listen:  content.Listen{Address: "unix:" + filepath.Join(dir, "store.sock")},
+		Listen:  content.Listen{Address: "unix:" + filepath.Join(dir, "store.sock"), MaxRequests: 100},
 		Served:  filepath.Join(dir, "served.sock"),
 		Control: filepath.Join(dir, "control.sock"),
 		Folder:  filepath.Join(memory(t), "files"),

@@ -1,7 +1,6 @@
 package disk
 
 import (
-	"errors"
 	"io"
 	"io/fs"
 	"path/filepath"
@@ -34,15 +33,17 @@ func (p *Pending) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// ReadAt implements io.ReaderAt, also after Commit and Discard.
+// ReadAt implements io.ReaderAt, also after Name and Discard.
 func (p *Pending) ReadAt(b []byte, offset int64) (int, error) { return p.file.ReadAt(b, offset) }
 
-// Commit gives the file its final name. If it fails, the file has none, and
-// Discard is still needed.
-//
-// The order is what makes a final name reliable: mode and group first, since nginx
-// may open it at once; the content on disk before the name; then the name on disk.
-func (p *Pending) Commit(name string) error {
+// A file gets its final name in three steps: Settle, Name, and SyncName. The order
+// is what makes a final name reliable: mode and group first, since nginx may open it
+// at once; the content on disk before the name; then the name on disk. If one fails,
+// Discard is needed.
+
+// Settle prepares the file for its final name. It may take as long as the disk
+// needs to write all that it has not written yet.
+func (p *Pending) Settle(name string) error {
 	f := p.folder
 	if f.gid >= 0 {
 		if err := p.file.Chown(-1, f.gid); err != nil {
@@ -55,20 +56,21 @@ func (p *Pending) Commit(name string) error {
 	if err := p.file.Sync(); err != nil {
 		return err
 	}
-	folder := filepath.Dir(f.path(name))
-	if err := f.makeFolder(folder); err != nil {
-		return err
-	}
-	if err := f.fs.Rename(p.path, f.path(name)); err != nil {
+	return f.makeFolder(filepath.Dir(f.path(name)))
+}
+
+// Name gives the file its final name.
+func (p *Pending) Name(name string) error {
+	if err := p.folder.fs.Rename(p.path, p.folder.path(name)); err != nil {
 		return err
 	}
 	p.path = ""
-	if err := f.fs.SyncFolder(folder); err != nil {
-		// The name may not survive, but whatever survives is complete.
-		doomed, removal := f.Withdraw(name)
-		return errors.Join(err, removal, f.Delete(doomed))
-	}
 	return nil
+}
+
+// SyncName makes the final name survive a power loss.
+func (p *Pending) SyncName(name string) error {
+	return p.folder.fs.SyncFolder(filepath.Dir(p.folder.path(name)))
 }
 
 // makeFolder makes a folder if it is not there, and its name durable. A process
@@ -83,7 +85,7 @@ func (f *Folder) makeFolder(folder string) error {
 	return f.fs.SyncFolder(filepath.Dir(folder))
 }
 
-// Discard removes the temporary name, if Commit did not. Readers go on.
+// Discard removes the temporary name, if the file still has it. Readers go on.
 func (p *Pending) Discard() error {
 	if p.path == "" {
 		return nil

@@ -1,7 +1,6 @@
 package fetch
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -44,7 +43,6 @@ type download struct {
 	room    *stock.Room
 	file    *disk.Pending
 	hash    hash.Hash
-	body    bytes.Buffer // of a manifest
 	written int64
 	resumed int
 }
@@ -173,9 +171,6 @@ func (d *download) write(p []byte) error {
 		return err
 	}
 	_, _ = d.hash.Write(p) // never fails
-	if d.request.ID.Kind == object.Manifest {
-		_, _ = d.body.Write(p) // never fails
-	}
 	d.room.Wrote(int64(len(p)))
 	d.written += int64(len(p))
 	d.fetcher.o.Metrics.bytes.Add(float64(len(p)))
@@ -190,8 +185,11 @@ func (d *download) verify() error {
 	}
 	var media object.Media
 	if d.request.ID.Kind == object.Manifest {
-		var err error
-		if media, err = object.MediaOf(d.body.Bytes(), d.source.ContentType); err != nil {
+		body, err := io.ReadAll(io.NewSectionReader(d.file, 0, d.written))
+		if err != nil {
+			return errors.Join(errDisk, err)
+		}
+		if media, err = object.MediaOf(body, d.source.ContentType); err != nil {
 			return errors.Join(errWrong, err)
 		}
 	}

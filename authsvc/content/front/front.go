@@ -27,6 +27,8 @@ type Options struct {
 	Stock   *stock.Stock
 	Fetcher *fetch.Fetcher
 	Origin  *origin.Client
+	// MaxRequests bounds the requests at a time.
+	MaxRequests int
 	// FirstByte bounds the wait for the first byte. nginx's own must be longer.
 	FirstByte time.Duration
 	// RangeWait is how long a request for a part waits for the fetch to reach it.
@@ -41,6 +43,7 @@ type Options struct {
 type Front struct {
 	o        Options
 	requests *prometheus.CounterVec
+	room     chan struct{} // has an element for each request
 }
 
 // A way is how a request was answered.
@@ -61,7 +64,7 @@ var ways = []way{fromFile, started, joined, passed, refused, declined, broken, m
 
 // New makes a Front.
 func New(o Options) *Front {
-	f := &Front{o: o, requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+	f := &Front{o: o, room: make(chan struct{}, o.MaxRequests), requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "authsvc_content_requests_total",
 		Help: "Requests from nginx, by how they were answered: file; fetch (started one) and join; pass (through, nothing is kept); refused (by the registry); declined (nginx goes the plain way); broken (off, after the first byte); malformed (nginx's configuration is wrong).",
 	}, []string{"way"})}
@@ -72,6 +75,9 @@ func New(o Options) *Front {
 	return f
 }
 
+// errCrowded means that there are too many requests.
+var errCrowded = errors.New("there are too many requests at a time")
+
 // ServeHTTP implements http.Handler.
 func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q, err := parse(r)
@@ -81,7 +87,13 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		empty(w, http.StatusBadRequest)
 		return
 	}
-	f.count(f.answer(r.Context(), w, q))
+	select {
+	case f.room <- struct{}{}:
+		defer func() { <-f.room }()
+		f.count(f.answer(r.Context(), w, q))
+	default:
+		f.count(f.decline(w, q, errCrowded))
+	}
 }
 
 func (f *Front) count(how way) { f.requests.WithLabelValues(string(how)).Inc() }
@@ -127,7 +139,7 @@ func (f *Front) decline(w http.ResponseWriter, q question, err error) way {
 	}
 	status := http.StatusBadGateway
 	switch {
-	case errors.Is(err, fetch.ErrBusy), errors.Is(err, fetch.ErrResting), errors.Is(err, stock.ErrFull), errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, errCrowded), errors.Is(err, fetch.ErrBusy), errors.Is(err, fetch.ErrResting), errors.Is(err, stock.ErrFull), errors.Is(err, fs.ErrNotExist):
 		status = http.StatusServiceUnavailable
 	case errors.Is(err, errSlow):
 		status = http.StatusGatewayTimeout

@@ -62,7 +62,7 @@ func parse(r *http.Request) (question, error) {
 		return q, err
 	}
 	q.Subject, q.RequestID = logText(r.Header.Get(headerSubject)), logText(r.Header.Get(headerRequestID))
-	if ranges := r.Header.Values("Range"); len(ranges) == 1 {
+	if ranges := r.Header.Values("Range"); len(ranges) == 1 && !q.head { // RFC 9110, section 14.2
 		q.ranges = parseRange(ranges[0])
 	}
 	return q, nil

@@ -25,7 +25,7 @@ func (f *Front) stream(ctx context.Context, w http.ResponseWriter, q question, h
 	}
 	timed, cancel := context.WithTimeoutCause(ctx, f.o.FirstByte, errSlow)
 	defer cancel()
-	if q.ranges != nil && !q.head {
+	if q.ranges != nil {
 		timed, cancel = context.WithTimeoutCause(timed, f.o.RangeWait, errNotReached)
 		defer cancel()
 	}

@@ -8,6 +8,8 @@ import (
 
 // Metrics are a Stock's.
 type Metrics struct {
+	registerer prometheus.Registerer
+
 	files, bytes  *prometheus.GaugeVec
 	removed       *prometheus.CounterVec
 	undeleted     prometheus.Counter
@@ -18,12 +20,13 @@ type Metrics struct {
 // NewMetrics registers the metrics with r.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
+		registerer: r,
 		files: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "authsvc_content_stored_files",
 			Help: "Files in the store."}, []string{"kind"}),
 		bytes: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "authsvc_content_stored_bytes",
 			Help: "Bytes in these files."}, []string{"kind"}),
 		removed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "authsvc_content_removed_files_total",
-			Help: "Files removed: evicted to make room, wrong (the content is not that of the name; the disk is failing), or dropped by somebody."}, []string{"reason"}),
+			Help: "Files removed: evicted to make room, wrong (the content is not that of the name; the disk is failing), dropped by somebody, or unsynced (the disk could not write the name)."}, []string{"reason"}),
 		undeleted: prometheus.NewCounter(prometheus.CounterOpts{Name: "authsvc_content_delete_failures_total",
 			Help: "Failed attempts to remove a file. They are repeated every second."}),
 		scrubbed: prometheus.NewGauge(prometheus.GaugeOpts{Name: "authsvc_content_scrubbed_timestamp_seconds",
@@ -44,4 +47,21 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 func (m *Metrics) changed(kind object.Kind, files int, bytes int64) {
 	m.files.WithLabelValues(string(kind)).Add(float64(files))
 	m.bytes.WithLabelValues(string(kind)).Add(float64(bytes))
+}
+
+// watch adds what is computed when it is read.
+func (m *Metrics) watch(s *Stock) {
+	for name, gauge := range map[string]struct {
+		help  string
+		value func(Summary) int64
+	}{
+		"authsvc_content_max_bytes":      {"Maximum of the bytes in files.", func(s Summary) int64 { return s.MaxBytes }},
+		"authsvc_content_reserved_bytes": {"Bytes reserved for fetches in progress.", func(s Summary) int64 { return s.Reserved }},
+		"authsvc_content_free_bytes":     {"Bytes that are free on the file system; 0 if that cannot be found out.", func(s Summary) int64 { return s.Free }},
+	} {
+		m.registerer.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: gauge.help}, func() float64 {
+			summary, _ := s.Summary() // the error leaves Free at 0
+			return float64(gauge.value(summary))
+		}))
+	}
 }

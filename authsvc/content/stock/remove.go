@@ -13,13 +13,14 @@ type Reason string
 
 // The reasons.
 const (
-	Evicted Reason = "evicted" // to make room
-	Wrong   Reason = "wrong"   // its content is not its name's
-	Dropped Reason = "dropped" // somebody said so
+	Evicted  Reason = "evicted"  // to make room
+	Wrong    Reason = "wrong"    // its content is not its name's
+	Dropped  Reason = "dropped"  // somebody said so
+	Unsynced Reason = "unsynced" // the disk could not write its name
 )
 
 // Reasons are all of them.
-func Reasons() []Reason { return []Reason{Evicted, Wrong, Dropped} }
+func Reasons() []Reason { return []Reason{Evicted, Wrong, Dropped, Unsynced} }
 
 // removeAgain is how long to wait after a failed removal.
 const removeAgain = time.Second

@@ -81,6 +81,7 @@ func Open(o Options) (*Stock, error) {
 	for _, f := range found {
 		s.insert(&Entry{ID: f.ID, Media: f.Media, Size: f.Size, used: f.Accessed, noted: f.Accessed})
 	}
+	o.Metrics.watch(s)
 	return s, nil
 }
 
@@ -160,13 +161,29 @@ func (s *Stock) lost(e Entry) {
 	}
 }
 
-// Keep gives a file its final name, and adds it.
+// Keep gives a file its final name, and adds it. Only the name is given under the
+// lock: the disk may take its time to write a large file, and meanwhile others must
+// be removed.
 func (s *Stock) Keep(p *disk.Pending, id object.ID, media object.Media, size int64) error {
 	now := s.o.Now()
 	e := &Entry{ID: id, Media: media, Size: size, used: now, noted: now}
+	if err := p.Settle(e.path()); err != nil {
+		return err
+	}
+	if err := s.name(p, e); err != nil {
+		return err
+	}
+	if err := p.SyncName(e.path()); err != nil {
+		s.Remove(id, Unsynced) // complete, but who knows what the disk does next
+		return err
+	}
+	return nil
+}
+
+func (s *Stock) name(p *disk.Pending, e *Entry) error {
 	s.names.Lock()
 	defer s.names.Unlock()
-	if err := p.Commit(e.path()); err != nil {
+	if err := p.Name(e.path()); err != nil {
 		return err
 	}
 	s.mu.Lock()
