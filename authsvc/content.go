@@ -39,6 +39,7 @@ Without a command it runs until SIGTERM.`,
 		Example: `  authsvc content
   authsvc content check-config --config content.yaml
   authsvc content status
+  authsvc content warm acme/appliance:1.9
   authsvc content verify
   authsvc content drop sha256:0123…`,
 		Args: cobra.NoArgs,
@@ -59,7 +60,7 @@ Without a command it runs until SIGTERM.`,
 		path, err := content.ControlSocket(*file, environ, cmd.Flags())
 		return control.NewClient(path), err
 	}
-	root.AddCommand(contentStatus(socket), contentVerify(socket), contentDrop(socket), load.CheckConfig(`Check the configuration of the content store, including its folder, CA file, and
+	root.AddCommand(contentStatus(socket), contentVerify(socket), contentDrop(socket), contentWarm(load), load.CheckConfig(`Check the configuration of the content store, including its folder, CA file, and
 group. Makes no network requests.`, content.Check))
 	return root
 }

@@ -5,8 +5,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -16,9 +18,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pullgate/pullgate/nginx/stack/pki"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/program"
+	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
 // A storeRun is the whole program authsvc content.
@@ -26,6 +30,8 @@ type storeRun struct {
 	t      *testing.T
 	config string
 	socket string
+	// registry is its host.
+	registry string
 }
 
 // startStore runs the content store, with a registry that answers itself.
@@ -44,7 +50,7 @@ func startStore(t *testing.T, registry http.Handler) storeRun {
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	s := storeRun{t, filepath.Join(dir, "content.yaml"), filepath.Join(dir, "store.sock")}
+	s := storeRun{t, filepath.Join(dir, "content.yaml"), filepath.Join(dir, "store.sock"), server.Listener.Addr().String()}
 	files := filepath.Join(dir, "files")
 	text := "upstreams: [{name: main, host: '" + server.Listener.Addr().String() + "'}]\nca_file: " + authority.File +
 		"\nfolder: " + files + "\nlisten: {address: unix:" + s.socket + "}\nserved: {address: unix:" + filepath.Join(dir, "served.sock") +
@@ -79,6 +85,18 @@ func startStore(t *testing.T, registry http.Handler) storeRun {
 	return s
 }
 
+// await waits until the store has so many files.
+func (s storeRun) await(files int) {
+	s.t.Helper()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if out, err := s.command("status", "--json"); err != nil || time.Now().After(end) {
+			s.t.Fatalf("%q, %v; want %d files", out, err, files)
+		} else if strings.Contains(out, fmt.Sprintf(`"files":%d,`, files)) {
+			return
+		}
+	}
+}
+
 // command runs a command of the store.
 func (s storeRun) command(args ...string) (string, error) {
 	var out bytes.Buffer
@@ -89,9 +107,15 @@ func (s storeRun) command(args ...string) (string, error) {
 // TestContentStore runs the whole program, and its commands.
 func TestContentStore(t *testing.T) {
 	const digest = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" // of "test"
+	right := "Basic " + base64.StdEncoding.EncodeToString([]byte("AWS:key"))
 	s := startStore(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "Basic right" {
+		if r.Header.Get("Authorization") != right {
 			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		if strings.Contains(r.URL.Path, "/manifests/") {
+			w.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
+			_, _ = io.WriteString(w, `{"schemaVersion":2,"config":{"digest":"`+digest+`"},"layers":[]}`)
 			return
 		}
 		_, _ = io.WriteString(w, "test")
@@ -99,7 +123,7 @@ func TestContentStore(t *testing.T) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", s.socket)
 	}}}
-	for authorization, want := range map[string]string{"Basic right": "test", "Basic wrong": ""} {
+	for authorization, want := range map[string]string{right: "test", "Basic wrong": ""} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://store/", nil)
 		if err != nil {
 			t.Fatal(err)
@@ -119,6 +143,15 @@ func TestContentStore(t *testing.T) {
 			t.Errorf("%s: status %d, %q, %v", authorization, response.StatusCode, body, err)
 		}
 	}
+	s.await(1)
+	file := filepath.Join(t.TempDir(), "main.json")
+	if err := tokenfile.Write(file, tokenfile.Token{Host: s.registry, FetchedAt: time.Now(), Value: tokenfile.NewValue(base64.StdEncoding.EncodeToString([]byte("AWS:key")))}); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := s.command("warm", "a:1", "--token-file", file); err != nil || !strings.Contains(out, "2 of 2  blob "+digest+"  4B\na:1: 2 objects, ") {
+		t.Errorf("warm: %q, %v", out, err)
+	}
+	s.await(2)
 	if out, err := s.command("status"); err != nil || !strings.Contains(out, "files     ") || !strings.Contains(out, "of 100GB") {
 		t.Errorf("status: %q, %v", out, err)
 	}

@@ -66,3 +66,9 @@ type ID struct {
 
 // String is for a log.
 func (id ID) String() string { return string(id.Kind) + " " + id.Digest.String() }
+
+// NewSHA256 returns a hash for SHA256.
+func NewSHA256() hash.Hash { return sha256.New() }
+
+// SHA256 is the digest of what was written to a hash of NewSHA256.
+func SHA256(h hash.Hash) Digest { return Digest{"sha256", hex.EncodeToString(h.Sum(nil))} }
