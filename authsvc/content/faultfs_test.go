@@ -9,7 +9,9 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/pullgate/pullgate/authsvc/content"
 	"github.com/pullgate/pullgate/authsvc/content/disk"
 )
 
@@ -31,6 +33,8 @@ type plan struct {
 	err   error
 	all   bool // also those after the first
 	kill  bool // the process dies instead
+	// until, if set, has operations wait instead of failing.
+	until <-chan struct{}
 }
 
 func newFaultFS() *faultFS { return &faultFS{synced: map[string]int64{}} }
@@ -52,21 +56,29 @@ func (f *faultFS) heal() int {
 
 // fault is asked before each operation; nil lets it pass.
 func (f *faultFS) fault() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !f.armed {
+	p, hit := f.hit()
+	switch {
+	case !hit:
 		return nil
-	}
-	n := f.count
-	f.count++
-	if n < f.plan.first || n > f.plan.first && !f.plan.all {
-		return nil
-	}
-	if f.plan.kill {
+	case p.until != nil:
+		<-p.until
+	case p.kill:
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {} // until it arrives
 	}
-	return f.plan.err
+	return p.err
+}
+
+// hit counts an operation, and says whether it is one that fails.
+func (f *faultFS) hit() (plan, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.armed {
+		return plan{}, false
+	}
+	n := f.count
+	f.count++
+	return f.plan, n == f.plan.first || n > f.plan.first && f.plan.all
 }
 
 // Create implements disk.FS.
@@ -212,6 +224,25 @@ func TestDiskFails(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestDiskHangs: nginx goes the plain way before it gives up itself, and the store
+// does not need a restart.
+func TestDiskHangs(t *testing.T) {
+	w := newWorld(t, func(c *content.Config) { c.FirstByte = 100 * time.Millisecond })
+	files := newFaultFS()
+	w.restart(files)
+	until := make(chan struct{})
+	files.arm(plan{all: true, until: until})
+	path := w.blob(bytesOf(100_000, 1))
+	for range 3 {
+		if got := w.get(path); got.status != http.StatusGatewayTimeout {
+			t.Errorf("status %d", got.status)
+		}
+	}
+	close(until)
+	w.stored(path)
+	w.get(path).want(t, bytesOf(100_000, 1))
 }
 
 // TestPowerLoss: at whichever operation the power goes, whatever has a final name
