@@ -27,6 +27,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -104,9 +105,11 @@ func (s *Store) Handler() http.Handler { return s.front }
 // Run does what is done in the background until ctx ends. nginx's log comes over
 // conn, which Run closes.
 func (s *Store) Run(ctx context.Context, conn net.PacketConn) {
-	go s.stock.ScrubForever(ctx, stock.Scrub{Rate: s.config.Scrub.Rate}, s.config.Scrub.Pause)
-	go s.served.Run(ctx, conn)
-	s.stock.Run(ctx)
+	var wait sync.WaitGroup
+	wait.Go(func() { s.stock.ScrubForever(ctx, stock.Scrub{Rate: s.config.Scrub.Rate}, s.config.Scrub.Pause) })
+	wait.Go(func() { s.served.Run(ctx, conn) })
+	wait.Go(func() { s.stock.Run(ctx) })
+	wait.Wait()
 }
 
 // Status says what the store has and does.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -56,7 +57,9 @@ func Serve(ctx context.Context, c Config, logger *slog.Logger, numbers *promethe
 	}
 	logger.Info("serving", "version", program.Version(), "listen", asked.Addr().String(), "private", private.Addr().String())
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var wait sync.WaitGroup
+	wait.Go(func() { store.Run(background, lines) })
+	defer wait.Wait()
 	defer stop()
-	go store.Run(background, lines)
 	return listen.Serve(ctx, logger, bounds, private, handlers)
 }

@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,9 +40,29 @@ type world struct {
 	config  content.Config
 	store   *content.Store
 	metrics *prometheus.Registry
-	log     *bytes.Buffer
+	log     *logBuffer
 	client  *http.Client
 	stop    func()
+}
+
+// A logBuffer is a log that can be read while it is written.
+type logBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+// String returns the log so far.
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 // newWorld starts a store. change changes its configuration.
@@ -90,7 +111,7 @@ func memory(t *testing.T) string {
 // start opens the store and serves it, over a file system; nil for the machine's.
 func (w *world) start(files disk.FS) {
 	w.t.Helper()
-	w.metrics, w.log = prometheus.NewRegistry(), &bytes.Buffer{}
+	w.metrics, w.log = prometheus.NewRegistry(), &logBuffer{}
 	var err error
 	w.store, err = content.New(w.config, content.Options{FS: files, Metrics: w.metrics, Logger: slog.New(slog.NewTextHandler(w.log, nil))})
 	if err != nil {
@@ -112,12 +133,14 @@ func (w *world) serve() {
 	server := &http.Server{Handler: w.store.Handler(), ErrorLog: silent}
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() { _ = server.Serve(l) }()
-	go w.store.Run(ctx, lines)
+	var background sync.WaitGroup
+	background.Go(func() { w.store.Run(ctx, lines) })
 	w.client = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket)
 	}, DisableCompression: true}}
 	w.stop = func() {
 		cancel()
+		background.Wait()
 		_ = server.Close()
 		_ = l.Close() // which the server may not have had yet
 		w.client.CloseIdleConnections()
