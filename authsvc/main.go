@@ -103,5 +103,7 @@ the environment, and both over the file.`,
 		return config.ExplainSocket(root.PersistentFlags().Lookup("config").Value.String(), environ, cmd.Flags())
 	}
 	root.AddCommand(newExplain(socket), newLicenses(socket), newLog(load), newProbe(environ), checkConfig(load), grantsCommand(load))
-	return program.Execute(ctx, root, args, stdout, stderr)
+	store := contentRoot(environ)
+	root.AddCommand(newContent(store))
+	return program.Execute(ctx, root, args, stdout, stderr, store)
 }

@@ -105,7 +105,7 @@ func (i *inquiry) flags(cmd *cobra.Command) *cobra.Command {
 func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
-			return program.Status{Code: statusUsage, Err: fmt.Errorf("%w; usage: authsvc %s", err, cmd.Use)}
+			return program.Status{Code: statusUsage, Err: fmt.Errorf("%w; usage: %s%s", err, cmd.CommandPath(), strings.TrimPrefix(cmd.Use, cmd.Name()))}
 		}
 		return nil
 	}

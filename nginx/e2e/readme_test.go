@@ -13,7 +13,7 @@ import (
 // and to an existing heading if it names one.
 func TestReadmeLinks(t *testing.T) {
 	links := 0
-	for _, readme := range []string{"../../README.md", "../../authsvc/README.md", "../../tokenrefresher/README.md", "../README.md", "../../ansible/README.md"} {
+	for _, readme := range []string{"../../README.md", "../../authsvc/README.md", "../../authsvc/content/README.md", "../../tokenrefresher/README.md", "../README.md", "../../ansible/README.md"} {
 		for _, m := range regexp.MustCompile(`(?s)\]\(([^)]*)\)`).FindAllStringSubmatch(withoutCode(readFile(t, readme)), -1) {
 			if strings.HasPrefix(m[1], "https://") {
 				continue

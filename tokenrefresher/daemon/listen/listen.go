@@ -41,7 +41,7 @@ func Listen(ctx context.Context, address string, mode os.FileMode, group string)
 }
 
 func listenUnix(ctx context.Context, path string, mode os.FileMode, group string) (net.Listener, error) {
-	if err := removeDead(ctx, path); err != nil {
+	if err := removeDead(ctx, "unix", path); err != nil {
 		return nil, fmt.Errorf("listening on %s: %w", path, err)
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "unix", path)
@@ -57,7 +57,7 @@ func listenUnix(ctx context.Context, path string, mode os.FileMode, group string
 
 // removeDead removes a socket that a killed process left. A socket that still
 // answers belongs to another process, and stays.
-func removeDead(ctx context.Context, path string) error {
+func removeDead(ctx context.Context, network, path string) error {
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
@@ -67,7 +67,7 @@ func removeDead(ctx context.Context, path string) error {
 	case info.Mode()&os.ModeSocket == 0:
 		return errors.New("expected a socket or no file there, found another file")
 	}
-	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", path)
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, network, path)
 	if err == nil {
 		_ = conn.Close()
 		return errors.New("expected no process listening there, found one")

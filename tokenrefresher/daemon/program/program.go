@@ -35,8 +35,9 @@ func Describe(name string) string {
 	return strings.Join(append(parts, "built with "+runtime.Version()), ", ")
 }
 
-// Commands are common to both programs: version, and man for package builds.
-func Commands() []*cobra.Command {
+// Commands are common to both programs: version, and man for package builds. The
+// manual has others as well, in place of the program's commands of their names.
+func Commands(others ...*cobra.Command) []*cobra.Command {
 	return []*cobra.Command{
 		{
 			Use:   "version",
@@ -52,7 +53,14 @@ func Commands() []*cobra.Command {
 			Short:  "Write the manual pages into a folder",
 			Hidden: true,
 			Args:   cobra.ExactArgs(1),
-			RunE:   func(cmd *cobra.Command, args []string) error { return manual(cmd.Root(), args[0]) },
+			RunE: func(cmd *cobra.Command, args []string) error {
+				for _, root := range append([]*cobra.Command{cmd.Root()}, others...) {
+					if err := manual(root, args[0]); err != nil {
+						return err
+					}
+				}
+				return nil
+			},
 		},
 	}
 }

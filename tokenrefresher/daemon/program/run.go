@@ -53,10 +53,11 @@ func Main(name string, run func(ctx context.Context, args, environ []string, std
 	os.Exit(status.Code)
 }
 
-// Execute runs root, the program's command, with args.
-func Execute(ctx context.Context, root *cobra.Command, args []string, stdout, stderr io.Writer) error {
+// Execute runs root, the program's command, with args. Others are command lines of
+// the program that have flags of their own, for its manual.
+func Execute(ctx context.Context, root *cobra.Command, args []string, stdout, stderr io.Writer, others ...*cobra.Command) error {
 	root.SilenceUsage, root.SilenceErrors = true, true
-	root.AddCommand(Commands()...)
+	root.AddCommand(Commands(others...)...)
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	authsvc "github.com/pullgate/pullgate/authsvc/config"
+	"github.com/pullgate/pullgate/authsvc/content"
 	tokenrefresher "github.com/pullgate/pullgate/tokenrefresher/config"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/settings"
 )
@@ -21,16 +22,19 @@ var update = flag.Bool("update", false, "write the tables into the READMEs")
 // program has it. `go test ./tokenrefresher/daemon/settings -update` writes them.
 func TestReadme(t *testing.T) {
 	program, registry := tokenrefresher.Tables()
+	store, storeUpstream := content.Tables()
 	type place struct {
 		readme string
 		table  settings.Table
 	}
 	places := map[string]place{
-		"authsvc":        {"authsvc/README.md", authsvc.Table()},
-		"tokenrefresher": {"tokenrefresher/README.md", program},
-		"registries":     {"tokenrefresher/README.md", registry},
-		"sources":        {"authsvc/README.md", authsvc.SourceTable()},
-		"upstreams":      {"authsvc/README.md", authsvc.UpstreamTable()},
+		"authsvc":           {"authsvc/README.md", authsvc.Table()},
+		"tokenrefresher":    {"tokenrefresher/README.md", program},
+		"registries":        {"tokenrefresher/README.md", registry},
+		"sources":           {"authsvc/README.md", authsvc.SourceTable()},
+		"upstreams":         {"authsvc/README.md", authsvc.UpstreamTable()},
+		"content":           {"authsvc/content/README.md", store},
+		"content-upstreams": {"authsvc/content/README.md", storeUpstream},
 	}
 	for _, kind := range authsvc.Kinds() {
 		if kind.Name != "kloudless" { // whose keys are in the program's table
@@ -67,8 +71,10 @@ func TestReadme(t *testing.T) {
 // are tokenrefresher/config's to check.
 func TestExamplesShowEveryKey(t *testing.T) {
 	program, _ := tokenrefresher.Tables()
+	store, _ := content.Tables()
 	for file, table := range map[string]settings.Table{
 		"authsvc/authsvc.example.yaml": authsvc.Table(), "tokenrefresher/tokenrefresher.example.yaml": program,
+		"authsvc/content/content.example.yaml": store,
 	} {
 		text, err := os.ReadFile("../../../" + file)
 		if err != nil {

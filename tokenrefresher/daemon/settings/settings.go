@@ -32,8 +32,9 @@ type Table []Setting
 
 // A Source is where the values come from.
 type Source struct {
-	// Program names the program in errors; in capitals and with "_" it begins
-	// the names of its environment variables: AUTHSVC_CACHE_TTL is cache.ttl.
+	// Program names the program, or a command of it, in errors; in capitals and
+	// with "_" it begins the names of its environment variables:
+	// AUTHSVC_CACHE_TTL is cache.ttl.
 	Program string
 	// File is a YAML file; empty for none.
 	File string
@@ -180,7 +181,7 @@ func (t Table) isBelowValue(key string, lists []string) bool {
 // mergeEnvironment reads the program's variables. One that names no key is an
 // error: otherwise a typo would go unnoticed.
 func (t Table) mergeEnvironment(v *viper.Viper, source Source) []error {
-	prefix := strings.ToUpper(source.Program) + "_"
+	prefix := strings.ToUpper(strings.ReplaceAll(source.Program, " ", "_")) + "_"
 	keys := make(map[string]string, len(t))
 	for _, s := range t {
 		keys[prefix+strings.ToUpper(strings.ReplaceAll(s.Key, ".", "_"))] = s.Key
