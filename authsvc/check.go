@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -88,8 +89,10 @@ func checkOnline(ctx context.Context, c config.Config, out io.Writer) error {
 		}
 		report("source "+s.Name, err)
 	}
+	hosts := map[string]string{} // of registries by name
 	for _, u := range c.Upstreams {
 		token, err := tokenfile.Read(u.TokenFile)
+		hosts[u.Name] = cmp.Or(token.Host, u.TokenFile)
 		if err == nil {
 			err = token.Usable(time.Now())
 		}
@@ -98,10 +101,25 @@ func checkOnline(ctx context.Context, c config.Config, out io.Writer) error {
 			report("registry "+token.Host, within(ctx, func(ctx context.Context) error { return pingRegistry(ctx, u, token) }))
 		}
 	}
+	if len(c.Upstreams) > 1 {
+		report("names of repositories", checkHosts(c.Upstreams, hosts))
+	}
 	if wrong > 0 {
 		return errors.New("the configuration is valid, but what it names cannot be used; see above")
 	}
 	return nil
+}
+
+// checkHosts finds registries with several tokens that are one. A name clashes in it as in
+// any other, and it cannot stand by for itself.
+func checkHosts(all []config.Upstream, hosts map[string]string) error {
+	problems := config.Clashes(all, func(u config.Upstream) string { return hosts[u.Name] })
+	for _, u := range all {
+		if u.Standby != "" && hosts[u.Name] == hosts[u.Standby] {
+			problems = append(problems, fmt.Errorf("expected another registry as the standby of %s, found the same one, %s", u.Name, hosts[u.Name]))
+		}
+	}
+	return errors.Join(problems...)
 }
 
 func within(ctx context.Context, ask func(context.Context) error) error {

@@ -238,7 +238,7 @@ func TestCheckOnline(t *testing.T) {
 	}
 	w.writeUpstreams("name: eu, prefixes: [acme/: prod-eu/], standby: us", "name: us")
 	out, failed := check()
-	for _, want := range []string{"token file " + w.path("eu.json") + ": ok\n", "registry eu.example.com: ok\n", "token file " + w.path("us.json") + ": ok\n", "registry us.example.com: ok\n"} {
+	for _, want := range []string{"token file " + w.path("eu.json") + ": ok\n", "registry eu.example.com: ok\n", "token file " + w.path("us.json") + ": ok\n", "registry us.example.com: ok\n", "names of repositories: ok\n"} {
 		if failed || !strings.Contains(out, want) {
 			t.Errorf("failed %t, expected %s, found\n%s", failed, want, out)
 		}
@@ -253,5 +253,24 @@ func TestCheckOnline(t *testing.T) {
 	}
 	if strings.Contains(out, "registry old.example.com") || strings.Contains(out, w.key) {
 		t.Errorf("a registry was asked without a token, or the token is shown:\n%s", out)
+	}
+}
+
+// TestCheckOnlineFindsTwins: registries with several tokens that are one, which the
+// configuration alone does not tell.
+func TestCheckOnlineFindsTwins(t *testing.T) {
+	w := newWorld(t)
+	for _, name := range []string{"eu", "twin", "again"} {
+		token := tokenfile.Token{Host: "eu.example.com", FetchedAt: time.Now(), Value: tokenfile.NewValue(w.key)}
+		if err := tokenfile.Write(w.path(name+".json"), token); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.writeUpstreams("name: eu, prefixes: [acme/: prod-eu/], standby: twin", "name: twin", "name: again, prefixes: [other/: prod-eu/]")
+	var out strings.Builder
+	err := run(t.Context(), []string{"check-config", "--online", "--config", w.path("authsvc.yaml")}, nil, &out, &out)
+	if want := "names of repositories: FAILED: upstreams[2].prefixes: expected one name for each repository, found that the registry's prod-eu/ would be acme/ and other/\n" +
+		"expected another registry as the standby of eu, found the same one, eu.example.com\n"; err == nil || !strings.Contains(out.String(), want) {
+		t.Errorf("%v, found\n%s", err, &out)
 	}
 }

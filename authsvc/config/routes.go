@@ -38,20 +38,25 @@ func checkUpstreams(all []Upstream) (problems []error) {
 	if len(problems) > 0 {
 		return problems
 	}
-	return checkNames(all, byName)
+	return Clashes(all, func(u Upstream) string { return u.TokenFile })
 }
 
-// A claim is that a registry, known by its token's file, has some repositories.
+// A claim is that a registry has some repositories.
 type claim struct {
 	upstream.Prefix
 	registry string
 	at       string // where the configuration says so
 }
 
-// checkNames finds prefixes that lead to two registries, and repositories that customers
+// Clashes finds prefixes that lead to two registries, and repositories that customers
 // would see under two names. The same license or tag would then mean different things.
-func checkNames(all []Upstream, byName map[string]Upstream) []error {
+// is tells which registry an entry is: several may be the same one.
+func Clashes(all []Upstream, is func(Upstream) string) []error {
 	var found clashes
+	byName := map[string]string{}
+	for _, u := range all {
+		byName[u.Name] = is(u)
+	}
 	at := map[string]string{} // of each prefix that customers see
 	var claims []claim
 	for i, u := range all {
@@ -61,9 +66,9 @@ func checkNames(all []Upstream, byName map[string]Upstream) []error {
 				found.add("%s: expected each prefix once, found %s also in %s", where, written(p.Outer), other)
 			}
 			at[p.Outer] = where
-			claims = append(claims, claim{p, u.TokenFile, where})
+			claims = append(claims, claim{p, byName[u.Name], where})
 			if u.Standby != "" {
-				claims = append(claims, claim{p, byName[u.Standby].TokenFile, where})
+				claims = append(claims, claim{p, byName[u.Standby], where})
 			}
 		}
 	}

@@ -42,6 +42,22 @@ func (g *Graph) Last(name string, since time.Time) (Digest, bool) {
 	return g.digest(b.node), g.current(b) && b.seen > since.UnixNano()
 }
 
+// current says whether the tag still had it by what the registry said last: of the tag,
+// and of all tags.
+func (g *Graph) current(b *binding) bool {
+	t := b.tag
+	return !t.gone && t.bindings[len(t.bindings)-1] == b && !g.unlisted(b)
+}
+
+// unlisted says whether a later list of all tags lacks the one of a binding.
+func (g *Graph) unlisted(b *binding) bool {
+	if g.listed <= b.seen {
+		return false
+	}
+	_, listed := slices.BinarySearch(g.names, b.tag.name)
+	return !listed
+}
+
 // Fetched says whether a digest is that of a manifest that was fetched.
 func (g *Graph) Fetched(d Digest) bool {
 	g.mu.RLock()
