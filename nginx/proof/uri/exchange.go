@@ -34,6 +34,15 @@ func (x exchange) raw() []byte {
 	return b.Bytes()
 }
 
+// all is all that an exchange says.
+func (x exchange) all() string {
+	var b strings.Builder
+	for _, p := range x.parts {
+		b.WriteString(p.name + p.value)
+	}
+	return b.String()
+}
+
 // targets are the request targets that a server may read out of the exchange,
 // however it draws the borders of requests and bodies.
 func (x exchange) targets() []string {

@@ -9,14 +9,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 
 	"github.com/pullgate/pullgate/nginx/stack"
-	"github.com/pullgate/pullgate/nginx/stack/ecr"
 )
 
 // A front is the running system with the oracle around it.
@@ -26,8 +23,9 @@ type front struct {
 	tls   *tls.Config
 	plant plant
 
-	addresses atomic.Uint32
-	redirects sync.Map // paths of the bucket that have been checked
+	forgetting sync.Mutex
+	addresses  atomic.Uint32
+	redirects  sync.Map // paths of the bucket that have been checked
 
 	mu       sync.Mutex
 	findings []finding
@@ -42,7 +40,7 @@ type finding struct {
 
 // start starts the system, with a planted hole if the settings have one.
 func start(ctx context.Context, set settings, progress io.Writer) (*front, error) {
-	w, images, err := build()
+	w, err := build()
 	if err != nil {
 		return nil, err
 	}
@@ -53,9 +51,10 @@ func start(ctx context.Context, set settings, progress io.Writer) (*front, error
 			if set.plant.judge != nil {
 				set.plant.judge(r)
 			}
+			f.fake(r)
 			f.judge(r)
 		},
-		Record: -1, ECR: ecr.Options{Record: -1, Remember: true},
+		Record: -1, Upstreams: upstreams(),
 		// Guesses are a test of their own (nginx/e2e), and would be banned here.
 		Authsvc: map[string]any{"log.level": "warn", "guard.failures": 1000000, "guard.refusals_per_second": 10000},
 		Server:  set.server + "\naccess_log off; include registry/dedicated.conf; location = " + sentinelPath + " { return 200 '" + sentinelAnswer + "'; }",
@@ -63,23 +62,10 @@ func start(ctx context.Context, set settings, progress io.Writer) (*front, error
 	if err != nil {
 		return nil, err
 	}
-	if err := f.prepare(ctx, images); err != nil {
+	if err := f.prepare(ctx); err != nil {
 		return nil, errors.Join(err, f.stack.Close())
 	}
 	return f, nil
-}
-
-// edit changes one of the includes in the stack's own copy.
-func (f *front) edit(file, old, now string) error {
-	path := filepath.Join(f.stack.Dir, "nginx", "registry", file)
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	if !strings.Contains(string(text), old) {
-		return fmt.Errorf("nginx/registry/%s: expected it to contain %q", file, old)
-	}
-	return os.WriteFile(path, []byte(strings.ReplaceAll(string(text), old, now)), 0o600)
 }
 
 // client connects from a new address.
@@ -115,10 +101,11 @@ func (f *front) take() []finding {
 	return all
 }
 
-// checkAnswers checks what came back.
-func (f *front) checkAnswers(ctx context.Context, s *sender, answers []answer) {
+// checkAnswers checks what came back to an exchange.
+func (f *front) checkAnswers(ctx context.Context, s *sender, x exchange, answers []answer) {
+	about := f.world.expect(x)
 	for _, a := range answers {
-		err := f.world.check(a)
+		err := about.check(a)
 		if err == nil && a.status == http.StatusTemporaryRedirect {
 			err = f.checkRedirect(ctx, a.header.Get("Location"))
 		}
@@ -128,13 +115,23 @@ func (f *front) checkAnswers(ctx context.Context, s *sender, answers []answer) {
 	}
 }
 
+// isBucket says whether a host is the storage of a registry.
+func (f *front) isBucket(host string) bool {
+	for _, u := range f.stack.Upstreams {
+		if host == u.ECR.Bucket.Addr() {
+			return true
+		}
+	}
+	return false
+}
+
 // checkRedirect fetches what a signed URL leads to, once for each blob.
 func (f *front) checkRedirect(ctx context.Context, location string) error {
 	u, err := url.Parse(location)
-	if err != nil || u.Host != f.stack.ECR.Bucket.Addr() {
+	if err != nil || !f.isBucket(u.Host) {
 		return fmt.Errorf("a redirect to %q, which is not the bucket", location)
 	}
-	if _, known := f.redirects.LoadOrStore(u.Path, true); known {
+	if _, known := f.redirects.LoadOrStore(u.Host+u.Path, true); known {
 		return nil
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, location, nil)
@@ -143,7 +140,7 @@ func (f *front) checkRedirect(ctx context.Context, location string) error {
 	}
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
-		f.redirects.Delete(u.Path)
+		f.redirects.Delete(u.Host + u.Path)
 		if ctx.Err() != nil {
 			return nil
 		}

@@ -115,7 +115,7 @@ func (f *front) work(ctx context.Context, t *tally, next func() exchange) error 
 		}
 		c.sender.sends(x)
 		answers, err := c.client.do(x)
-		f.checkAnswers(ctx, c.sender, answers)
+		f.checkAnswers(ctx, c.sender, x, answers)
 		t.count(x, answers)
 		if err == nil {
 			continue
@@ -141,7 +141,7 @@ func (f *front) once(ctx context.Context, x exchange) ([]answer, error) {
 	defer c.close() //nolint:errcheck // nothing is under way
 	s.sends(x)
 	answers, err := c.do(x)
-	f.checkAnswers(ctx, s, answers)
+	f.checkAnswers(ctx, s, x, answers)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, errGivenUp) {
 		f.found(s, fmt.Errorf("an answer that a client cannot read: %w", err))
 	}
@@ -154,6 +154,9 @@ const quiet = 30 * time.Millisecond
 
 // try sends an exchange alone, and returns what is found then.
 func (f *front) try(ctx context.Context, x exchange) (error, error) {
+	if err := f.calm(ctx); err != nil {
+		return nil, err
+	}
 	f.take()
 	if _, err := f.once(ctx, x); err != nil {
 		return nil, err

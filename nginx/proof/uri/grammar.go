@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 )
 
@@ -18,18 +19,32 @@ type grammar struct {
 func newGrammar(seed uint64, w *world) *grammar {
 	names := w.replacer(false)
 	g := &grammar{seed: seed, world: w}
-	for _, target := range []string{
-		"manifests/1.0", "manifests/1.1", "manifests/{manifest}", "blobs/{layer}", "blobs/{config}", "referrers/{manifest}", "tags/list", "manifests/1.9",
-	} {
-		g.licensed = append(g.licensed, names("/v2/"+licensed+"/"+target))
+	for name, repository := range w.repositories {
+		for reference, digest := range repository.digests {
+			g.licensed = append(g.licensed, "/v2/"+name+"/manifests/"+reference)
+			if reference == digest {
+				g.licensed = append(g.licensed, "/v2/"+name+"/referrers/"+digest)
+			}
+		}
+		for blob := range repository.blobs {
+			g.licensed = append(g.licensed, "/v2/"+name+"/blobs/"+blob)
+		}
+		g.licensed = append(g.licensed, "/v2/"+name+"/tags/list", "/v2/"+name+"/manifests/1.9")
 	}
+	slices.Sort(g.licensed)
 	for _, target := range []string{
 		"/v2/", "/v2/_catalog", "/v2", "/", "/v2/vault/engine/manifests/1.0", "/v2/vault/engine/manifests/{forbidden-manifest}",
 		"/v2/vault/engine/blobs/{forbidden-layer}", "/v2/vault/engine/blobs/{forbidden-config}", "/v2/vault/engine/referrers/{forbidden-manifest}", "/v2/vault/engine/tags/list",
 		"/v2/acme/other/manifests/1.0", "/v2/acme/other/tags/list", "/v2/acme/appliance/extra/manifests/1.0", "/v2/acme/appliance/extra/tags/list",
 		"/v2/acme/appliance/manifests/2.0", "/v2/acme/appliance/manifests/{unlicensed-manifest}", "/v2/acme/appliance/blobs/{unlicensed-layer}",
 		"/v2/acme/appliance/blobs/{forbidden-layer}", "/v2/acme/appliance/manifests/{forbidden-manifest}", "/v2/acme/other/blobs/{layer}",
-		"/_registry/authorize", "/_registry/authorize-again", "/_registry/report", "/_registry/malformed", "/@registry_again",
+		"/_registry/authorize", "/_registry/authorize-again", "/_registry/report", "/_registry/malformed", "/@registry_again", "/_registry/authorize-standby", "/@registry_standby",
+		// Names that only registries know, names that end where a prefix ends, and what is in a registry that the name does not lead to.
+		"/v2/prod-eu/app/manifests/1.0", "/v2/prod-eu/app/manifests/{vendor-manifest}", "/v2/prod-eu/app/blobs/{vendor-layer}", "/v2/prod-eu/app/referrers/{vendor-manifest}", "/v2/prod-eu/app/tags/list", "/v2/prod-eu/manifests/1.0",
+		"/v2/prod-jp/app/manifests/{deep-manifest}", "/v2/prod-jp/app/blobs/{deep-layer}", "/v2/vendor/manifests/1.0", "/v2/vendor/tags/list", "/v2/vendor/deep/manifests/1.0", "/v2/vendorx/app/manifests/1.0", "/v2/vendor/prod-eu/app/manifests/1.0",
+		"/v2/deep/app/manifests/1.0", "/v2/app/manifests/1.0", "/v2/us/other/manifests/1.0", "/v2/us/acme/appliance/manifests/1.0",
+		"/v2/vendor/app/manifests/{shadowed-manifest}", "/v2/vendor/app/blobs/{shadowed-layer}", "/v2/vendor/app/manifests/{manifest}", "/v2/vendor/app/blobs/{layer}", "/v2/acme/appliance/manifests/{vendor-manifest}", "/v2/acme/deep/app/blobs/{layer}",
+		"/v2/vendor/deep/app/manifests/{vendor-manifest}", "/v2/acme/appliance/manifests/1.7", "/v2/acme/appliance/manifests/{withdrawn-manifest}", "/v2/acme/appliance/blobs/{withdrawn-layer}", "/v2/vendor/app/manifests/1.7",
 	} {
 		g.others = append(g.others, names(target))
 	}
@@ -100,6 +115,7 @@ var targetTricks = []func(random, string) string{
 	},
 	func(r random, t string) string { i := r.IntN(len(t) + 1); return t[:i] + pick(r, pieces) + t[i:] },
 	func(r random, t string) string { return t + pick(r, pieces) },
+	random.rename,
 	func(r random, t string) string { return t + pick(r, suffixes) },
 	// Another form of target. https://www.rfc-editor.org/rfc/rfc9112#section-3.2
 	func(r random, t string) string { return pick(r, authorities) + t },
@@ -144,7 +160,7 @@ var (
 	}
 	suffixes = []string{
 		"?n=1", "?n=1&last=1.0", "?last=%2f%2e", "?", "?x", "?n=1&n=2", "??", "?#", "#", "#x", "/", "//", "/.", "/..", "%20", "%00", ";", ";.html", ".html", "?ns=docker.vendor.com", "?artifactType=a%2Fb",
-		"?last=%0d%0a", "?last=%23", "?n=1#", "&n=1", "?last=/v2/vault/engine/manifests/1.0", "?n=99999999999999999999", "?n=-1", "?%6e=1", "?n%00=1",
+		"?last=%0d%0a", "?last=%23", "?n=1#", "&n=1", "?last=/v2/vault/engine/manifests/1.0", "?n=99999999999999999999", "?n=-1", "?%6e=1", "?n%00=1", "|", "?n=1|", "?last=|", "|/v2/prod-eu/app/manifests/1.0", "?|/v2/prod-eu/app/manifests/1.0", "?n=1?n=1", "?n=1?", "/manifests/1.0", "/blobs/1.0",
 	}
 	authorities = []string{
 		"http://docker.vendor.com", "https://docker.vendor.com", "HTTP://docker.vendor.com:80", "http://evil.example", "http://ann@docker.vendor.com", "http://[::1]", "ftp://docker.vendor.com", "x://y",

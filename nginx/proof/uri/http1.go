@@ -22,13 +22,15 @@ func (r random) request() []part {
 	if r.one(60) { // HTTP/0.9 has no version and no headers
 		return []part{{value: "GET " + r.target() + end}}
 	}
-	lines := []string{method + " " + r.target() + " " + version}
+	target := r.target()
+	lines := []string{method + " " + target + " " + version}
 	if r.one(40) {
 		lines[0] = pick(r, lineTricks)(lines[0])
 	}
 	lines = append(lines, r.host()...)
 	lines = append(lines, r.credential()...)
 	lines = append(lines, accept)
+	lines = append(lines, r.inside(target)...)
 	for r.one(3) {
 		lines = append(lines, pick(r, headerTricks)(r)...)
 	}
@@ -102,7 +104,7 @@ func (r random) credential() []string {
 // change what a request means. A client must not be believed, and none of them goes
 // to the registry.
 var contract = []string{
-	"X-Original-Method", "X-Original-URI", "X-Real-IP", "X-Request-ID", "X-Upstream-Rejected", "X-Upstream-Rejected-Token", "X-Upstream-Status", "X-Ecr-Authorization", "X-Ecr-Registry", "X-Ecr-Token-Id",
+	"X-Original-Method", "X-Original-URI", "X-Real-IP", "X-Request-ID", "X-Upstream-Rejected", "X-Upstream-Rejected-Token", "X-Upstream-Status", "X-Upstream-Token-Id", "X-Ecr-Authorization", "X-Ecr-Registry", "X-Ecr-Token-Id", "X-Ecr-Path", "X-Ecr-Standby",
 	"X-Auth-Subject", "X-Auth-License", "X-Registry-Status", "X-Registry-Error-Code", "X-Registry-Error-Message", "X-HTTP-Method", "X-HTTP-Method-Override", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL",
 	"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "Via", "X-Amz-Date", "X-Amz-Security-Token", "X-Amz-Target", "Proxy-Authorization", "Cookie", "TE", "Trailer", "Upgrade", "Expect",
 }
@@ -148,7 +150,7 @@ var headerTricks = []func(random) []string{
 
 // forged is a value that nobody may believe.
 func (r random) forged() string {
-	return pick(r, []string{"forged", r.base(), "200", "GET", "127.0.0.1", authorization(), "chunked", "evil.example", "", "1"})
+	return pick(r, []string{"forged", r.base(), "200", "502", "ready", "serves", "eu.1", hostOf("us"), "GET", "127.0.0.1", authorization(), "chunked", "evil.example", "", "1"})
 }
 
 // payload is what a body holds: best of all another request.

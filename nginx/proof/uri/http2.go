@@ -1,6 +1,9 @@
 package main
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // stream is one request of HTTP/2, as header fields and a body.
 // https://www.rfc-editor.org/rfc/rfc9113#section-8.3
@@ -9,11 +12,12 @@ func (r random) stream() []part {
 	if r.one(5) {
 		method = pick(r, methods)
 	}
-	fields := []part{{":method", method}, {":scheme", "https"}, {":path", r.target()}, {":authority", "docker.vendor.com"}}
+	target := r.target()
+	fields := []part{{":method", method}, {":scheme", "https"}, {":path", target}, {":authority", "docker.vendor.com"}}
 	if r.one(6) {
 		fields = pick(r, pseudoTricks)(r, fields)
 	}
-	for _, line := range append(r.credential(), accept) {
+	for _, line := range slices.Concat(r.credential(), []string{accept}, r.inside(target)) {
 		fields = append(fields, fieldsOf(line)...)
 	}
 	for r.one(3) {

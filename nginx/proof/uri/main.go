@@ -142,9 +142,13 @@ func prove(ctx context.Context, s settings, stdout io.Writer) (found bool, err e
 	}
 	t := &tally{began: time.Now(), statuses: map[int]int64{}}
 	forwarded := f.forwarded.Load()
+	f.renamed.Store(0)
+	f.stoodIn.Store(0)
+	f.faked.Store(0)
 	fuzzing, cancel := context.WithTimeout(ctx, s.duration)
 	defer cancel()
 	go f.show(fuzzing, s, t, forwarded, stdout)
+	go f.watch(fuzzing)
 	if err := f.fuzz(fuzzing, s.seed, t); err != nil {
 		return false, err
 	}
@@ -152,8 +156,8 @@ func prove(ctx context.Context, s settings, stdout io.Writer) (found bool, err e
 	if all := f.take(); len(all) > 0 {
 		return true, f.explain(ctx, s, all, stdout)
 	}
-	if s.duration > 0 && ctx.Err() == nil && (f.forwarded.Load() == forwarded || t.http2.Load() == 0) {
-		return false, errors.New("expected some requests to reach the registry, and some answers over HTTP/2, found none: this run proves nothing")
+	if s.duration > 0 && ctx.Err() == nil && (f.forwarded.Load() == forwarded || t.http2.Load() == 0 || f.renamed.Load() == 0 || f.stoodIn.Load() == 0 || f.faked.Load() == 0) {
+		return false, errors.New("expected some requests to reach the registries under other names, their stand-by, and by false answers of authsvc, and some answers over HTTP/2; found none of one of these: this run proves nothing")
 	}
 	return false, ctx.Err()
 }
@@ -168,7 +172,7 @@ func (f *front) show(ctx context.Context, s settings, t *tally, forwarded int64,
 			return
 		case <-ticker.C:
 			n, statuses := t.requests()
-			fmt.Fprintf(stdout, "%4.0fs %d requests, %.0f/s, %d at the registry, seed %d;%s\n",
+			fmt.Fprintf(stdout, "%4.0fs %d requests, %.0f/s, %d at the registries, seed %d;%s\n",
 				time.Since(t.began).Seconds(), n, t.rate(), f.forwarded.Load()-forwarded, s.seed, statuses)
 		}
 	}
@@ -176,6 +180,6 @@ func (f *front) show(ctx context.Context, s settings, t *tally, forwarded int64,
 
 func (f *front) summary(stdout io.Writer, s settings, t *tally, forwarded int64) {
 	n, statuses := t.requests()
-	fmt.Fprintf(stdout, "%d requests in %.0f s, %.0f/s, over %d connections, %d over HTTP/2; authsvc was asked %d times, the registry %d times; %d exchanges, %d given up\nanswers by status:%s\nto repeat: -seed %d\n",
-		n, time.Since(t.began).Seconds(), t.rate(), t.connections.Load(), t.http2.Load(), f.asked.Load(), f.forwarded.Load()-forwarded, t.exchanges.Load(), t.givenUp.Load(), statuses, s.seed)
+	fmt.Fprintf(stdout, "%d requests in %.0f s, %.0f/s, over %d connections, %d over HTTP/2; authsvc was asked %d times, the registries %d times (%d with another path than the client's, %d by a stand-by, %d by false answers of authsvc); %d exchanges, %d given up\nanswers by status:%s\nto repeat: -seed %d\n",
+		n, time.Since(t.began).Seconds(), t.rate(), t.connections.Load(), t.http2.Load(), f.asked.Load(), f.forwarded.Load()-forwarded, f.renamed.Load(), f.stoodIn.Load(), f.faked.Load(), t.exchanges.Load(), t.givenUp.Load(), statuses, s.seed)
 }

@@ -1,13 +1,8 @@
 package main
 
 import (
-	"context"
-	"crypto/tls"
-	"fmt"
 	"net/http"
 	"sync/atomic"
-
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 // A plant is a hole that is made on purpose, to see that it is found.
@@ -22,7 +17,7 @@ type plant struct {
 // plants are holes that others had, one for each thing that the oracle checks.
 func plants() []plant {
 	return []plant{
-		{name: "forward-decoded", about: "nginx forwards the normalized path, not the one that authsvc judged", file: "parts/forward/to-registry.conf", old: "$registry_target$request_uri", new: "$registry_target$uri"},
+		{name: "forward-decoded", about: "nginx forwards the normalized path, not the one that authsvc judged", file: "parts/forward/to-registry.conf", old: "$registry_target$registry_forwarded", new: "$registry_target$uri"},
 		{name: "judge-part", about: "authsvc judges the target without parameters, query, or encoded part", file: "parts/ask/question.conf", old: "X-Original-URI    $request_uri", new: "X-Original-URI    $planted",
 			variable: `map $request_uri $planted { volatile; "~^(?<planted_match>[^;?#%]*)" $planted_match; default ""; }`},
 		{name: "believe-client", about: "authsvc judges the target in a header of the client's", file: "parts/ask/question.conf", old: "X-Original-URI    $request_uri", new: "X-Original-URI    $planted",
@@ -31,7 +26,21 @@ func plants() []plant {
 		{name: "forward-contract", about: "nginx forwards a header of the contract that the client sent", file: "parts/forward/request-headers.conf", old: "proxy_set_header X-Original-URI            \"\";", new: ""},
 		{name: "show-token", about: "nginx shows the headers of authsvc's answer", file: "parts/forward/to-registry.conf", old: "add_header X-Content-Type-Options          nosniff always;", new: "add_header X-Copy $registry_authorization always;"},
 		{name: "html", about: "nginx answers malformed requests with its own page", file: "dedicated.conf", old: "error_page 400 408 414", new: "error_page 408 414"},
+		{name: "any-path", about: "nginx takes every path of the API's grammar from authsvc, whatever the client asks for", file: "parts/http/values.conf", old: `/\2\??$" $registry_match;`, new: `/[^|]*$" $registry_match;`},
+		{name: "fall-back", about: "nginx forwards the client's own target where authsvc's path is malformed", file: "parts/http/values.conf", old: `\2\??$" $registry_match;` + "\n    default \"\";", new: `\2\??$" $registry_match;` + "\n    default $request_uri;"},
+		{name: "separator", about: "a host can hold what separates it from the token and the path", file: "parts/http/values.conf", old: `"~^/[^|]*\|(?<registry_match>[a-z0-9.-]+(?::[0-9]+)?)\|[0-9A-Za-z.-]+$"`, new: `"~\|(?<registry_match>[a-z0-9.-]+(?::[0-9]+)?)\|[0-9A-Za-z.-]+\|?"`},
+		{name: "inner-link", about: "nginx passes the registry's Link, with its name for the repository", file: "parts/forward/to-registry.conf", old: "$registry_link", new: "$upstream_http_link"},
+		{name: "inner-location", about: "nginx passes the registry's redirect to itself", file: "parts/answer/locations.conf", old: "$registry_location", new: "$upstream_http_location"},
+		{name: "stand-by-for-404", about: "nginx asks the stand-by for what the registry does not have", file: "parts/answer/error-pages.conf", old: "$registry_on_lack", new: "$registry_on_fail"},
+		{name: "stand-by-by-tag", about: "authsvc lets the stand-by serve what a tag has there", judge: byTag},
 		{name: "allow-all", about: "authsvc allows whatever it would refuse", judge: allowAll()}, //nolint:bodyclose // a function
+	}
+}
+
+// byTag lets the stand-by serve by tag.
+func byTag(r *http.Response) {
+	if r.Header.Get("X-Ecr-Standby") == "serves" {
+		r.Header.Del("X-Ecr-Path")
 	}
 }
 
@@ -47,47 +56,4 @@ func allowAll() func(*http.Response) {
 			r.StatusCode, r.Header = http.StatusOK, header.Clone()
 		}
 	}
-}
-
-// prepare fills the registry, makes nginx send its ids, and plants the hole.
-func (f *front) prepare(ctx context.Context, images map[string]v1.Image) error {
-	if err := fill(ctx, f.stack, images); err != nil {
-		return err
-	}
-	f.tls = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: f.stack.CA(), ServerName: "docker.vendor.com", NextProtos: []string{"h2"}, ClientSessionCache: tls.NewLRUClientSessionCache(clients)}
-	f.stack.ECR.Front.Watch(f.receive)
-	if err := f.edit("settings/upstream.conf", "resolver_timeout", "proxy_set_header "+idHeader+" $request_id;\nresolver_timeout"); err != nil {
-		return err
-	}
-	if f.plant.file != "" {
-		if err := f.edit(f.plant.file, f.plant.old, f.plant.new); err != nil {
-			return fmt.Errorf("planting %s: %w", f.plant.name, err)
-		}
-		const maps = "include registry/parts/http/values.conf;"
-		if err := f.edit("http.conf", maps, f.plant.variable+"\n"+maps); err != nil {
-			return fmt.Errorf("planting %s: %w", f.plant.name, err)
-		}
-	}
-	if err := f.stack.ReloadNginx(ctx); err != nil {
-		return err
-	}
-	return f.works(ctx)
-}
-
-// works: what is licensed is served, or a run would prove nothing.
-func (f *front) works(ctx context.Context) error {
-	g := newGrammar(0, f.world)
-	for _, target := range g.licensed[:6] {
-		for _, http2 := range []bool{false, true} {
-			x := exchange{parts: []part{{value: "GET " + target + " HTTP/1.1\r\n" + f.world.names["{customer}"] + "\r\n"}}}
-			if http2 {
-				x = exchange{http2: true, parts: []part{{":method", "GET"}, {":scheme", "https"}, {":path", target}, {":authority", "docker.vendor.com"}, {"authorization", authorization()}}}
-			}
-			answers, err := f.once(ctx, x)
-			if err != nil || len(answers) != 1 || answers[0].status != http.StatusOK && answers[0].status != http.StatusTemporaryRedirect {
-				return fmt.Errorf("GET %s, which is licensed: expected one answer, with 200 or 307, found %v, %w", target, answers, err)
-			}
-		}
-	}
-	return nil
 }

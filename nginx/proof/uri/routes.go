@@ -52,7 +52,7 @@ func hostOf(registry string) string {
 // upstreams is the configuration of the stack.
 func upstreams() (all []stack.UpstreamOptions) {
 	for _, r := range registries {
-		u := stack.UpstreamOptions{Name: r.name, ECR: ecr.Options{Account: r.account, Region: r.region, Record: -1, Remember: true}}
+		u := stack.UpstreamOptions{Name: r.name, ECR: ecr.Options{Account: r.account, Region: r.region, Record: -1, Remember: true}, Authsvc: map[string]any{"refresh_timeout": "5001ms"}}
 		for _, p := range routes {
 			if p.first != r.name {
 				continue
@@ -99,111 +99,6 @@ type asked struct {
 }
 
 var (
-	licensedTags = []string{"1.0", "1.1"}
-	forbidden    = []string{"acme/appliance:2.0", "acme/appliance:2.0-" + mark, "acme/appliance/extra:1.0", "acme/other:1.0", "vault/engine:1.0", "vault/" + mark + ":1.0"}
-)
-
-// accept asks for a manifest as it was pushed. Without it, the registry behind the
-// stand-in converts it.
-const accept = "Accept: application/vnd.docker.distribution.manifest.v2+json"
-
-// A world knows what is in the registry, and so what a right answer is. It shares
-// no code with authsvc.
-type world struct {
-	manifests map[string][]byte // by digest; the licensed ones
-	digests   map[string]string // of licensed manifests, by tag and by digest
-	blobs     map[string]bool   // the licensed ones, by digest
-	names     map[string]string // what the corpus calls a value: {manifest}, {forbidden-layer}, …
-}
-
-func authorization() string {
-	return "Basic " + base64.StdEncoding.EncodeToString([]byte(email+":"+secret))
-}
-
-// build makes the images. They are the same in every run, and so is the corpus.
-func build() (*world, map[string]v1.Image, error) {
-	w := &world{manifests: map[string][]byte{}, digests: map[string]string{}, blobs: map[string]bool{}, names: map[string]string{
-		"{customer}":      "Host: docker.vendor.com\r\nAuthorization: " + authorization() + "\r\n" + accept + "\r\n",
-		"{anonymous}":     "Host: docker.vendor.com\r\n",
-		"{authorization}": authorization(),
-	}}
-	images := map[string]v1.Image{}
-	for _, tag := range licensedTags {
-		reference := licensed + ":" + tag
-		img, err := stack.Image(reference)
-		if err != nil {
-			return nil, nil, err
-		}
-		images[reference] = img
-		if err := w.license(tag, img); err != nil {
-			return nil, nil, err
-		}
-	}
-	for _, reference := range forbidden {
-		img, err := stack.Image(reference + " " + mark)
-		if err != nil {
-			return nil, nil, err
-		}
-		images[reference] = mutate.Annotations(img, map[string]string{"mark": mark}).(v1.Image)
-	}
-	return w, images, w.name(images)
-}
-
-// license notes what of an image may be served.
-func (w *world) license(tag string, img v1.Image) error {
-	text, err := img.RawManifest()
-	if err != nil {
-		return err
-	}
-	digest, err := img.Digest()
-	if err != nil {
-		return err
-	}
-	manifest, err := img.Manifest()
-	if err != nil {
-		return err
-	}
-	w.manifests[digest.String()] = text
-	w.digests[tag], w.digests[digest.String()] = digest.String(), digest.String()
-	for _, blob := range append(manifest.Layers, manifest.Config) {
-		w.blobs[blob.Digest.String()] = true
-	}
-	return nil
-}
-
-// name names the digests of one licensed and one forbidden image.
-func (w *world) name(images map[string]v1.Image) error {
-	for prefix, reference := range map[string]string{"": licensed + ":1.0", "forbidden-": "vault/engine:1.0", "unlicensed-": licensed + ":2.0"} {
-		img := images[reference]
-		digest, err := img.Digest()
-		if err != nil {
-			return err
-		}
-		manifest, err := img.Manifest()
-		if err != nil {
-			return err
-		}
-		w.names["{"+prefix+"manifest}"] = digest.String()
-		w.names["{"+prefix+"config}"] = manifest.Config.Digest.String()
-		w.names["{"+prefix+"layer}"] = manifest.Layers[0].Digest.String()
-	}
-	return nil
-}
-
-// fill puts the world into a stack.
-func fill(ctx context.Context, s *stack.Stack, images map[string]v1.Image) error {
-	for reference, img := range images {
-		if _, err := s.Push(ctx, reference, img); err != nil {
-			return err
-		}
-	}
-	s.Vendor.SetAccount(secret, vendorapi.Account{Email: email, Licenses: []vendorapi.License{
-		{ID: "lic_1", Releases: []vendorapi.Release{{Repository: licensed, Tags: []string{"1.*"}}}},
-	}})
-	return nil
-}
-
-var (
 	licensedTag = regexp.MustCompile(`^1\.[A-Za-z0-9._-]{0,126}$`)
 	plainQuery  = regexp.MustCompile(`^[\x21-\x22\x24-\x7e]*$`)
 )
@@ -244,7 +139,9 @@ func (a asked) digest() string {
 }
 
 // byDigest is the request by the registry's name and by digest.
-func (a asked) byDigest() string { return "/v2/" + a.innerName + "/" + a.kind + "/" + a.digest() + a.query }
+func (a asked) byDigest() string {
+	return "/v2/" + a.innerName + "/" + a.kind + "/" + a.digest() + a.query
+}
 
 func (a asked) renamed() bool { return a.outer != a.inner }
 

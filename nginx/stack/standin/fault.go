@@ -8,8 +8,8 @@ import (
 )
 
 // A Fault is a way in which the original can fail. Exactly one of Hang, Reset,
-// Status, and Truncate determines the answer; without any, the request is served as
-// usual, after Delay.
+// Status, Serve, and Truncate determines the answer; without any, the request is
+// served as usual, after Delay.
 type Fault struct {
 	// Match selects the requests; nil for all.
 	Match func(*http.Request) bool
@@ -30,6 +30,8 @@ type Fault struct {
 	Status int
 	Header http.Header
 	Body   string
+	// Serve answers, where the answer depends on the request.
+	Serve http.HandlerFunc
 }
 
 // Echo stands for the request's Authorization in a Fault's answer, for originals
@@ -93,6 +95,9 @@ func (f *faults) apply(w http.ResponseWriter, r *http.Request, fault Fault) bool
 		panic(http.ErrAbortHandler)
 	case fault.Status != 0:
 		answer(w, r, fault)
+		return true
+	case fault.Serve != nil:
+		fault.Serve(w, r)
 		return true
 	}
 	return false

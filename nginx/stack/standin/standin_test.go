@@ -90,6 +90,17 @@ func TestResetClosesWithoutAnAnswer(t *testing.T) {
 	}
 }
 
+func TestServeAnswersByTheRequest(t *testing.T) {
+	s := start(t, standin.Options{})
+	s.Inject(standin.Fault{Times: 1, Serve: func(w http.ResponseWriter, r *http.Request) { http.Error(w, r.URL.Path, http.StatusGone) }})
+	if status, body := get(t.Context(), s.URL()+"/a"); status != http.StatusGone || body != "/a\n" {
+		t.Errorf("%d %q, want a 410 that names the path", status, body)
+	}
+	if status, body := get(t.Context(), s.URL()+"/a"); status != 200 || body != "served" {
+		t.Errorf("afterwards: %d %q", status, body)
+	}
+}
+
 func TestTruncateCutsTheBody(t *testing.T) {
 	s := start(t, standin.Options{})
 	s.Inject(standin.Fault{Truncate: true, Times: 1})
