@@ -48,7 +48,7 @@ func diesDuringPulls(t *testing.T, s *several) {
 			}
 		})
 	}
-	for _, how := range []stack.Failure{stack.Errs, stack.Refuses, stack.Errs, stack.Refuses} {
+	for _, how := range []stack.Failure{stack.Errs, stack.Refuses} {
 		time.Sleep(300 * time.Millisecond)
 		mend, err := s.eu.Fail(how)
 		if err != nil {
