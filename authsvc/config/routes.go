@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -49,14 +50,15 @@ type claim struct {
 
 // checkNames finds prefixes that lead to two registries, and repositories that customers
 // would see under two names. The same license or tag would then mean different things.
-func checkNames(all []Upstream, byName map[string]Upstream) (problems []error) {
+func checkNames(all []Upstream, byName map[string]Upstream) []error {
+	var found clashes
 	at := map[string]string{} // of each prefix that customers see
 	var claims []claim
 	for i, u := range all {
+		where := fmt.Sprintf("upstreams[%d].prefixes", i)
 		for _, p := range u.Prefixes {
-			where := fmt.Sprintf("upstreams[%d].prefixes", i)
 			if other, ok := at[p.Outer]; ok {
-				problems = append(problems, fmt.Errorf("%s: expected each prefix once, found %s also in %s", where, written(p.Outer), other))
+				found.add("%s: expected each prefix once, found %s also in %s", where, written(p.Outer), other)
 			}
 			at[p.Outer] = where
 			claims = append(claims, claim{p, u.TokenFile, where})
@@ -65,21 +67,39 @@ func checkNames(all []Upstream, byName map[string]Upstream) (problems []error) {
 			}
 		}
 	}
-	slices.SortFunc(claims, func(a, b claim) int { return strings.Compare(a.Inner, b.Inner) })
+	slices.SortStableFunc(claims, func(a, b claim) int { return strings.Compare(a.Inner, b.Inner) })
 	for i, short := range claims {
 		for _, long := range claims[i+1:] {
 			below, ok := strings.CutPrefix(long.Inner, short.Inner)
-			if !ok {
+			if !ok || len(found) > maxClashes {
 				break // sorted: no other one begins so either
 			}
 			outer := short.Outer + below
 			if short.registry == long.registry && outer != long.Outer && !shadowed(short.Outer, outer, at) {
-				problems = append(problems, fmt.Errorf("%s: expected one name for each repository, found that the registry's %s would be %s and %s",
-					long.at, written(long.Inner), written(outer), written(long.Outer)))
+				found.add("%s: expected one name for each repository, found that the registry's %s would be %s and %s",
+					long.at, written(long.Inner), written(outer), written(long.Outer))
 			}
 		}
 	}
-	return problems
+	return found
+}
+
+// clashes are problems with names, each once: a registry and its stand-by have the same.
+type clashes []error
+
+// maxClashes bounds them: in a list that a program wrote, all names may clash.
+const maxClashes = 20
+
+func (c *clashes) add(format string, args ...any) {
+	problem := fmt.Errorf(format, args...)
+	same := func(other error) bool { return other.Error() == problem.Error() }
+	switch {
+	case len(*c) > maxClashes, slices.ContainsFunc(*c, same):
+		return
+	case len(*c) == maxClashes:
+		problem = errors.New("upstreams: more names clash")
+	}
+	*c = append(*c, problem)
 }
 
 // shadowed says whether a longer prefix than its own decides about the names below outer.

@@ -72,6 +72,7 @@ func readUpstreams(r *settings.Reader, list any) []Upstream {
 	entries, ok := list.([]any)
 	if !ok || len(entries) == 0 || len(entries) > maxUpstreams {
 		r.Wrong("upstreams", fmt.Sprintf("a list of 1 to %d registries", maxUpstreams))
+		return nil
 	}
 	var all []Upstream
 	for i, entry := range entries {
@@ -95,11 +96,13 @@ func readUpstreams(r *settings.Reader, list any) []Upstream {
 func readUpstream(prefix string, values map[string]any) (Upstream, []error) {
 	r := slices.Concat(several, registryKeys).Section(prefix, values)
 	name := r.Match("name", upstreamName, "1 to 32 of a-z, 0-9 and -, with a letter or digit first")
-	r.Default(map[string]any{"token_file": "/run/tokenrefresher/" + name + ".json", "refresh_name": name})
+	if name != "" {
+		r.Default(map[string]any{"token_file": "/run/tokenrefresher/" + name + ".json", "refresh_name": name})
+	}
 	u := readRegistry(r)
 	u.Name = name
 	u.Standby = r.Optional("standby", func(key string) string { return r.Match(key, upstreamName, "the name of a registry") })
-	u.Prefixes = readPrefixes(r)
+	u.Prefixes = readPrefixes(r, prefix)
 	return u, r.Problems()
 }
 
@@ -122,27 +125,37 @@ func readRegistry(r *settings.Reader) Upstream {
 }
 
 // readPrefixes reads a list of prefixes, each a text, or a map of what customers see to
-// what the registry has.
-func readPrefixes(r *settings.Reader) (all []upstream.Prefix) {
-	const expected = "a list of prefixes such as acme/, or vendor/: prod-eu/ for one with another name in the registry"
+// what the registry has. prefix names the entry in problems.
+func readPrefixes(r *settings.Reader, prefix string) (all []upstream.Prefix) {
 	value := r.Get("prefixes")
 	if value == "" {
 		return nil
 	}
 	entries, ok := value.([]any)
 	if !ok || len(entries) == 0 || len(entries) > maxPrefixes {
-		r.Wrong("prefixes", expected)
+		r.Wrong("prefixes", fmt.Sprintf("a list of 1 to %d prefixes such as acme/", maxPrefixes))
 		return nil
 	}
-	for _, entry := range entries {
+	for i, entry := range entries {
 		p, ok := parsePrefix(entry)
 		if !ok {
-			r.Add(fmt.Errorf("prefixes: expected %s, found %s", expected, settings.Found(entry)))
-			continue
+			r.Add(fmt.Errorf("%sprefixes[%d]: expected a prefix with a slash at its end such as acme/, or vendor/: prod-eu/ for one with another name in the registry, found %s",
+				prefix, i, foundPrefix(entry)))
+			return nil // the same mistake may be in all of them
 		}
 		all = append(all, p)
 	}
 	return all
+}
+
+// foundPrefix shows what was found instead of a prefix.
+func foundPrefix(entry any) string {
+	if pair, ok := entry.(map[string]any); ok && len(pair) == 1 {
+		for outer, inner := range pair {
+			return settings.Found(outer) + ": " + settings.Found(inner)
+		}
+	}
+	return settings.Found(entry)
 }
 
 func parsePrefix(entry any) (p upstream.Prefix, ok bool) {

@@ -37,7 +37,7 @@ type Manifests interface {
 	Shown(registry.Request) (digest string, schema1, ok bool)
 }
 
-// A Decider decides. All fields must be set but Probe.
+// A Decider decides. All fields must be set but Probe and Peek.
 type Decider struct {
 	Authenticator Authenticator
 	Rules         *entitlement.Rules
@@ -47,6 +47,9 @@ type Decider struct {
 	Key *credential.Key
 	// Probe recognizes our own made-up pulls; nil for none.
 	Probe func(credential.Credential) bool
+	// Peek leaves the registries as they are: what is decided is not forwarded, so it
+	// takes no turn of one on trial.
+	Peek bool
 }
 
 // A Question is a client's request, and what became of it so far.
@@ -158,8 +161,12 @@ func (o Outcome) Reason() string {
 }
 
 // Forward decides whether nginx may forward a request to the registry, and
-// with which key. trace may be nil, and then costs nothing.
+// with which key. trace may be nil, and then costs nothing. That a registry has failed
+// is noted whatever the decision is.
 func (d *Decider) Forward(ctx context.Context, q Question, trace Trace) Outcome {
+	if q.Failed != "" {
+		d.Routes.Failed(q.TokenID, q.Failed)
+	}
 	return d.take(ctx, forward, q, trace)
 }
 

@@ -93,6 +93,24 @@ func (k *keys) registry(name string) *upstream.Upstream {
 	return upstream.New(k, upstream.Config{Name: name, Timeout: time.Second})
 }
 
+// grants are rights by pairs of patterns: of a repository, and of its tags.
+func grants(t *testing.T, patterns ...string) auth.Grants {
+	t.Helper()
+	var all []auth.Grant
+	for i := 0; i < len(patterns); i += 2 {
+		repository, err := auth.NewPattern(patterns[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		tag, err := auth.NewPattern(patterns[i+1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, auth.Grant{Repository: repository, Tag: tag, License: "lic_1"})
+	}
+	return auth.NewGrants(all...)
+}
+
 func decider(t *testing.T, k *keys) *decision.Decider {
 	t.Helper()
 	pattern := func(glob string) auth.Pattern {

@@ -2,6 +2,7 @@ package decision
 
 import (
 	"context"
+	"slices"
 
 	"github.com/pullgate/pullgate/authsvc/entitlement"
 	"github.com/pullgate/pullgate/authsvc/registry"
@@ -36,8 +37,15 @@ func (d *Decider) whole(ctx context.Context, o *Outcome) (all []string, path str
 		all, verdict, err = d.Rules.Tags(ctx, o.Grants, o.Request.Repository)
 		return all, "/v2/" + o.Request.Repository + "/tags/list", verdict, err
 	case registry.Catalog:
-		return d.Rules.Catalog(o.Grants), "/v2/_catalog", entitlement.Verdict{}, nil
+		return slices.DeleteFunc(d.Rules.Catalog(o.Grants), d.isNowhere), "/v2/_catalog", entitlement.Verdict{}, nil
 	}
 	// nginx sent another kind of request here.
 	return nil, "", entitlement.Verdict{Refusal: registry.RefusePath()}, nil
+}
+
+// isNowhere says whether no registry has a repository, whatever a license says. A name
+// that only a registry knows is one of these.
+func (d *Decider) isNowhere(repository string) bool {
+	_, ok := d.Routes.Find(repository)
+	return !ok
 }

@@ -20,13 +20,10 @@ func (d *Decider) route(ctx context.Context, q Question, o *Outcome) (*registry.
 	if !ok {
 		return entitlement.NoRepository(o.Request.Repository), nil
 	}
-	if q.Failed != "" {
-		d.Routes.Failed(q.TokenID, q.Failed)
-		if route.Of(q.TokenID) == route.Standby {
-			return nil, errBothFail
-		}
+	if q.Failed != "" && route.Of(q.TokenID) == route.Standby {
+		return nil, errBothFail
 	}
-	switch standsIn(route, q) {
+	switch d.standsIn(route, q) {
 	case must:
 		return nil, d.toStandby(route, o)
 	case should:
@@ -37,7 +34,14 @@ func (d *Decider) route(ctx context.Context, q Question, o *Outcome) (*registry.
 	return d.toFirst(ctx, route, o)
 }
 
-var errBothFail = errors.New("the registry fails, and so does its stand-by")
+var (
+	errBothFail  = errors.New("the registry fails, and so does its stand-by")
+	errNoStandby = errors.New("the registry fails, and no other one stands by for it")
+)
+
+// OldSchema is the message about a manifest that carries the registry's own name of the
+// repository.
+const OldSchema = "this image has a manifest of Docker's old schema 1, which cannot be served here; ask the vendor to push it again with a current client"
 
 // A need says whether a request goes to the stand-by.
 type need int
@@ -48,14 +52,18 @@ const (
 	must
 )
 
-func standsIn(route upstream.Route, q Question) need {
+func (d *Decider) standsIn(route upstream.Route, q Question) need {
+	admits := route.First.Admits
+	if d.Peek {
+		admits = route.First.Serves
+	}
 	switch {
 	case q.Failed != "", q.Retry && route.Of(q.TokenID) != route.First:
 		return must
 	case route.Standby == nil || q.Retry:
 		return none
 	}
-	if _, err := route.First.Current(); err != nil || !route.First.Admits() {
+	if _, err := route.First.Current(); err != nil || !admits() {
 		return should
 	}
 	return none
@@ -80,7 +88,7 @@ func (d *Decider) toFirst(ctx context.Context, route upstream.Route, o *Outcome)
 		case digest == "":
 			return entitlement.NoManifest(o.Request), nil
 		case schema1:
-			return registry.Refuse(registry.ManifestUnknown, "this image has a manifest of Docker's old schema 1, which cannot be served here; ask the vendor to push it again with a current client"), nil
+			return registry.Refuse(registry.ManifestUnknown, OldSchema), nil
 		}
 	}
 	o.Path = forwarded(route, o.Request, digest)
@@ -91,8 +99,11 @@ func (d *Decider) toFirst(ctx context.Context, route upstream.Route, o *Outcome)
 // not shown: replication never deletes. So a tag is forwarded by the digest that it had,
 // and a list of referrers is not forwarded at all.
 func (d *Decider) toStandby(route upstream.Route, o *Outcome) error {
+	if route.Standby == nil {
+		return errNoStandby
+	}
 	o.Upstream, o.Standby, o.Spare, o.Path = route.Standby, true, false, ""
-	if route.Standby == nil || o.Request.Kind == registry.Referrers {
+	if o.Request.Kind == registry.Referrers {
 		return ErrNotShown
 	}
 	digest, schema1, ok := d.Manifests.Shown(o.Request)

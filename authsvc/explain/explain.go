@@ -63,6 +63,7 @@ func newStudy(p Parts, q Question) *study {
 	rules := *p.Decider.Rules
 	rules.Releases = s.releases
 	s.decider = *p.Decider
+	s.decider.Peek = true
 	s.decider.Authenticator, s.decider.Rules, s.decider.Manifests = s.peek, &rules, s.releases
 	return s
 }
@@ -93,11 +94,17 @@ func Explain(ctx context.Context, p Parts, q Question) Explanation {
 	if e.Route, u = newRoute(outcome, p.Decider.Routes); u != nil {
 		e.Token = newToken(outcome, u)
 	}
-	if outcome.Allowed() || notLicensed(outcome.Refusal) {
+	if e.Route != nil && asksFirst(outcome) {
 		s.look(ctx, &e, outcome.Request)
 	}
 	s.conclude(&e, outcome)
 	return e
+}
+
+// asksFirst says whether what the registry itself has of the tag says more: the
+// customer's request goes there, or nobody knows why no license covers it.
+func asksFirst(o decision.Outcome) bool {
+	return o.Allowed() && !o.Standby || notLicensed(o.Refusal)
 }
 
 // note adds a step's finding.
@@ -164,7 +171,7 @@ func (s *study) conclude(e *Explanation, o decision.Outcome) {
 	case e.Registry != nil && e.Registry.Missing:
 		// nginx's own words (nginx/registry/parts/http/values.conf).
 		e.Result, refusal = Refused, registry.Refuse(registry.ManifestUnknown, "this image does not exist: no manifest with this tag or digest")
-	case e.Registry != nil && e.Registry.Error != "":
+	case e.Registry != nil && e.Registry.Error != "" && !s.spared(e, o):
 		e.Result, refusal = Outage, decision.Outcome{Err: errors.New(e.Registry.Error)}.Answer()
 	default:
 		e.Result, e.Answer = Allowed, Answer{Status: http.StatusOK}
@@ -173,6 +180,12 @@ func (s *study) conclude(e *Explanation, o decision.Outcome) {
 		e.Answer = Answer{refusal.Status, string(refusal.Code), refusal.Message, refusal.RetryAfter}
 	}
 	e.Next = next(e, o)
+}
+
+// spared says whether a stand-by serves a tag if the registry fails.
+func (s *study) spared(e *Explanation, o decision.Outcome) bool {
+	_, schema1, shown := s.releases.Shown(o.Request)
+	return o.Spare && shown && (!schema1 || e.Route.Repository == "")
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

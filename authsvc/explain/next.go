@@ -16,10 +16,10 @@ func next(e *Explanation, o decision.Outcome) string {
 		return outages[last(e)]
 	}
 	if o.Allowed() {
-		return "the license covers it, but the registry does not have it: push the tag, or correct the name"
+		return notThere
 	}
-	if e.Route == nil && decision.Step(e.Steps[len(e.Steps)-1].Step) == decision.Route {
-		return "a license covers it, but no registry has it: add a prefix of the repository to upstreams in authsvc.yaml"
+	if decision.Step(e.Steps[len(e.Steps)-1].Step) == decision.Route {
+		return unrouted(e, o)
 	}
 	if account := e.Credential.otherAccount(); account != "" {
 		return "the token belongs to " + account + ": the customer must log in with that e-mail"
@@ -33,8 +33,24 @@ func next(e *Explanation, o decision.Outcome) string {
 	return refusals[o.Refusal.Code]
 }
 
+const notThere = "the license covers it, but the registry does not have it: push the tag, or correct the name"
+
+// unrouted says what to do where a license covers what no registry can serve.
+func unrouted(e *Explanation, o decision.Outcome) string {
+	switch {
+	case e.Route == nil:
+		return "a license covers it, but no registry has it: add a prefix of the repository to upstreams in authsvc.yaml"
+	case o.Refusal.Message == decision.OldSchema:
+		return "push it again with a current client: its manifest has the registry's name of the repository"
+	}
+	return notThere
+}
+
 func allowed(e *Explanation) string {
 	text := "nothing"
+	if e.Registry != nil && e.Registry.Error != "" {
+		text += "; the registry did not answer authsvc, but its stand-by has what it had"
+	}
 	if !e.Credential.TokenGiven {
 		text += ", if the customer's token is right (run it again with --token-stdin to check it)"
 	}
@@ -57,7 +73,7 @@ func last(e *Explanation) decision.Step {
 var outages = map[decision.Step]string{
 	decision.Authenticate: "the source of customers did not answer: check it, and this machine's way to it; known customers are served for cache.stale_ttl longer",
 	decision.Entitle:      "the registry could not be asked which tag leads to the digest: check upstream.address, the network, and the role's policy",
-	decision.Route:        "the registry fails, and its stand-by serves only what the registry had shown: wait for the registry, and see the alert RegistryOnStandby",
+	decision.Route:        "the registry could not be asked what the tag is, as it must where customers see another name: check its address, the network, and the role's policy",
 	decision.List:         "the registry could not be asked for its tags: check upstream.address, the network, and the role's policy",
 	decision.Key:          "there is no usable token for the registry: systemctl status tokenrefresher, and its log",
 	"":                    "the registry did not answer authsvc: check the network and the role's policy; a token that it rejects is renewed by the next pull",

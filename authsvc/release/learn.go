@@ -15,19 +15,20 @@ import (
 // ends with a caller's context. The Source's own timeout is shorter.
 const pieceTimeout = time.Minute
 
-// shared runs ask once for concurrent callers with the same key. A caller whose
-// context ends leaves without ending it.
-func (r *Releases) shared(ctx context.Context, key string, ask func(context.Context) error) error {
+// shared runs ask once for concurrent callers with the same key, and returns when it
+// began. A caller whose context ends leaves without ending it.
+func (r *Releases) shared(ctx context.Context, key string, ask func(context.Context) error) (began time.Time, err error) {
 	result := r.flights.DoChan(key, func() (any, error) {
 		ctx, cancel := context.WithTimeout(r.life, pieceTimeout)
 		defer cancel()
-		return nil, ask(ctx)
+		began := r.now()
+		return began, ask(ctx)
 	})
 	select {
 	case <-ctx.Done():
-		return ctx.Err()
+		return time.Time{}, ctx.Err()
 	case done := <-result:
-		return done.Err
+		return done.Val.(time.Time), done.Err
 	}
 }
 
@@ -54,17 +55,16 @@ func (r *Releases) list(ctx context.Context, p place, since time.Time) (names []
 
 func (r *Releases) askTags(ctx context.Context, p place, since time.Time) error {
 	if r.store.Graph(p.key).Generation() == 0 {
-		select {
-		case r.strangers <- struct{}{}:
-			defer func() { <-r.strangers }()
-		case <-ctx.Done():
-			return ctx.Err()
+		leave, err := r.enterStranger(ctx, p)
+		if err != nil {
+			return err
 		}
+		defer leave()
 		if _, _, ok := r.store.Names(p.key, since); ok {
 			return nil // somebody else has asked meanwhile
 		}
 	}
-	return r.shared(ctx, "tags\x00"+p.key, func(ctx context.Context) error {
+	_, err := r.shared(ctx, "tags\x00"+p.key, func(ctx context.Context) error {
 		asked, start := r.now(), time.Now()
 		names, err := r.options.Source.Tags(ctx, p.repository)
 		r.metrics.lookedUp("tags", err, start)
@@ -77,17 +77,22 @@ func (r *Releases) askTags(ctx context.Context, p place, since time.Time) error 
 		slices.Sort(names)
 		return r.store.List(p.key, slices.Compact(names), asked)
 	})
+	return err
 }
 
-// checkTag learns what digest a tag has as of since or later.
+// checkTag learns what digest a tag has as of since or later. Of a tag that there never
+// was, nothing is remembered.
 func (r *Releases) checkTag(ctx context.Context, p place, tag string, since time.Time) error {
 	for range 2 { // a question under way may have been put before since
 		if r.store.Graph(p.key).Checked(tag, since) {
 			break
 		}
-		err := r.shared(ctx, "tag\x00"+p.key+"\x00"+tag, func(ctx context.Context) error { return r.resolve(ctx, p, tag) })
+		began, err := r.shared(ctx, "tag\x00"+p.key+"\x00"+tag, func(ctx context.Context) error { return r.resolve(ctx, p, tag) })
 		if err != nil {
 			return fmt.Errorf("tag %s: %w", tag, err)
+		}
+		if !began.Before(since) {
+			break
 		}
 	}
 	return nil
@@ -166,7 +171,8 @@ func (r *Releases) learnBelow(ctx context.Context, p place, root graph.Digest, s
 
 // learnManifest learns the content of a manifest.
 func (r *Releases) learnManifest(ctx context.Context, p place, d graph.Digest) error {
-	return r.shared(ctx, "manifest\x00"+p.key+"\x00"+d.String(), func(ctx context.Context) error { return r.fetch(ctx, p, d) })
+	_, err := r.shared(ctx, "manifest\x00"+p.key+"\x00"+d.String(), func(ctx context.Context) error { return r.fetch(ctx, p, d) })
+	return err
 }
 
 // fetch fetches a manifest and learns its content.
@@ -201,7 +207,7 @@ func (r *Releases) learnReferrers(ctx context.Context, p place, subject graph.Di
 	}
 	found, asked := r.store.Graph(p.key).Referrers(subject, since)
 	if !asked && !r.options.NoReferrers {
-		err := r.shared(ctx, "referrers\x00"+p.key+"\x00"+subject.String(), func(ctx context.Context) error { return r.askReferrers(ctx, p, subject) })
+		_, err := r.shared(ctx, "referrers\x00"+p.key+"\x00"+subject.String(), func(ctx context.Context) error { return r.askReferrers(ctx, p, subject) })
 		if err != nil {
 			return err
 		}

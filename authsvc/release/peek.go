@@ -75,9 +75,17 @@ func (p *Peek) Tags(ctx context.Context, repository string) ([]string, error) {
 // Asked notes nothing.
 func (p *Peek) Asked(string, string) {}
 
-// Pin is Releases.Pin.
+// Pin is Releases.Pin. It always asks.
 func (p *Peek) Pin(ctx context.Context, request registry.Request) (digest string, schema1 bool, err error) {
-	return p.asked.Pin(ctx, request)
+	digest, schema1, err = p.asked.Pin(ctx, request)
+	at, placed := p.known.place(request.Repository)
+	if err == nil || placed != nil || errors.Is(ctx.Err(), context.Canceled) {
+		return digest, schema1, err
+	}
+	if digest, schema1, ok := p.known.Shown(request); ok && p.known.isRead(at, digest) {
+		return digest, schema1, nil
+	}
+	return "", false, err
 }
 
 // Shown is Releases.Shown.

@@ -12,7 +12,7 @@ import (
 // Pin returns the digest of the manifest that a request names: for a tag, what it has,
 // as of Options.TagTTL ago or later; "" if there is none. While the registry is
 // unreachable, it is what Shown returns. schema1 says whether the manifest is one of
-// Docker's schema 1. An error is an outage.
+// Docker's schema 1, which is never guessed. An error is an outage.
 func (r *Releases) Pin(ctx context.Context, request registry.Request) (digest string, schema1 bool, err error) {
 	p, err := r.place(request.Repository)
 	switch {
@@ -27,7 +27,7 @@ func (r *Releases) Pin(ctx context.Context, request registry.Request) (digest st
 	if err == nil || errors.Is(ctx.Err(), context.Canceled) {
 		return digest, schema1, err
 	}
-	if digest, schema1, ok := r.Shown(request); ok {
+	if digest, schema1, ok := r.Shown(request); ok && r.isRead(p, digest) {
 		return digest, schema1, nil
 	}
 	return "", false, fmt.Errorf("looking for the manifest of %s in %s: %w", request.Reference, request.Repository, err)
@@ -57,6 +57,13 @@ func (r *Releases) pin(ctx context.Context, p place, reference registry.Referenc
 		}
 	}
 	return d.String(), schema1, nil
+}
+
+// isRead says whether it is known what kind of manifest a digest is.
+func (r *Releases) isRead(p place, digest string) bool {
+	d, _ := graph.ParseDigest(digest)
+	_, known := r.store.Graph(p.key).Schema1(d)
+	return known
 }
 
 // Shown says whether the registry had what a request asks for when it was last asked, at

@@ -43,14 +43,11 @@ type Releases struct {
 	logger  *slog.Logger
 
 	flights singleflight.Group
-	// slots for the tags that are learned ahead in repositories that are
-	// known, and for all that is asked about others: whoever invents names of
-	// repositories leaves most of the registry's time to those that there are.
-	ahead, strangers chan struct{}
 
 	mu       sync.Mutex
 	views    map[viewKey]*view
 	learning map[placedTag]int // tags that are being learned ahead, as many as slots
+	slotsOf  map[string]slots  // by the registry's host
 
 	life    context.Context // of all learning
 	end     context.CancelFunc
@@ -59,9 +56,6 @@ type Releases struct {
 }
 
 var errClosed = errors.New("the program is stopping")
-
-// maxAhead bounds the tags that are learned ahead at once.
-const maxAhead = 64
 
 // New makes Releases. It sends no request yet. Close ends it.
 func New(o Options) *Releases {
@@ -82,8 +76,7 @@ func newReleases(o Options, store *graph.Store, metrics *metrics) *Releases {
 	life, end := context.WithCancel(context.Background())
 	return &Releases{
 		options: o, store: store, metrics: metrics, now: o.Now, logger: o.Logger,
-		ahead: make(chan struct{}, maxAhead), strangers: make(chan struct{}, max(1, o.Parallel/4)),
-		views: map[viewKey]*view{}, learning: map[placedTag]int{}, life: life, end: end,
+		views: map[viewKey]*view{}, learning: map[placedTag]int{}, slotsOf: map[string]slots{}, life: life, end: end,
 	}
 }
 
@@ -203,9 +196,9 @@ func (r *Releases) Asked(repository, tag string) {
 	if !known.NoteAsked(tag, now, now.Add(-r.options.TagTTL)) {
 		return
 	}
-	slots := r.ahead
+	slots := r.slots(p).ahead
 	if known.Generation() == 0 {
-		slots = r.strangers
+		slots = r.slots(p).strangers
 	}
 	select {
 	case slots <- struct{}{}:

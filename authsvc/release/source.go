@@ -11,9 +11,9 @@ import (
 // All errors except the three below are outages: a failure must never look like
 // something that does not exist.
 type Source interface {
-	// Place names a repository among those of all registries: what is known of one
-	// registry's repository does not apply to one of the same name in another.
-	// ErrNotFound if no registry has it.
+	// Place names a repository among those of all registries, by the registry's host,
+	// a slash, and the name there: what is known of one registry's repository does not
+	// apply to one of the same name in another. ErrNotFound if no registry has it.
 	Place(repository string) (string, error)
 	// Tags lists a repository's tags, in any order; ErrNotFound if there is no
 	// such repository.

@@ -30,7 +30,7 @@ func TestTagsMoveAndGo(t *testing.T) {
 			t.Errorf("after the move %s is reached by %q", digest, tag)
 		}
 	}
-	w.delete(repository, "latest")
+	w.delete("latest")
 	w.advance(31 * time.Second)
 	if tag := w.found(repository, blob("second"), "latest"); tag != "latest" {
 		t.Errorf("after the tag went, what it had is reached by %q", tag)

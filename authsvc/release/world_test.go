@@ -30,6 +30,7 @@ const host = "registry.example.com"
 type world struct {
 	t        testing.TB
 	registry http.Handler
+	source   release.Source // that asks it
 	releases *release.Releases
 
 	mu     sync.Mutex
@@ -56,6 +57,7 @@ func (w *world) newReleases(change func(*release.Options)) *release.Releases {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.source = client
 	o := release.Options{Source: client, Now: w.clock, Previous: 24 * time.Hour, Timeout: 30 * time.Second}
 	if change != nil {
 		change(&o)
@@ -166,9 +168,10 @@ func (w *world) put(repository, reference string, manifest any) string {
 	return digest
 }
 
-func (w *world) delete(repository, reference string) {
+// delete deletes a tag, or a manifest, of acme/appliance.
+func (w *world) delete(reference string) {
 	w.t.Helper()
-	w.do(http.MethodDelete, repository, reference, nil)
+	w.do(http.MethodDelete, appliance, reference, nil)
 }
 
 func (w *world) do(method, repository, reference string, body []byte) {

@@ -51,13 +51,15 @@ func (u *Upstream) NoteForwarded(standby bool) { u.numbers.forwarded[standby].In
 // NoteNotShown counts a request that it could not serve in place of another.
 func (u *Upstream) NoteNotShown() { u.numbers.notShown.Inc() }
 
-// noteFailure counts what nginx reports, which has no metrics of its own.
-func (u *Upstream) noteFailure(status string) {
+// noteFailure counts what nginx reports, which has no metrics of its own. It returns
+// the status as it may be shown.
+func (u *Upstream) noteFailure(status string) string {
 	if status != "502" && status != "504" {
 		status = otherStatus
 	}
 	u.numbers.failures.WithLabelValues(status).Inc()
 	u.numbers.perMinute.Do(func() { u.logger.Warn("nginx cannot reach the registry", "status", status) })
+	return status
 }
 
 // Register registers the metrics of all registries with r.
@@ -84,7 +86,7 @@ func (u *Upstream) register(to prometheus.Registerer) {
 	if u.hasStandby {
 		to.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "authsvc_upstream_on_standby",
-			Help: "1 while the registry fails and its stand-by serves what is known, else 0.",
+			Help: "1 while the registry fails, or has no usable token, and its stand-by serves what is known; else 0.",
 		}, u.onStandby))
 	}
 }
@@ -100,9 +102,9 @@ func (u *Upstream) tokenExpiry() float64 {
 	return float64(token.ExpiresAt.UnixMilli()) / 1000
 }
 
-// onStandby moves the standing on, or a registry that nobody asks for would stay down.
+// onStandby says whether requests go to its stand-by.
 func (u *Upstream) onStandby() float64 {
-	if u.Admits(); u.standing.down() {
+	if _, err := u.Current(); err != nil || !u.Serves() {
 		return 1
 	}
 	return 0

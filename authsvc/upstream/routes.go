@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
@@ -104,7 +103,7 @@ func (r *Routes) Troubles() (troubles []string) {
 		if _, err := u.Current(); err != nil {
 			troubles = append(troubles, fmt.Sprintf("no token for registry %s: %v", u.name, err))
 		}
-		if u.standing.down() {
+		if !u.Serves() {
 			troubles = append(troubles, fmt.Sprintf("registry %s fails, and its stand-by serves what is known", u.name))
 		}
 	}
@@ -116,7 +115,7 @@ func (r *Routes) Troubles() (troubles []string) {
 func (r *Routes) Failed(tokenID, status string) {
 	for _, u := range r.upstreams {
 		if u.issued(tokenID) || len(r.upstreams) == 1 {
-			u.failed(status, time.Now())
+			u.failed(status)
 			return
 		}
 	}

@@ -39,49 +39,64 @@ type standing struct {
 	state atomic.Int32
 
 	mu       sync.Mutex
-	failures int       // since from
-	from     time.Time // when failures were first counted
-	until    time.Time // down: when it is asked; trial: when it is believed
+	failures [maxFailures]time.Time // the last ones while it served
+	oldest   int                    // index in failures
+	until    time.Time              // down: when it is asked; trial: when it is believed
 	pause    time.Duration
 	asking   bool
 	tried    time.Time
 }
 
-func (s *standing) down() bool { return state(s.state.Load()) != serving }
+func (s *standing) is(is state) bool { return state(s.state.Load()) == is }
 
 // Admits says whether a request should go to the registry rather than to its
-// stand-by.
+// stand-by. A registry on trial admits one now and then, and this was its turn.
 func (u *Upstream) Admits() bool {
-	return state(u.standing.state.Load()) == serving || u.move(time.Now())
-}
-
-// move moves the standing on with time, and says whether a request should go to the
-// registry now.
-func (u *Upstream) move(now time.Time) bool {
 	s := &u.standing
+	if s.is(serving) {
+		return true
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch state(s.state.Load()) {
+	now := u.now()
+	switch u.move(now) {
 	case down:
-		if now.Before(s.until) || s.asking {
-			return false
-		}
-		s.asking = true
-		go u.askAgain()
 		return false
 	case trial:
-		if now.Before(s.until) {
-			if now.Sub(s.tried) < trialEvery {
-				return false
-			}
-			s.tried = now
-			return true
+		if now.Sub(s.tried) < trialEvery {
+			return false
 		}
-		s.failures, s.pause = 0, 0
-		s.state.Store(int32(serving))
-		u.logger.Info("the registry serves again")
+		s.tried = now
 	}
 	return true
+}
+
+// Serves is Admits for who only looks. It moves the standing on too, or a registry that
+// nobody asks for would stay down.
+func (u *Upstream) Serves() bool {
+	s := &u.standing
+	if s.is(serving) {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return u.move(u.now()) == serving
+}
+
+// move moves the standing on with time. It needs standing.mu.
+func (u *Upstream) move(now time.Time) state {
+	s := &u.standing
+	switch {
+	case now.Before(s.until), s.is(serving):
+	case s.is(trial):
+		s.pause = 0 // the failures are older than failWindow
+		s.state.Store(int32(serving))
+		u.logger.Info("the registry serves again")
+	case !s.asking: // it is down
+		s.asking = true
+		go u.askAgain()
+	}
+	return state(s.state.Load())
 }
 
 // askAgain pings a registry that is down.
@@ -93,7 +108,7 @@ func (u *Upstream) askAgain() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asking = false
-	now := time.Now()
+	now := u.now()
 	if !alive {
 		s.until = now.Add(s.nextPause())
 		return
@@ -106,7 +121,7 @@ func (u *Upstream) askAgain() {
 func (u *Upstream) answers(ctx context.Context) bool {
 	token, err := u.Current()
 	if err != nil || u.transport == nil {
-		return false
+		return err == nil
 	}
 	status, err := u.ping(ctx, token)
 	return err == nil && status < http.StatusInternalServerError
@@ -117,21 +132,27 @@ func (s *standing) nextPause() time.Duration {
 	return s.pause
 }
 
+// noteFailed notes a failure while it serves, and says whether there were too many.
+func (s *standing) noteFailed(now time.Time) bool {
+	s.failures[s.oldest] = now
+	s.oldest = (s.oldest + 1) % maxFailures
+	first := s.failures[s.oldest]
+	return !first.IsZero() && now.Sub(first) <= failWindow
+}
+
 // failed counts a failure that nginx has seen.
-func (u *Upstream) failed(status string, now time.Time) {
-	u.noteFailure(status)
-	s := &u.standing
+func (u *Upstream) failed(status string) {
+	status = u.noteFailure(status)
 	if !u.hasStandby {
 		return
 	}
+	s := &u.standing
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch state(s.state.Load()) {
+	now := u.now()
+	switch u.move(now) {
 	case serving:
-		if now.Sub(s.from) > failWindow {
-			s.from, s.failures = now, 0
-		}
-		if s.failures++; s.failures < maxFailures {
+		if !s.noteFailed(now) {
 			return
 		}
 		u.logger.Warn("the registry fails; its stand-by serves what is known", "status", status)

@@ -38,10 +38,12 @@ type Config struct {
 	// Timeout bounds the wait for a requested token.
 	Timeout time.Duration
 	// Transport asks the registry whether it accepts a token, and whether it
-	// answers again; nil to trust every rejection.
+	// answers again; nil to trust every rejection, and to try it without asking.
 	Transport http.RoundTripper
 	// Logger gets what happens to the registry; nil for none.
 	Logger *slog.Logger
+	// Now is the clock; nil for the real one.
+	Now func() time.Time
 }
 
 // ErrTokenIsGood means that the registry rejects a request but accepts the token:
@@ -53,6 +55,7 @@ var ErrTokenIsGood = errors.New("the registry accepts the token but refuses this
 type Upstream struct {
 	name   string
 	logger *slog.Logger
+	now    func() time.Time
 	// What the registry is in the routes.
 	isFirst, hasStandby, isStandby bool
 	standing                       standing
@@ -81,9 +84,12 @@ const goodFor = 30 * time.Second
 
 // New makes an Upstream over source.
 func New(source Source, c Config) *Upstream {
-	u := &Upstream{name: c.Name, logger: c.Logger, source: source, timeout: c.Timeout, transport: c.Transport, numbers: newNumbers()}
+	u := &Upstream{name: c.Name, logger: c.Logger, now: c.Now, source: source, timeout: c.Timeout, transport: c.Transport, numbers: newNumbers()}
 	if u.logger == nil {
 		u.logger = slog.New(slog.DiscardHandler)
+	}
+	if u.now == nil {
+		u.now = time.Now
 	}
 	u.logger = u.logger.With("upstream", u.name)
 	if c.RefreshSocket == "" {
@@ -118,7 +124,7 @@ func (u *Upstream) Current() (tokenfile.Token, error) {
 	if err != nil {
 		return tokenfile.Token{}, err
 	}
-	return token, token.Usable(time.Now())
+	return token, token.Usable(u.now())
 }
 
 // Renew returns a token other than the rejected one, which is given by its ID. If
@@ -147,7 +153,7 @@ func (u *Upstream) Renew(ctx context.Context, rejected string) (tokenfile.Token,
 		}
 		renewed, err := u.source.Wait(ctx, current.FetchedAt)
 		if err == nil {
-			err = renewed.Usable(time.Now())
+			err = renewed.Usable(u.now())
 		}
 		return renewed, err
 	})
@@ -167,7 +173,7 @@ func (u *Upstream) Renew(ctx context.Context, rejected string) (tokenfile.Token,
 // wider than the role could cause endless renewals.
 func (u *Upstream) accepts(ctx context.Context, token tokenfile.Token) bool {
 	u.mu.Lock()
-	known := u.good.id == ID(token) && time.Now().Before(u.good.until)
+	known := u.good.id == ID(token) && u.now().Before(u.good.until)
 	u.mu.Unlock()
 	if known || u.transport == nil || token.Host == "" {
 		return known
@@ -177,7 +183,7 @@ func (u *Upstream) accepts(ctx context.Context, token tokenfile.Token) bool {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.good = verdict{ID(token), time.Now().Add(goodFor)}
+	u.good = verdict{ID(token), u.now().Add(goodFor)}
 	return true
 }
 

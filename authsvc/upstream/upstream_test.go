@@ -200,6 +200,22 @@ func TestRenewLeavesWithTheCaller(t *testing.T) {
 	}
 }
 
+// TestValues are those of the token, and made once for it.
+func TestValues(t *testing.T) {
+	u := registry("eu", nil)
+	old, renewed := token("old", fetched), token("renewed", fetched.Add(time.Hour))
+	for _, token := range []tokenfile.Token{old, old, renewed, old} {
+		got := u.Values(token)
+		if len(got.Authorization) != 1 || got.Authorization[0] != token.Authorization() || len(got.Host) != 1 || got.Host[0] != token.Host ||
+			len(got.TokenID) != 1 || got.TokenID[0] != u.TokenID(token) {
+			t.Errorf("the values of the token of %v are %v", token.FetchedAt, got)
+		}
+		if again := u.Values(token); again != got {
+			t.Error("made twice for one token")
+		}
+	}
+}
+
 // answers is a registry that answers the ping by a status.
 type answers struct {
 	status int

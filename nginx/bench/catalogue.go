@@ -26,8 +26,10 @@ func (c catalogue) tag(i int) string { return "1." + strconv.Itoa(i) }
 // digests returns the number of digests.
 func (c catalogue) digests() int { return c.tags * (1 + c.platforms*(1+c.layers)) }
 
-// Host implements release.Source.
-func (c catalogue) Host() (string, error) { return "registry.example", nil }
+// Place implements release.Source.
+func (c catalogue) Place(repository string) (string, error) {
+	return "registry.example/" + repository, nil
+}
 
 // Tags implements release.Source.
 func (c catalogue) Tags(context.Context, string) ([]string, error) {

@@ -47,18 +47,17 @@ func measureRequests(ctx context.Context, stdout io.Writer) (figures, error) {
 	}
 	for range rounds {
 		for _, w := range ways {
-			if err := w.measure(ctx, r.script()); err != nil {
+			if err := w.measure(ctx, r.script(), seconds); err != nil {
 				return nil, fmt.Errorf("%s: %w\n%s", w.name, err, r.logs())
 			}
 		}
 	}
-	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "\nSETUP\tREQUESTS/S\tCPU s / 1,000 REQUESTS")
-	for _, way := range ways {
-		fmt.Fprintf(w, "%s\t%.0f\t%.4f\n", way.name, median(way.requests), median(way.cpuSeconds))
-	}
-	if err := w.Flush(); err != nil {
+	if err := showWays(stdout, ways); err != nil {
 		return nil, err
+	}
+	routes, err := r.measureRoutes(ctx, stdout)
+	if err != nil {
+		return nil, fmt.Errorf("%w\n%s", err, r.logs())
 	}
 	bare, authsvc, lua := ways[0], ways[1], ways[2]
 	decision, err := benchmarkDecision(ctx)
@@ -69,9 +68,19 @@ func measureRequests(ctx context.Context, stdout io.Writer) (figures, error) {
 		"requests_ratio_bare": ratio(authsvc.requests, bare.requests),
 		"requests_ratio_lua":  ratio(authsvc.requests, lua.requests),
 		"cpu_ratio_bare":      ratio(authsvc.cpuSeconds, bare.cpuSeconds),
+		"route_ratio":         routes,
 		"decision_ns":         decision.nanoseconds,
 		"decision_allocs":     decision.allocations,
 	}, nil
+}
+
+func showWays(stdout io.Writer, ways []*way) error {
+	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "\nSETUP\tREQUESTS/S\tCPU s / 1,000 REQUESTS")
+	for _, way := range ways {
+		fmt.Fprintf(w, "%s\t%.0f\t%.4f\n", way.name, median(way.requests), median(way.cpuSeconds))
+	}
+	return w.Flush()
 }
 
 var (
@@ -80,8 +89,8 @@ var (
 	wrkErrors   = regexp.MustCompile(`(?m)^\s*(Non-2xx.*|Socket errors.*)$`)
 )
 
-// measure runs wrk once with script. Any answer other than 2xx is an error.
-func (w *way) measure(ctx context.Context, script string) error {
+// measure runs wrk once with script, for a time. Any answer other than 2xx is an error.
+func (w *way) measure(ctx context.Context, script string, seconds int) error {
 	before, err := cpuSeconds(w.processes)
 	if err != nil {
 		return err

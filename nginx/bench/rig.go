@@ -18,7 +18,6 @@ import (
 
 	"github.com/pullgate/pullgate/nginx/stack/pki"
 	"github.com/pullgate/pullgate/nginx/stack/vendorapi"
-	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
 // tokenBytes is the most common size of the registry's token.
@@ -209,20 +208,12 @@ func (r *rig) startAuthsvc(ctx context.Context) error {
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "./authsvc").CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w: %s", err, out)
 	}
-	// A separate directory, because authsvc watches it; the log is in the other one.
-	file := filepath.Join(r.Dir, "token", "main.json")
-	if err := os.Mkdir(filepath.Dir(file), 0o700); err != nil {
+	if err := r.configure(1); err != nil {
 		return err
 	}
-	token := tokenfile.Token{Host: r.Host, Value: tokenfile.NewValue(r.Token), FetchedAt: time.Now(), ExpiresAt: time.Now().Add(12 * time.Hour)}
-	if err := tokenfile.Write(file, token); err != nil {
-		return err
-	}
-	p, err := start(ctx, r.Dir, "sh", "-c", `exec "$0" "$@" >authsvc.log`, binary,
+	p, err := start(ctx, r.Dir, "sh", "-c", `exec "$0" "$@" >authsvc.log`, binary, "--config", r.config(),
 		"--listen.address", "unix:"+filepath.Join(r.Dir, "authsvc.sock"),
 		"--private.address", "unix:"+filepath.Join(r.Dir, "private.sock"),
-		"--upstream.token_file", file, "--upstream.refresh_socket", "",
-		"--upstream.address", fmt.Sprintf("127.0.0.1:%d", r.Registry), "--upstream.ca_file", filepath.Join(r.Dir, "ca.pem"),
 		"--kloudless.url", fmt.Sprintf("https://127.0.0.1:%d/", r.Vendor),
 		"--kloudless.ca_file", filepath.Join(r.Dir, "ca.pem"))
 	r.authsvc = p

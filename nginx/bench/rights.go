@@ -23,6 +23,7 @@ import (
 	"github.com/pullgate/pullgate/authsvc/entitlement"
 	"github.com/pullgate/pullgate/authsvc/release"
 	"github.com/pullgate/pullgate/authsvc/server"
+	"github.com/pullgate/pullgate/authsvc/upstream"
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
 
@@ -67,7 +68,14 @@ func (r registry) Current() (tokenfile.Token, error) {
 	return tokenfile.Token{Host: r.host, Value: tokenfile.NewValue(value), FetchedAt: time.Unix(1, 0)}, nil
 }
 
+// Host implements remote.Upstream.
+func (r registry) Host() (string, error) { return r.host, nil }
+
+// Renew implements remote.Upstream.
 func (r registry) Renew(context.Context, string) (tokenfile.Token, error) { return r.Current() }
+
+// Wait implements upstream.Source.
+func (r registry) Wait(context.Context, time.Time) (tokenfile.Token, error) { return r.Current() }
 
 // everything matches each tag.
 type everything struct{}
@@ -85,19 +93,22 @@ func authsvcOf(releases *release.Releases) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	upstream := registry{"registry.example"}
+	main := upstream.New(registry{"registry.example"}, upstream.Config{Name: "main"})
+	routes := upstream.NewRoutes(upstream.Route{First: main})
 	return server.New(server.Options{
 		Decider: &decision.Decider{
 			Authenticator: authtest.NewCache(customer{[]auth.Grant{{Repository: repository, Tag: tag, License: "lic_1"}}},
 				auth.CacheConfig{TTL: time.Hour, RefusalTTL: time.Hour, MaxEntries: 10, MaxRefusals: 10}),
-			Rules:    &entitlement.Rules{Releases: releases},
-			Upstream: upstream,
-			Key:      credential.NewKey(nil),
+			Rules:     &entitlement.Rules{Releases: releases},
+			Routes:    routes,
+			Manifests: releases,
+			Key:       credential.NewKey(nil),
 		},
+		Registries:  routes,
 		Realm:       "registry",
 		MaxRequests: 1024,
 		Logger:      slog.New(slog.NewJSONHandler(io.Discard, nil)),
-		Metrics:     server.NewMetrics(prometheus.NewRegistry(), upstream),
+		Metrics:     server.NewMetrics(prometheus.NewRegistry()),
 	}), nil
 }
 

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/pullgate/pullgate/nginx/stack"
@@ -48,6 +49,20 @@ func TestEveryNginx(t *testing.T) {
 			wantRawURIsRefused(t, s)
 			wantIntact(t, s, digest)
 			wantEveryMessageWithID(t, s)
+			wantNoWarning(t, s)
 		})
+	}
+}
+
+// wantNoWarning: nginx warns about nothing, such as that its table of variables is full,
+// with one variable more than ours.
+func wantNoWarning(t *testing.T, s *stack.Stack) {
+	t.Helper()
+	text := readFile(t, s.NginxConf())
+	conf := filepath.Join(filepath.Dir(s.NginxConf()), "more.conf")
+	writeFile(t, conf, strings.Replace(text, "include registry/server.conf;", "set $site_variable 1; include registry/server.conf;", 1))
+	out, err := exec.CommandContext(t.Context(), s.NginxPath(), "-t", "-p", filepath.Dir(conf), "-c", conf).CombinedOutput() //nolint:gosec // the nginx under test
+	if err != nil || strings.Contains(string(out), "[warn]") {
+		t.Errorf("nginx -t: %v\n%s", err, out)
 	}
 }

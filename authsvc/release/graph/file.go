@@ -34,7 +34,7 @@ type line struct {
 
 	Tag  string    `json:"tag,omitempty"`
 	Had  []seenHad `json:"had,omitempty"`  // in the order in which they were seen
-	Gone int64     `json:"gone,omitempty"` // when the registry said that it has no such tag
+	Gone int64     `json:"gone,omitempty"` // when the registry said that it has no such tag, or listed all without it
 
 	Manifest  *Digest  `json:"manifest,omitempty"`
 	Manifests []Digest `json:"manifests,omitempty"`
@@ -116,8 +116,11 @@ func (g *Graph) tagLines() []line {
 		for _, b := range t.bindings {
 			l.Had = append(l.Had, seenHad{g.digest(b.node), b.seen})
 		}
-		if t.gone {
+		switch {
+		case t.gone:
 			l.Gone = t.checked
+		case g.unlisted(t.bindings[len(t.bindings)-1]):
+			l.Gone = g.listed
 		}
 		lines = append(lines, l)
 	}

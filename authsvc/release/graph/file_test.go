@@ -11,9 +11,9 @@ import (
 	"github.com/pullgate/pullgate/authsvc/release/graph"
 )
 
-// fileOf is a file with one line, and with the right sum if it is whole.
-func fileOf(line string, whole bool) string {
-	text := `{"pullgate":"releases","version":1}` + "\n" + line + "\n"
+// fileOf is a file of a version with one line, and with the right sum if it is whole.
+func fileOf(version int, line string, whole bool) string {
+	text := fmt.Sprintf(`{"pullgate":"releases","version":%d}`+"\n%s\n", version, line)
 	sum := sha256.Sum256([]byte(text))
 	if !whole {
 		sum[0]++
@@ -29,19 +29,100 @@ func FuzzFile(f *testing.F) {
 	f.Add(`{"repository":"h/a","manifest":"` + x + `","manifests":["` + x + `"],"blobs":["` + y + `"]}`)
 	f.Add(`{"repository":"h/a","subject":"` + x + `","referrers":["` + x + `"]}`)
 	f.Add(`{"repository":"h/a","tag":"1.0","gone":-1}`)
+	f.Add(`{"repository":"h/a","manifest":"` + x + `","schema":1}`)
+	f.Add(`{"repository":"h/a","manifest":"` + x + `","schema":-1}`)
 	f.Fuzz(func(t *testing.T, line string) {
-		for _, whole := range []bool{true, false} {
-			file := filepath.Join(t.TempDir(), "releases")
-			if err := os.WriteFile(file, []byte(fileOf(line, whole)), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			s := graph.New(100)
-			if err := s.Load(file, time.Now()); !whole && (err == nil || s.Size() != 0) {
-				t.Errorf("believed without a sum: %q, %v", line, err)
-			}
-			if err := s.Save(file); err != nil {
-				t.Error(err)
+		for _, version := range []int{1, 2} {
+			for _, whole := range []bool{true, false} {
+				file := filepath.Join(t.TempDir(), "releases")
+				if err := os.WriteFile(file, []byte(fileOf(version, line, whole)), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				s := graph.New(100)
+				if err := s.Load(file, time.Now()); !whole && (err == nil || s.Size() != 0) {
+					t.Errorf("believed without a sum: %q, %v", line, err)
+				}
+				if err := s.Save(file); err != nil {
+					t.Error(err)
+				}
 			}
 		}
 	})
+}
+
+const appliance = "registry.example.com/acme/appliance"
+
+// TestVersion1: a file of the version before is read. What it knows stays, and what kind
+// its manifests are has to be asked, also after it was saved again.
+func TestVersion1(t *testing.T) {
+	file := "testdata/releases.version1"
+	for _, what := range []string{"as it was", "saved again"} {
+		s := newStore(t, 100)
+		s.must(s.Load(file, at(100)))
+		for name, want := range map[string]string{"index 1": "latest", "layer 1": "latest", "layer 2": "latest", "sbom's layer": "latest", "layer 3": "gone", "layer 4": ""} {
+			s.is(what+": "+name, s.finds(appliance, digest(name), "*", at(100)), want)
+		}
+		g := s.Graph(appliance)
+		for name, want := range map[string]bool{"index 2": true, "layer 2": true, "layer 1": false, "image 3": false, "sbom": false} {
+			if g.Holds(digest(name), at(59)) != want {
+				t.Errorf("%s: %s is held: %t", what, name, !want)
+			}
+		}
+		if d, ok := g.Last("latest", at(59)); !ok || d != digest("index 2") {
+			t.Errorf("%s: the tag has %s, %t", what, d, ok)
+		}
+		for _, d := range []graph.Digest{digest("index 2"), digest("image 1"), long("image 2")} {
+			if _, known := g.Schema1(d); known || !g.Fetched(d) {
+				t.Errorf("%s: the kind of %s is known: %t", what, d, known)
+			}
+		}
+		file = filepath.Join(t.TempDir(), "releases")
+		s.must(s.Save(file))
+	}
+}
+
+// TestSchema1: the kind of a manifest is learned once, and kept over a restart.
+func TestSchema1(t *testing.T) {
+	s := newStore(t, 20)
+	s.must(s.Load("testdata/releases.version1", at(100)))
+	s.must(s.Learn(appliance, digest("image 1"), graph.Content{Schema1: true}))
+	s.must(s.Learn(appliance, digest("index 2"), graph.Content{}))
+	s.must(s.Learn("b", digest("named"), graph.Content{Manifests: []graph.Digest{digest("child")}, Schema1: true}))
+	s.must(s.Bind("b", "1", digest("named"), at(200)))
+	s.must(s.Learn("b", digest("named"), graph.Content{}))
+	file := filepath.Join(t.TempDir(), "releases")
+	s.must(s.Save(file))
+	again := newStore(t, 20)
+	again.must(again.Load(file, at(300)))
+	for what, s := range map[string]store{"before": s, "after a restart": again} {
+		for _, test := range []struct {
+			key       string
+			d         graph.Digest
+			is, known bool
+		}{
+			{appliance, digest("image 1"), true, true}, {appliance, digest("index 2"), false, true}, {appliance, digest("image 2"), false, false},
+			{appliance, digest("layer 1"), false, false}, {appliance, digest("nowhere"), false, false},
+			{"b", digest("named"), true, true}, {"b", digest("child"), false, false}, {"nobody's", digest("named"), false, false},
+		} {
+			if is, known := s.Graph(test.key).Schema1(test.d); is != test.is || known != test.known {
+				t.Errorf("%s: %s in %s: %t, known %t; want %t, %t", what, test.d, test.key, is, known, test.is, test.known)
+			}
+		}
+	}
+}
+
+// TestSchema1StaysWhenOthersGo: the copy of a graph that is too big has it.
+func TestSchema1StaysWhenOthersGo(t *testing.T) {
+	s := newStore(t, 10)
+	s.put("a", "1", at(0), "x", "y")
+	s.must(s.Bind("a", "2", digest("old"), at(1)))
+	s.must(s.Learn("a", digest("old"), graph.Content{Blobs: []graph.Digest{digest("z")}, Schema1: true}))
+	s.put("a", "3", at(2), "v", "w")
+	s.Graph("a").NoteAsked("2", at(3), at(0))
+	s.put("a", "4", at(4), "u")
+	if g := s.Graph("a"); g.Fetched(digest("a:1")) {
+		t.Error("nothing was forgotten")
+	} else if is, known := g.Schema1(digest("old")); !is || !known || !g.Fetched(digest("old")) {
+		t.Errorf("%t, known %t", is, known)
+	}
 }

@@ -209,7 +209,7 @@ func (c *climb) wanted(at id) *binding {
 		return nil
 	}
 	for _, b := range m.bindings {
-		if c.current && !b.current() {
+		if c.current && !c.g.current(b) {
 			continue
 		}
 		match := c.want.Match(b.tag.name)

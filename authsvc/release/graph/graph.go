@@ -146,9 +146,20 @@ type binding struct {
 	seen int64 // when the registry last said so, in Unix nanoseconds
 }
 
-// current says whether the tag still had it when the registry was last asked.
-func (b *binding) current() bool {
-	return !b.tag.gone && b.tag.bindings[len(b.tag.bindings)-1] == b
+// current says whether the tag still had it by what the registry said last: of the tag,
+// and of all tags.
+func (g *Graph) current(b *binding) bool {
+	t := b.tag
+	return !t.gone && t.bindings[len(t.bindings)-1] == b && !g.unlisted(b)
+}
+
+// unlisted says whether a later list of all tags lacks the one of a binding.
+func (g *Graph) unlisted(b *binding) bool {
+	if g.listed <= b.seen {
+		return false
+	}
+	_, listed := slices.BinarySearch(g.names, b.tag.name)
+	return !listed
 }
 
 // maxBindings bounds the remembered digests of a tag. A tag hardly ever moves this

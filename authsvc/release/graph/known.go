@@ -29,16 +29,17 @@ func (g *Graph) Current(name string) (Digest, bool) {
 	return g.digest(t.bindings[len(t.bindings)-1].node), true
 }
 
-// Last is Current, if the registry said so after since.
+// Last returns what a tag had by what the registry said last, also of all tags, if it
+// said after since that the tag has it.
 func (g *Graph) Last(name string, since time.Time) (Digest, bool) {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	t := g.tags[name]
-	if t == nil || t.gone {
+	if t == nil {
 		return Digest{}, false
 	}
 	b := t.bindings[len(t.bindings)-1]
-	return g.digest(b.node), b.seen > since.UnixNano()
+	return g.digest(b.node), g.current(b) && b.seen > since.UnixNano()
 }
 
 // Fetched says whether a digest is that of a manifest that was fetched.
