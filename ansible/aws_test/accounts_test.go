@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/pullgate/pullgate/ansible/aws_test/iam"
 )
 
@@ -15,15 +17,20 @@ const (
 	ours         = "arn:aws:iam::" + account + ":role/" + name
 )
 
-// several are the settings of ansible/README.md's fleet: a registry in two regions, and
-// one in another account.
-var several = settings{
-	"aws_account_id":   account,
-	"aws_regions":      []string{"eu-west-1", "us-east-1"},
-	"aws_repositories": []string{"acme/*", "prod-eu/*"},
-	"aws_other_accounts": []any{map[string]any{
-		"account_id": otherAccount, "regions": []string{"eu-central-1"}, "repositories": []string{"tools/*"},
-	}},
+var readmeAccounts = regexp.MustCompile("(?s)### Several accounts and regions\n.*?```yaml\n(.*?)```")
+
+// several are the settings in ansible/README.md: a registry in two regions, and one in
+// another account.
+func several(t *testing.T) (vars settings) {
+	t.Helper()
+	found := readmeAccounts.FindSubmatch(read(t, "../README.md"))
+	if found == nil {
+		t.Fatal(`ansible/README.md has no YAML in the section "Several accounts and regions"`)
+	}
+	if err := yaml.Unmarshal(found[1], &vars); err != nil {
+		t.Fatal(err)
+	}
+	return vars
 }
 
 var printedPolicy = regexp.MustCompile(`"(\{\\"Version\\".*\})"`)
@@ -34,7 +41,8 @@ var printedPolicy = regexp.MustCompile(`"(\{\\"Version\\".*\})"`)
 func TestSeveralAccounts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	o := w.must(3, several)
+	vars := several(t)
+	o := w.must(3, vars)
 	policy := parse(t, w.document())
 	want := map[string]bool{
 		account + "/eu-west-1/acme/app": true, account + "/us-east-1/acme/app": true, account + "/us-east-1/prod-eu/app": true,
@@ -57,7 +65,7 @@ func TestSeveralAccounts(t *testing.T) {
 	if policy.Allows("sts:AssumeRole", "arn:aws:iam::"+otherAccount+":role/"+name) {
 		t.Error("the role may assume another, though none is named")
 	}
-	wantCalls(t, w.must(0, several).changes())
+	wantCalls(t, w.must(0, vars).changes())
 
 	wantText(t, o, "The repositories tools/* are in another account, "+otherAccount+": each needs a repository policy that lets the role pull.",
 		"aws ecr set-repository-policy --policy-text file://policy.json --repository-name … --region eu-central-1")

@@ -203,8 +203,9 @@ func (w *world) checkDeployed(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if !strings.Contains(r.out, "+  ttl: 45s") || !strings.Contains(r.out, "/etc/authsvc/authsvc.yaml differs") ||
-		strings.Count(r.out, " differs") != 1 || r.hosts[m.name].changed != 1 {
+	const differs = ` differs"` // ends such a line
+	if !strings.Contains(r.out, "+  ttl: 45s") || !strings.Contains(r.out, "/etc/authsvc/authsvc.yaml"+differs) ||
+		strings.Count(r.out, differs) != 1 || r.hosts[m.name].changed != 1 {
 		return "", fmt.Errorf("expected the changed line of one file and no other change, found %+v:\n%s", r.hosts, lastLines(r.out, 60))
 	}
 	w.leaks.outputs = append(w.leaks.outputs, r.out)
