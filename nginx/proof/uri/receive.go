@@ -72,7 +72,7 @@ func (o *oracle) checkForwarded(r *http.Request, t *trail, h hop) error {
 	if h.path != t.uri {
 		o.renamed.Add(1)
 	}
-	if last := t.last(); len(t.visits) > 0 && last.registry != h.registry && !behaviors[last.behavior].fails && !(allowed.fake && behaviors[last.behavior].rejects) {
+	if last := t.last(); len(t.visits) > 0 && last.registry != h.registry && !behaviors[last.behavior].fails && (!allowed.fake || !behaviors[last.behavior].rejects) {
 		return fmt.Errorf(", and %s before, which had not failed: it answered as %q", last.registry, last.behavior)
 	}
 	if len(t.visits) >= mostVisits {

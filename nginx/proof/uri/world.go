@@ -137,9 +137,9 @@ func (w *world) license(name, tag string) error {
 	for _, blob := range append(manifest.Layers, manifest.Config) {
 		w.blobs[blob.Digest.String()], r.blobs[blob.Digest.String()] = true, true
 	}
-	w.pushes = append(w.pushes, push{r.route.first, r.innerName + ":" + tag, img})
-	if r.route.standby != "" { // where the tag may have moved
-		w.pushes = append(w.pushes, push{r.route.standby, r.innerName + ":replica-of-" + tag, img})
+	w.pushes = append(w.pushes, push{r.first, r.innerName + ":" + tag, img})
+	if r.standby != "" { // where the tag may have moved
+		w.pushes = append(w.pushes, push{r.standby, r.innerName + ":replica-of-" + tag, img})
 	}
 	return nil
 }
