@@ -41,7 +41,7 @@ func allBehaviors() map[string]behavior {
 	}
 	for name, to := range map[string]string{
 		"link": `<https://{host}{path}?last=x>; rel="next"`, "link-relative": `<{path}?last=x>; rel="next"`, "link-bare": `<{path}>; rel="next"`, "link-two": `<{path}>; rel="prev", <{path}?last=x>; rel="next"`,
-		"link-query": `<{path}?last={path}>; rel="next"`, "link-odd": `{path}; rel=next`, "link-elsewhere": `<https://evil.example{path}?last=x>; rel=next`,
+		"link-odd": `{path}; rel=next`, "link-elsewhere": `<https://evil.example{path}?last=x>; rel=next`,
 	} {
 		all[name] = behavior{serve: withHeader(http.StatusOK, "Link", to)}
 	}

@@ -25,6 +25,8 @@ const (
 	openTime     = 700 * time.Millisecond
 	// relief is how long the gate stays closed otherwise, at least.
 	relief = 150 * time.Millisecond
+	// Answers that authsvc gave before it forgot may come so much later.
+	grace = 2 * time.Second
 )
 
 // A gate lets a registry fail now and then. authsvc's breaker would soon send all
@@ -34,6 +36,7 @@ type gate struct {
 	count  int // failures since authsvc has forgotten
 	most   int // after which the gate closes
 	cycles int
+	until  time.Time     // so long answers may come from when it was open
 	full   chan struct{} // gets a value when the gate closes
 }
 
@@ -61,13 +64,16 @@ func (g *gate) admit(registry, behavior string) string {
 func (g *gate) open() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.count > fewFailures
+	return g.count > fewFailures || time.Now().Before(g.until)
 }
 
 // next opens the gate again.
 func (g *gate) next() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.count > fewFailures {
+		g.until = time.Now().Add(grace)
+	}
 	g.cycles++
 	g.count, g.most = 0, fewFailures
 	if g.cycles%openEvery == 0 {
@@ -98,11 +104,10 @@ func (f *front) watch(ctx context.Context) {
 			return
 		case <-f.gate.full:
 		}
-		wait := relief
+		time.Sleep(relief)
 		if f.gate.open() {
-			wait = openTime
+			time.Sleep(openTime)
 		}
-		time.Sleep(wait)
 		if err := f.forget(ctx); err != nil && ctx.Err() == nil {
 			f.found(nil, err)
 			return
