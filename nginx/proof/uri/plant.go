@@ -17,7 +17,8 @@ type plant struct {
 // plants are holes that others had, one for each thing that the oracle checks.
 func plants() []plant {
 	return []plant{
-		{name: "forward-decoded", about: "nginx forwards the normalized path, not the one that authsvc judged", file: "parts/http/values.conf", old: `    "~^\|(?<registry_match>/v2/`, new: `    "~^\|/" $uri;` + "\n" + `    "~^\|(?<registry_match>/v2/`},
+		{name: "forward-decoded", about: "nginx forwards the normalized path, not the one that authsvc judged", file: "parts/forward/to-registry.conf", old: "$registry_target$registry_forwarded", new: "$registry_target$planted",
+			variable: `map "$registry_forwarded|$request_uri" $planted { volatile; "~^(?<planted_match>[^|]*)\|\k<planted_match>$" $uri; default $registry_forwarded; }`},
 		{name: "judge-part", about: "authsvc judges the target without parameters, query, or encoded part", file: "parts/ask/question.conf", old: "X-Original-URI    $request_uri", new: "X-Original-URI    $planted",
 			variable: `map $request_uri $planted { volatile; "~^(?<planted_match>[^;?#%]*)" $planted_match; default ""; }`},
 		{name: "believe-client", about: "authsvc judges the target in a header of the client's", file: "parts/ask/question.conf", old: "X-Original-URI    $request_uri", new: "X-Original-URI    $planted",
