@@ -126,7 +126,8 @@ func standsBy(t *testing.T, s *several, unshown map[string]string) {
 			if sent.method == http.MethodHead {
 				status = http.StatusOK
 			}
-			if a.status != status || a.header.Get("Docker-Content-Digest") != r.digest {
+			// A redirect is nginx's own answer, and has no digest.
+			if a.status != status || status == http.StatusOK && a.header.Get("Docker-Content-Digest") != r.digest {
 				t.Errorf("%s %s %s: status %d, digest %s; want %d, %s: %s", sent.proto, sent.method, r.uri, a.status, a.header.Get("Docker-Content-Digest"), status, r.digest, a.body)
 			}
 			wantNoInnerName(t, r.uri, a)
