@@ -22,7 +22,7 @@ func (f *front) explain(ctx context.Context, s settings, all []finding, stdout i
 			break
 		}
 	}
-	fmt.Fprintf(stdout, "\nFOUND: %v\nauthsvc's log ends with:\n%s\nnginx's:\n%s\n", first.err, f.stack.Log("authsvc"), f.stack.Log("nginx-error"))
+	fmt.Fprintf(stdout, "\nFOUND: %v\nauthsvc's log ends with:\n%s\n", first.err, f.stack.Log("authsvc"))
 	if first.sender == nil {
 		fmt.Fprintf(stdout, "No connection is known for it; -seed %d finds it again.\n", s.seed)
 		return nil

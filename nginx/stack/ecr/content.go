@@ -37,15 +37,18 @@ func (s *Server) serveManifest(w http.ResponseWriter, r *http.Request, repositor
 	}
 }
 
-// serveBlob answers HEAD itself and redirects GET to the bucket.
+// serveBlob answers HEAD itself and redirects GET to the bucket, which judges ranges and
+// conditions.
 func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request, repository, digest string) {
-	resp, err := s.opts.Backend.do(r, http.MethodHead, "/v2/"+repository+"/blobs/"+digest)
+	plain := r.Clone(r.Context())
+	plain.Header = http.Header{}
+	resp, err := s.opts.Backend.do(plain, http.MethodHead, "/v2/"+repository+"/blobs/"+digest)
 	if err != nil {
 		internalError(w)
 		return
 	}
 	defer resp.Body.Close() //nolint:errcheck // a HEAD has none
-	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusPartialContent {
+	if resp.StatusCode != http.StatusOK {
 		s.notFound(w, r, repository, "BLOB_UNKNOWN", fmt.Sprintf("The layer with digest '%s'", digest))
 		return
 	}
