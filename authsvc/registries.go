@@ -31,18 +31,20 @@ func (b builder) registries(c config.Config) (*registries, error) {
 	clients, peeked := map[*upstream.Upstream]*remote.Client{}, map[*upstream.Upstream]*remote.Client{}
 	byName := make(map[string]*upstream.Upstream, len(c.Upstreams))
 	for _, u := range c.Upstreams {
-		made, err := b.registry(u)
+		transport, err := newTransport(u)
+		if err != nil {
+			return nil, err
+		}
+		made, err := b.registry(u, transport)
 		if err != nil {
 			return nil, err
 		}
 		byName[u.Name] = made
-		o := u.Remote
-		if o.Transport, err = newTransport(u); err != nil {
-			return nil, err
-		}
 		if len(u.Prefixes) == 0 {
 			continue // a stand-by alone is asked nothing
 		}
+		o := u.Remote
+		o.Transport = transport
 		o.Upstream, o.Metrics = made, prometheus.WrapRegistererWith(prometheus.Labels{"upstream": u.Name}, r.numbers)
 		if clients[made], err = remote.New(o); err != nil {
 			return nil, err
@@ -59,16 +61,13 @@ func (b builder) registries(c config.Config) (*registries, error) {
 }
 
 // registry builds one registry.
-func (b builder) registry(u config.Upstream) (*upstream.Upstream, error) {
+func (b builder) registry(u config.Upstream, transport http.RoundTripper) (*upstream.Upstream, error) {
 	watcher, err := b.tokens.watch(u.TokenFile)
 	if err != nil {
 		return nil, fmt.Errorf("registry %s: watching its token_file: %w", u.Name, err)
 	}
 	o := u.Config
-	o.Logger = b.logger
-	if o.Transport, err = newTransport(u); err != nil {
-		return nil, err
-	}
+	o.Logger, o.Transport = b.logger, transport
 	return upstream.New(watcher, o), nil
 }
 
