@@ -67,17 +67,11 @@ func readSources(r *settings.Reader, list any) []Source {
 		r.Wrong("sources", fmt.Sprintf("a list of 1 to %d sources", maxSources))
 	}
 	var sources []Source
-	for i, entry := range entries {
-		prefix := fmt.Sprintf("sources[%d]", i)
-		values, ok := entry.(map[string]any)
-		if !ok {
-			r.Add(fmt.Errorf("%s: expected the keys of a source, found %s", prefix, settings.Found(entry)))
-			continue
-		}
-		source, problems := readSource(prefix+".", values, sources)
+	r.Sections("sources", "a source", func(prefix string, values map[string]any) []error {
+		source, problems := readSource(prefix, values, sources)
 		sources = append(sources, source)
-		r.Add(problems...)
-	}
+		return problems
+	})
 	r.Add(checkReferences(sources)...)
 	return sources
 }

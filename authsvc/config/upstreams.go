@@ -75,17 +75,11 @@ func readUpstreams(r *settings.Reader, list any) []Upstream {
 		return nil
 	}
 	var all []Upstream
-	for i, entry := range entries {
-		prefix := fmt.Sprintf("upstreams[%d]", i)
-		values, ok := entry.(map[string]any)
-		if !ok {
-			r.Add(fmt.Errorf("%s: expected the keys of a registry, found %s", prefix, settings.Found(entry)))
-			continue
-		}
-		u, problems := readUpstream(prefix+".", values)
+	r.Sections("upstreams", "a registry", func(prefix string, values map[string]any) []error {
+		u, problems := readUpstream(prefix, values)
 		all = append(all, u)
-		r.Add(problems...)
-	}
+		return problems
+	})
 	if len(r.Problems()) == 0 {
 		r.Add(checkUpstreams(all)...)
 	}

@@ -116,9 +116,7 @@ func Load(file string, environ []string, flags *pflag.FlagSet) (Config, error) {
 		return Config{}, err
 	}
 	c := read(r)
-	upstreams, problems := readUpstreams(r.Get(upstreamsKey))
-	r.Add(problems...)
-	c.Origin.Upstreams = upstreams
+	c.Origin.Upstreams = readUpstreams(r)
 	return c, r.Err()
 }
 

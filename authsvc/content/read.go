@@ -69,21 +69,12 @@ var namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
 
 // readUpstreams reads the list upstreams. Each problem names the entry and the key,
 // as in upstreams[1].host.
-func readUpstreams(value any) ([]origin.Upstream, []error) {
-	list, ok := value.([]any)
-	if !ok || len(list) == 0 {
-		return nil, []error{fmt.Errorf("upstreams: expected a list of at least one registry, found %s", settings.Found(value))}
+func readUpstreams(r *settings.Reader) (upstreams []origin.Upstream) {
+	if list, ok := r.Get(upstreamsKey).([]any); !ok || len(list) == 0 {
+		r.Wrong(upstreamsKey, "a list of at least one registry")
 	}
-	var upstreams []origin.Upstream
-	var problems []error
-	for i, entry := range list {
-		prefix := fmt.Sprintf("upstreams[%d]", i)
-		keys, ok := entry.(map[string]any)
-		if !ok {
-			problems = append(problems, fmt.Errorf("%s: expected the keys of a registry, found %s", prefix, settings.Found(entry)))
-			continue
-		}
-		r := upstreamTable.Section(prefix+".", keys)
+	r.Sections(upstreamsKey, "a registry", func(prefix string, keys map[string]any) []error {
+		r := upstreamTable.Section(prefix, keys)
 		u := origin.Upstream{
 			Name:    r.Match("name", namePattern, "1 to 64 of a-z, 0-9, _, . and -, with a letter or digit first"),
 			Host:    r.Text("host", 1, 255),
@@ -98,7 +89,7 @@ func readUpstreams(value any) ([]origin.Upstream, []error) {
 			}
 		}
 		upstreams = append(upstreams, u)
-		problems = append(problems, r.Problems()...)
-	}
-	return upstreams, problems
+		return r.Problems()
+	})
+	return upstreams
 }

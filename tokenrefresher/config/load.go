@@ -44,8 +44,6 @@ func Load(file string, environ []string, flags *pflag.FlagSet) (Config, error) {
 		return Config{}, err
 	}
 	c := read(r)
-	registries, problems := readRegistries(r.Get(registriesKey))
-	r.Add(problems...)
-	c.Registries = registries
+	c.Registries = readRegistries(r)
 	return c, r.Err()
 }

@@ -18,27 +18,18 @@ var (
 
 // readRegistries reads the list registries. Each problem names the entry and
 // the key, as in registries[1].host.
-func readRegistries(value any) ([]Registry, []error) {
-	list, ok := value.([]any)
-	if !ok || len(list) == 0 {
-		return nil, []error{fmt.Errorf("registries: expected a list of at least one registry, found %s", settings.Found(value))}
+func readRegistries(r *settings.Reader) (registries []Registry) {
+	if list, ok := r.Get(registriesKey).([]any); !ok || len(list) == 0 {
+		r.Wrong(registriesKey, "a list of at least one registry")
 	}
-	var registries []Registry
-	var problems []error
-	for i, entry := range list {
-		prefix := fmt.Sprintf("registries[%d]", i)
-		keys, ok := entry.(map[string]any)
-		if !ok {
-			problems = append(problems, fmt.Errorf("%s: expected the keys of a registry, found %s", prefix, settings.Found(entry)))
-			continue
-		}
-		r := registryTable.Section(prefix+".", keys)
+	r.Sections(registriesKey, "a registry", func(prefix string, keys map[string]any) []error {
+		r := registryTable.Section(prefix, keys)
 		registry := readRegistry(r)
 		unique(r, registries, registry)
 		registries = append(registries, registry)
-		problems = append(problems, r.Problems()...)
-	}
-	return registries, problems
+		return r.Problems()
+	})
+	return registries
 }
 
 // readRegistry reads one registry. Each line states the bounds.

@@ -35,6 +35,22 @@ func (r *Reader) List(key string, max int, valid func(string) bool, expected str
 	return list
 }
 
+// Sections reads the entries of a list of sections, if it is one. read gets the keys of
+// each, and what the entry is called in problems, as in "registries[1].", and returns its
+// problems. what says what an entry is, as in "a registry".
+func (r *Reader) Sections(key, what string, read func(prefix string, values map[string]any) []error) {
+	list, _ := r.Get(key).([]any)
+	for i, entry := range list {
+		prefix := fmt.Sprintf("%s[%d]", key, i)
+		values, ok := entry.(map[string]any)
+		if !ok {
+			r.Add(fmt.Errorf("%s: expected the keys of %s, found %s", prefix, what, Found(entry)))
+			continue
+		}
+		r.Add(read(prefix+".", values)...)
+	}
+}
+
 // Numbers reads a list of at most max whole numbers, each from least to most. One
 // number needs no list.
 func (r *Reader) Numbers(key string, max, least, most int) []int {
