@@ -14,6 +14,7 @@ import (
 
 	"github.com/pullgate/pullgate/authsvc/auth"
 	"github.com/pullgate/pullgate/authsvc/config"
+	"github.com/pullgate/pullgate/authsvc/upstream"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/program"
 	"github.com/pullgate/pullgate/tokenrefresher/tokenfile"
 )
@@ -128,28 +129,18 @@ func within(ctx context.Context, ask func(context.Context) error) error {
 	return ask(ctx)
 }
 
-// pingRegistry asks the registry whether it accepts the token (Distribution
-// Specification 1.1, "Determining Support").
+// pingRegistry asks the registry whether it accepts the token.
 func pingRegistry(ctx context.Context, u config.Upstream, token tokenfile.Token) error {
 	transport, err := newTransport(u)
 	if err != nil {
 		return err
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+token.Host+"/v2/", nil)
-	if err != nil {
+	status, err := upstream.Ping(ctx, transport, token)
+	switch {
+	case err != nil || status == http.StatusOK:
 		return err
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return fmt.Errorf("expected status 200, found %d: the registry rejects the token; see tokenrefresher status", status)
 	}
-	request.Header.Set("Authorization", token.Authorization())
-	response, err := transport.RoundTrip(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	switch response.StatusCode {
-	case http.StatusOK:
-		return nil
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return fmt.Errorf("expected status 200, found %d: the registry rejects the token; see tokenrefresher status", response.StatusCode)
-	}
-	return fmt.Errorf("expected status 200, found %d", response.StatusCode)
+	return fmt.Errorf("expected status 200, found %d", status)
 }

@@ -123,7 +123,7 @@ func (u *Upstream) answers(ctx context.Context) bool {
 	if err != nil || u.transport == nil {
 		return err == nil
 	}
-	status, err := u.ping(ctx, token)
+	status, err := Ping(ctx, u.transport, token)
 	return err == nil && status < http.StatusInternalServerError
 }
 

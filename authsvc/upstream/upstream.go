@@ -178,7 +178,7 @@ func (u *Upstream) accepts(ctx context.Context, token tokenfile.Token) bool {
 	if known || u.transport == nil || token.Host == "" {
 		return known
 	}
-	if status, err := u.ping(ctx, token); err != nil || status != http.StatusOK {
+	if status, err := Ping(ctx, u.transport, token); err != nil || status != http.StatusOK {
 		return false
 	}
 	u.mu.Lock()
@@ -187,15 +187,15 @@ func (u *Upstream) accepts(ctx context.Context, token tokenfile.Token) bool {
 	return true
 }
 
-// ping asks the registry for the API's root, and returns the status (Distribution
+// Ping asks a token's registry for the API's root, and returns the status (Distribution
 // Specification 1.1, "Determining Support").
-func (u *Upstream) ping(ctx context.Context, token tokenfile.Token) (status int, err error) {
+func Ping(ctx context.Context, transport http.RoundTripper, token tokenfile.Token) (status int, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+token.Host+"/v2/", nil)
 	if err != nil {
 		return 0, err
 	}
 	request.Header.Set("Authorization", token.Authorization())
-	response, err := u.transport.RoundTrip(request)
+	response, err := transport.RoundTrip(request)
 	if err != nil {
 		return 0, err
 	}
