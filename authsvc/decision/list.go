@@ -11,7 +11,7 @@ import (
 // list lists what the customer may see, and cuts the requested page. Next is
 // relative (RFC 8288), because the absolute URL is unknown behind a load balancer.
 func (d *Decider) list(ctx context.Context, _ Question, o *Outcome) (*registry.Refusal, error) {
-	all, path, verdict, err := d.whole(ctx, o)
+	all, verdict, err := d.whole(ctx, o)
 	o.License = verdict.Grant.License
 	if verdict.Refusal != nil || err != nil {
 		return verdict.Refusal, err
@@ -22,7 +22,8 @@ func (d *Decider) list(ctx context.Context, _ Question, o *Outcome) (*registry.R
 	}
 	page, more := asked.Cut(all)
 	if more {
-		o.Next = asked.Next(path, page[len(page)-1])
+		whole := registry.Request{Kind: o.Request.Kind, Repository: o.Request.Repository}
+		o.Next = asked.Next(whole.Path(), page[len(page)-1])
 	}
 	if o.Page = page; page == nil {
 		o.Page = []string{} // JSON would show null
@@ -30,17 +31,16 @@ func (d *Decider) list(ctx context.Context, _ Question, o *Outcome) (*registry.R
 	return nil, nil
 }
 
-// whole returns the whole requested list, and its path.
-func (d *Decider) whole(ctx context.Context, o *Outcome) (all []string, path string, verdict entitlement.Verdict, err error) {
+// whole returns the whole requested list.
+func (d *Decider) whole(ctx context.Context, o *Outcome) (all []string, verdict entitlement.Verdict, err error) {
 	switch o.Request.Kind {
 	case registry.Tags:
-		all, verdict, err = d.Rules.Tags(ctx, o.Grants, o.Request.Repository)
-		return all, "/v2/" + o.Request.Repository + "/tags/list", verdict, err
+		return d.Rules.Tags(ctx, o.Grants, o.Request.Repository)
 	case registry.Catalog:
-		return slices.DeleteFunc(d.Rules.Catalog(o.Grants), d.isNowhere), "/v2/_catalog", entitlement.Verdict{}, nil
+		return slices.DeleteFunc(d.Rules.Catalog(o.Grants), d.isNowhere), entitlement.Verdict{}, nil
 	}
 	// nginx sent another kind of request here.
-	return nil, "", entitlement.Verdict{Refusal: registry.RefusePath()}, nil
+	return nil, entitlement.Verdict{Refusal: registry.RefusePath()}, nil
 }
 
 // isNowhere says whether no registry has a repository, whatever a license says. A name

@@ -116,6 +116,12 @@ func (d *Decider) toStandby(route upstream.Route, o *Outcome) error {
 	return nil
 }
 
+// StandsIn says whether a stand-by would serve an allowed request if its registry failed.
+func (d *Decider) StandsIn(o Outcome) bool {
+	route, ok := d.Routes.Find(o.Request.Repository)
+	return ok && o.Spare && d.toStandby(route, &o) == nil
+}
+
 // forwarded is the path of a request by the registry's name and by digest.
 func forwarded(route upstream.Route, request registry.Request, digest string) string {
 	request.Repository = route.Repository(request.Repository)

@@ -171,7 +171,7 @@ func (s *study) conclude(e *Explanation, o decision.Outcome) {
 	case e.Registry != nil && e.Registry.Missing:
 		// nginx's own words (nginx/registry/parts/http/values.conf).
 		e.Result, refusal = Refused, registry.Refuse(registry.ManifestUnknown, "this image does not exist: no manifest with this tag or digest")
-	case e.Registry != nil && e.Registry.Error != "" && !s.spared(e, o):
+	case e.Registry != nil && e.Registry.Error != "" && !s.decider.StandsIn(o):
 		e.Result, refusal = Outage, decision.Outcome{Err: errors.New(e.Registry.Error)}.Answer()
 	default:
 		e.Result, e.Answer = Allowed, Answer{Status: http.StatusOK}
@@ -180,12 +180,6 @@ func (s *study) conclude(e *Explanation, o decision.Outcome) {
 		e.Answer = Answer{refusal.Status, string(refusal.Code), refusal.Message, refusal.RetryAfter}
 	}
 	e.Next = next(e, o)
-}
-
-// spared says whether a stand-by serves a tag if the registry fails.
-func (s *study) spared(e *Explanation, o decision.Outcome) bool {
-	_, schema1, shown := s.releases.Shown(o.Request)
-	return o.Spare && shown && (!schema1 || e.Route.Repository == "")
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

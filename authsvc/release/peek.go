@@ -78,11 +78,10 @@ func (p *Peek) Asked(string, string) {}
 // Pin is Releases.Pin. It always asks.
 func (p *Peek) Pin(ctx context.Context, request registry.Request) (digest string, schema1 bool, err error) {
 	digest, schema1, err = p.asked.Pin(ctx, request)
-	at, placed := p.known.place(request.Repository)
-	if err == nil || placed != nil || errors.Is(ctx.Err(), context.Canceled) {
+	if err == nil || errors.Is(ctx.Err(), context.Canceled) {
 		return digest, schema1, err
 	}
-	if digest, schema1, ok := p.known.Shown(request); ok && p.known.isRead(at, digest) {
+	if digest, schema1, ok := p.known.remembered(request); ok {
 		return digest, schema1, nil
 	}
 	return "", false, err

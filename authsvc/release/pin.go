@@ -27,7 +27,7 @@ func (r *Releases) Pin(ctx context.Context, request registry.Request) (digest st
 	if err == nil || errors.Is(ctx.Err(), context.Canceled) {
 		return digest, schema1, err
 	}
-	if digest, schema1, ok := r.Shown(request); ok && r.isRead(p, digest) {
+	if digest, schema1, ok := r.remembered(request); ok {
 		return digest, schema1, nil
 	}
 	return "", false, fmt.Errorf("looking for the manifest of %s in %s: %w", request.Reference, request.Repository, err)
@@ -59,11 +59,16 @@ func (r *Releases) pin(ctx context.Context, p place, reference registry.Referenc
 	return d.String(), schema1, nil
 }
 
-// isRead says whether it is known what kind of manifest a digest is.
-func (r *Releases) isRead(p place, digest string) bool {
+// remembered is Shown for a manifest of which is known what kind it is.
+func (r *Releases) remembered(request registry.Request) (digest string, schema1, ok bool) {
+	p, err := r.place(request.Repository)
+	if err != nil {
+		return "", false, false
+	}
+	digest, schema1, ok = r.Shown(request)
 	d, _ := graph.ParseDigest(digest)
-	_, known := r.store.Graph(p.key).Schema1(d)
-	return known
+	_, read := r.store.Graph(p.key).Schema1(d)
+	return digest, schema1, ok && read
 }
 
 // Shown says whether the registry had what a request asks for when it was last asked, at

@@ -73,7 +73,7 @@ func Image(ctx context.Context, o Options, image string) (Progress, error) {
 	digest, ok := object.ParseDigest(request.Reference.Digest)
 	if !ok {
 		var err error
-		if digest, err = o.Origin.Resolve(ctx, o.Upstream, "/v2/"+request.Repository+"/manifests/"+request.Reference.Tag, o.Authorization); err != nil {
+		if digest, err = o.Origin.Resolve(ctx, o.Upstream, request.Path(), o.Authorization); err != nil {
 			return Progress{}, fmt.Errorf("%s: %w", image, err)
 		}
 	}
@@ -145,14 +145,17 @@ func (w *warmer) object(ctx context.Context, id object.ID) (children []object.ID
 // errDeclined means that the store may do it later.
 var errDeclined = errors.New("the store declines")
 
+// kinds are what the API calls the store's.
+var kinds = map[object.Kind]registry.Kind{object.Blob: registry.Blob, object.Manifest: registry.Manifest}
+
 func (w *warmer) get(ctx context.Context, id object.ID) ([]object.ID, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://store/", nil)
 	if err != nil {
 		return nil, err
 	}
-	folder := map[object.Kind]string{object.Blob: "blobs", object.Manifest: "manifests"}[id.Kind]
+	asked := registry.Request{Kind: kinds[id.Kind], Repository: w.repository, Reference: registry.Reference{Digest: id.Digest.String()}}
 	for name, value := range map[string]string{
-		"X-Store-Upstream": w.Upstream, "X-Store-Path": "/v2/" + w.repository + "/" + folder + "/" + id.Digest.String(),
+		"X-Store-Upstream": w.Upstream, "X-Store-Path": asked.Path(),
 		"X-Store-Digest": id.Digest.String(), "Authorization": w.Authorization, "X-Auth-Subject": "authsvc content warm",
 	} {
 		r.Header.Set(name, value)

@@ -46,9 +46,6 @@ type line struct {
 	Referrers []Digest `json:"referrers,omitempty"`
 }
 
-// schemas are how a line writes them.
-var schemas = map[schema]int{unread: -1, modern: 0, schema1: 1}
-
 type seenHad struct {
 	Digest Digest `json:"digest"`
 	Seen   int64  `json:"seen"`

@@ -105,25 +105,6 @@ const (
 	absent                // the registry does not have it
 )
 
-// A schema says what kind of manifest one that was fetched is.
-type schema uint8
-
-const (
-	unread schema = iota // it was learned by a version that did not look
-	modern
-	schema1 // Docker's first, which carries the name of its repository
-)
-
-func (c Content) schema() schema {
-	switch {
-	case c.unread:
-		return unread
-	case c.Schema1:
-		return schema1
-	}
-	return modern
-}
-
 // A tag is what is known of a tag.
 type tag struct {
 	name     string
