@@ -230,7 +230,7 @@ func (r *Releases) run(ctx context.Context, l *look, p place, want Tags, asOf ti
 	}
 	l.err = err
 	switch {
-	case err != nil && l.early:
+	case l.early: // even without an error: nobody waited, and by now it may be old
 		l.err = errSuperseded
 	case err != nil:
 		v.failed, v.failAt = err, ended
