@@ -28,10 +28,8 @@ type Authenticator interface {
 
 // Manifests tell which manifest a request names. *release.Releases implements it.
 type Manifests interface {
-	// Pin returns the digest that the registry has for it; "" if there is none.
-	// schema1 says whether the manifest is one of Docker's schema 1. An error is an
-	// outage.
-	Pin(context.Context, registry.Request) (digest string, schema1 bool, err error)
+	// Pin returns the manifest that the registry has for it. An error is an outage.
+	Pin(context.Context, registry.Request) (registry.Pinned, error)
 	// Shown says whether the registry had what is requested, a blob included, when it
 	// was last asked, without asking it.
 	Shown(registry.Request) (digest string, schema1, ok bool)
@@ -78,7 +76,10 @@ type Outcome struct {
 	License string
 	// Tag is the tag that decided: the requested one, or one that reaches the
 	// requested digest; empty if none did.
-	Tag   string
+	Tag string
+	// Stale says that the registry fails, and that what it said last has decided: which tag
+	// reaches the digest, which digest the tag has, or which tags there are.
+	Stale bool
 	Cache auth.CacheState
 	// Probe says that it is one of our own made-up pulls, which no statistics of
 	// customers count.

@@ -42,31 +42,31 @@ func (c customers) Authenticate(_ context.Context, caller auth.Caller) (auth.Dec
 // releases are one repository with three tags, of which 1.4 has the layer.
 type releases struct{}
 
-func (releases) Find(_ context.Context, repository, digest string, want release.Tags) (string, error) {
+func (releases) Find(_ context.Context, repository, digest string, want release.Tags) (release.Found, error) {
 	if repository == "acme/down" {
-		return "", errDown
+		return release.Found{}, errDown
 	}
 	if digest == layer && want.Match("1.4") {
-		return "1.4", nil
+		return release.Found{Tag: "1.4", Stale: repository == "acme/stale"}, nil
 	}
-	return "", nil
+	return release.Found{}, nil
 }
 
-func (releases) Tags(context.Context, string) ([]string, error) {
-	return []string{"1.4", "1.5", "2.0"}, nil
+func (releases) Tags(_ context.Context, repository string) ([]string, bool, error) {
+	return []string{"1.4", "1.5", "2.0"}, repository == "acme/stale", nil
 }
 func (releases) Asked(string, string) {}
 
-func (releases) Pin(_ context.Context, r registry.Request) (digest string, schema1 bool, err error) {
+func (releases) Pin(_ context.Context, r registry.Request) (registry.Pinned, error) {
 	switch r.Reference.Tag {
 	case "1.0":
-		return "", false, nil
+		return registry.Pinned{}, nil
 	case "1.1":
-		return layer, true, nil
+		return registry.Pinned{Digest: layer, Schema1: true}, nil
 	case "1.2":
-		return "", false, errDown
+		return registry.Pinned{}, errDown
 	}
-	return layer, false, nil
+	return registry.Pinned{Digest: layer}, nil
 }
 
 // Shown knows 1.4 and the layer.
@@ -188,6 +188,31 @@ func TestForward(t *testing.T) {
 				t.Errorf("%s with a key for %q", got.Word(), got.Token.Host)
 			}
 		})
+	}
+}
+
+// TestStale: that the registry fails, and what it said last has decided, shows in the
+// outcome, whichever step it was.
+func TestStale(t *testing.T) {
+	d := decider(t, &keys{})
+	f := newFleet(t)
+	for uri, want := range map[string]bool{
+		"/v2/acme/stale/blobs/" + layer: true, "/v2/acme/a/blobs/" + layer: false, "/v2/acme/stale/manifests/1.4": false,
+		"/v2/acme/stale/manifests/sha256-" + strings.TrimPrefix(layer, "sha256:") + ".sig": true,
+	} {
+		if o := d.Forward(t.Context(), question(uri, "ann:t0ken"), nil); !o.Allowed() || o.Stale != want {
+			t.Errorf("%s: %s, stale: %t", uri, o.Word(), o.Stale)
+		}
+	}
+	for uri, want := range map[string]bool{"/v2/acme/stale/tags/list": true, "/v2/acme/a/tags/list": false} {
+		if o := d.List(t.Context(), question(uri, "ann:t0ken"), nil); !o.Allowed() || o.Stale != want {
+			t.Errorf("%s: %s, stale: %t", uri, o.Word(), o.Stale)
+		}
+	}
+	for uri, want := range map[string]bool{"/v2/acme/a/manifests/1.9": true, "/v2/acme/a/manifests/1.4": false, "/v2/acme/stale/manifests/" + layer: true} {
+		if o := f.Forward(t.Context(), question(uri, "ann:t0ken"), nil); !o.Allowed() || o.Stale != want {
+			t.Errorf("renamed %s: %s, stale: %t", uri, o.Word(), o.Stale)
+		}
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 // relative (RFC 8288), because the absolute URL is unknown behind a load balancer.
 func (d *Decider) list(ctx context.Context, _ Question, o *Outcome) (*registry.Refusal, error) {
 	all, verdict, err := d.whole(ctx, o)
-	o.License = verdict.Grant.License
+	o.License, o.Stale = verdict.Grant.License, verdict.Stale
 	if verdict.Refusal != nil || err != nil {
 		return verdict.Refusal, err
 	}

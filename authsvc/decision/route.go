@@ -79,15 +79,14 @@ func (d *Decider) toFirst(ctx context.Context, route upstream.Route, o *Outcome)
 	}
 	digest := o.Request.Reference.Digest
 	if o.Request.Kind == registry.Manifest {
-		var schema1 bool
-		var err error
-		digest, schema1, err = d.Manifests.Pin(ctx, o.Request)
+		pinned, err := d.Manifests.Pin(ctx, o.Request)
+		digest, o.Stale = pinned.Digest, o.Stale || pinned.Stale
 		switch {
 		case err != nil:
 			return nil, err
 		case digest == "":
 			return entitlement.NoManifest(o.Request), nil
-		case schema1:
+		case pinned.Schema1:
 			return registry.Refuse(registry.ManifestUnknown, OldSchema), nil
 		}
 	}

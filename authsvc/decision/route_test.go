@@ -19,20 +19,20 @@ const pinned = "sha256:4355a46b19d348dc2f57c046f8ef63d4538ebb936000f3c9ee954a274
 
 // manifests are what registries have: 1.0 has gone, 1.1 is of schema 1, 1.2 cannot be
 // asked for, and all others are pinned. Of 1.4, 1.1, and the layer it is shown what they
-// had.
+// had. What 1.9 has is from before its registry failed.
 type manifests struct{ asked *int }
 
-func (m manifests) Pin(_ context.Context, r registry.Request) (digest string, schema1 bool, err error) {
+func (m manifests) Pin(_ context.Context, r registry.Request) (registry.Pinned, error) {
 	*m.asked++
 	switch r.Reference.Tag {
 	case "1.0":
-		return "", false, nil
+		return registry.Pinned{}, nil
 	case "1.1":
-		return pinned, true, nil
+		return registry.Pinned{Digest: pinned, Schema1: true}, nil
 	case "1.2":
-		return "", false, errDown
+		return registry.Pinned{}, errDown
 	}
-	return pinned, false, nil
+	return registry.Pinned{Digest: pinned, Stale: r.Reference.Tag == "1.9"}, nil
 }
 
 func (manifests) Shown(r registry.Request) (digest string, schema1, ok bool) {

@@ -60,7 +60,7 @@ func (d *Decider) authenticate(ctx context.Context, q Question, o *Outcome) (*re
 
 func (d *Decider) entitle(ctx context.Context, _ Question, o *Outcome) (*registry.Refusal, error) {
 	verdict, err := d.Rules.Check(ctx, o.Grants, o.Request)
-	o.License, o.Tag = verdict.Grant.License, verdict.Tag
+	o.License, o.Tag, o.Stale = verdict.Grant.License, verdict.Tag, verdict.Stale
 	return verdict.Refusal, err
 }
 

@@ -16,12 +16,12 @@ import (
 // Releases tell which tags exist, and which of them reach a digest.
 // *release.Releases implements it.
 type Releases interface {
-	// Find returns a tag of want that reaches a digest in a repository; "" if
-	// there is none. An error is an outage.
-	Find(ctx context.Context, repository, digest string, want release.Tags) (tag string, err error)
+	// Find returns a tag of want that reaches a digest in a repository. An error is
+	// an outage.
+	Find(ctx context.Context, repository, digest string, want release.Tags) (release.Found, error)
 	// Tags lists a repository's tags, sorted; release.ErrNotFound if there is
-	// no such repository.
-	Tags(ctx context.Context, repository string) ([]string, error)
+	// no such repository. stale says that its registry fails, and that they are from before.
+	Tags(ctx context.Context, repository string) (names []string, stale bool, err error)
 	// Asked notes that a customer may pull a tag now.
 	Asked(repository, tag string)
 }
@@ -48,6 +48,8 @@ type Verdict struct {
 	// Tag is the tag that decided: the requested one, or one that reaches the
 	// requested digest; empty if none did.
 	Tag string
+	// Stale says that the registry fails, and that what it said last has decided.
+	Stale bool
 	// Refusal is why the request is refused; nil if it is allowed.
 	Refusal *registry.Refusal
 }
@@ -112,17 +114,17 @@ func (r *Rules) checkTag(ctx context.Context, had rights, request registry.Reque
 // before it ended. known is false if no grant ever did.
 func (r *Rules) checkDigest(ctx context.Context, had rights, repository, digest string) (verdict Verdict, known bool, err error) {
 	for had.valid.Len() > 0 {
-		tag, err := r.Releases.Find(ctx, repository, digest, had.valid)
+		found, err := r.Releases.Find(ctx, repository, digest, had.valid)
 		if err != nil {
 			return Verdict{}, false, err
 		}
-		if tag == "" {
+		if found.Tag == "" {
 			break
 		}
 		// A license may have expired during the search.
 		had = rightsAt(had.shelf, r.now())
-		if grant, ok := had.valid.ForTag(tag); ok {
-			return Verdict{Grant: grant, Tag: tag}, true, nil
+		if grant, ok := had.valid.ForTag(found.Tag); ok {
+			return Verdict{Grant: grant, Tag: found.Tag, Stale: found.Stale}, true, nil
 		}
 	}
 	switch {
@@ -131,12 +133,14 @@ func (r *Rules) checkDigest(ctx context.Context, had rights, repository, digest 
 	case had.ended.Len() == 0:
 		return Verdict{}, false, nil
 	}
-	tag, err := r.Releases.Find(ctx, repository, digest, had.ended)
+	found, err := r.Releases.Find(ctx, repository, digest, had.ended)
 	if err != nil {
 		return Verdict{}, false, err
 	}
-	if grant, ok := had.ended.ForTag(tag); ok {
-		return r.hasEnded(grant, tag), true, nil
+	if grant, ok := had.ended.ForTag(found.Tag); ok {
+		verdict = r.hasEnded(grant, found.Tag)
+		verdict.Stale = found.Stale
+		return verdict, true, nil
 	}
 	return Verdict{}, false, nil
 }

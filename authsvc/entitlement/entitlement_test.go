@@ -51,26 +51,26 @@ func parse(t testing.TB, uri string) registry.Request {
 // shelves are tags, and the digests that each reaches, by repository.
 type shelves map[string]map[string][]string
 
-func (s shelves) Find(_ context.Context, repository, digest string, want release.Tags) (string, error) {
+func (s shelves) Find(_ context.Context, repository, digest string, want release.Tags) (release.Found, error) {
 	if s == nil {
-		return "", errors.New("the registry is down")
+		return release.Found{}, errors.New("the registry is down")
 	}
 	for _, tag := range slices.Sorted(maps.Keys(s[repository])) {
 		if want.Match(tag) && slices.Contains(s[repository][tag], digest) {
-			return tag, nil
+			return release.Found{Tag: tag}, nil
 		}
 	}
-	return "", nil
+	return release.Found{}, nil
 }
 
-func (s shelves) Tags(_ context.Context, repository string) ([]string, error) {
+func (s shelves) Tags(_ context.Context, repository string) ([]string, bool, error) {
 	if s == nil {
-		return nil, errors.New("the registry is down")
+		return nil, false, errors.New("the registry is down")
 	}
 	if s[repository] == nil {
-		return nil, fmt.Errorf("repository: %w", release.ErrNotFound)
+		return nil, false, fmt.Errorf("repository: %w", release.ErrNotFound)
 	}
-	return slices.Sorted(maps.Keys(s[repository])), nil
+	return slices.Sorted(maps.Keys(s[repository])), false, nil
 }
 
 func (shelves) Asked(string, string) {}
@@ -78,14 +78,14 @@ func (shelves) Asked(string, string) {}
 // untouchable fails the test if it is asked anything.
 type untouchable struct{ t *testing.T }
 
-func (u untouchable) Find(_ context.Context, repository, digest string, _ release.Tags) (string, error) {
+func (u untouchable) Find(_ context.Context, repository, digest string, _ release.Tags) (release.Found, error) {
 	u.t.Errorf("asked for %s in %s", digest, repository)
-	return "", nil
+	return release.Found{}, nil
 }
 
-func (u untouchable) Tags(_ context.Context, repository string) ([]string, error) {
+func (u untouchable) Tags(_ context.Context, repository string) ([]string, bool, error) {
 	u.t.Errorf("asked for the tags of %s", repository)
-	return nil, nil
+	return nil, false, nil
 }
 
 func (u untouchable) Asked(repository, tag string) { u.t.Errorf("told of %s:%s", repository, tag) }
@@ -248,12 +248,12 @@ type slow struct {
 	pass func()
 }
 
-func (s slow) Find(ctx context.Context, repository, digest string, want release.Tags) (string, error) {
+func (s slow) Find(ctx context.Context, repository, digest string, want release.Tags) (release.Found, error) {
 	defer s.pass()
 	return s.shelves.Find(ctx, repository, digest, want)
 }
 
-func (s slow) Tags(ctx context.Context, repository string) ([]string, error) {
+func (s slow) Tags(ctx context.Context, repository string) ([]string, bool, error) {
 	defer s.pass()
 	return s.shelves.Tags(ctx, repository)
 }

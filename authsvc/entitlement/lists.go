@@ -24,7 +24,7 @@ func (r *Rules) Tags(ctx context.Context, grants auth.Grants, repository string)
 	case had.valid.Len() == 0:
 		return nil, r.hasEnded(had.ended.First(), ""), nil
 	}
-	all, err := r.Releases.Tags(ctx, repository)
+	all, stale, err := r.Releases.Tags(ctx, repository)
 	switch {
 	case errors.Is(err, release.ErrNotFound):
 		return nil, Verdict{Grant: had.valid.First(), Refusal: unknownRepository(repository)}, nil
@@ -40,7 +40,7 @@ func (r *Rules) Tags(ctx context.Context, grants auth.Grants, repository string)
 			listed = append(listed, tag)
 		}
 	}
-	return listed, Verdict{Grant: had.valid.First()}, nil
+	return listed, Verdict{Grant: had.valid.First(), Stale: stale}, nil
 }
 
 // Catalog lists the repositories of grants in force, sorted: those that a

@@ -56,5 +56,5 @@ func (r *Rules) hasEnded(grant auth.Grant, tag string) Verdict {
 	if r.Renew != "" {
 		message += "; " + r.Renew
 	}
-	return Verdict{grant, tag, registry.Refuse(registry.Denied, message)}
+	return Verdict{Grant: grant, Tag: tag, Refusal: registry.Refuse(registry.Denied, message)}
 }

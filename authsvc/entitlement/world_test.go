@@ -49,8 +49,8 @@ type manifest struct {
 var errFails = errors.New("the registry fails")
 
 // Place implements release.Source.
-func (w *world) Place(repository string) (string, error) {
-	return "registry.example/" + repository, nil
+func (w *world) Place(repository string) (release.Place, error) {
+	return release.Place{Registry: "main", Host: "registry.example", Repository: repository}, nil
 }
 
 // Tags implements release.Source.

@@ -129,6 +129,7 @@ func (s *study) note(e *Explanation, f decision.Finding) {
 		e.Licenses = newLicenses(o.Grants, o.Request, o.Tag, time.Now())
 		e.Tag, e.License = o.Tag, o.License
 	}
+	e.Stale = e.Stale || o.Stale
 }
 
 // notLicensed says whether no license covers what was asked for. Then it is either a

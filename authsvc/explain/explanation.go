@@ -36,7 +36,9 @@ type Explanation struct {
 	Credential *Credential `json:"credential,omitempty"`
 	Licenses   *Licenses   `json:"licenses,omitempty"`
 	// License and Tag decided. For a digest, Tag is a tag that reaches it.
-	License  string    `json:"license,omitempty"`
+	License string `json:"license,omitempty"`
+	// Stale says that the registry fails, and that what it said last has decided.
+	Stale    bool      `json:"stale,omitempty"`
 	Tag      string    `json:"tag,omitempty"`
 	Route    *Route    `json:"route,omitempty"`
 	Token    *Token    `json:"token,omitempty"`

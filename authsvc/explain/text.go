@@ -47,6 +47,9 @@ func (e Explanation) Print(w io.Writer) error {
 	if e.Request != nil && e.Request.Digest != "" && e.Licenses != nil {
 		p.line("tag", cmp.Or(e.Tag, "no licensed tag is known to lead to this digest"))
 	}
+	if e.Stale {
+		p.line("stale", "the registry fails, and what it said last has decided; it holds until release.stale has passed")
+	}
 	if e.Route != nil {
 		p.line("upstream", e.Route.String())
 	}

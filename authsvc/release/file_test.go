@@ -56,12 +56,12 @@ func TestRestartInAnOutage(t *testing.T) {
 	for _, where := range []struct{ repository, digest, tags string }{
 		{"acme/appliance", digests["root"], "2.0"}, {"acme/tools", digests["image"], "*"}, {"acme/appliance", blob("nobody's"), "*"},
 	} {
-		if tag, err := w.releases.Find(t.Context(), where.repository, where.digest, globs{where.tags}); tag != "" || err == nil {
+		if tag, err := w.find(where.repository, where.digest, where.tags); tag != "" || err == nil {
 			t.Errorf("%v: reached by %q, %v; want an outage", where, tag, err)
 		}
 	}
 	w.advance(25 * time.Hour)
-	if tag, err := w.releases.Find(t.Context(), "acme/appliance", digests["root"], globs{"1.0"}); tag != "" || err == nil {
+	if tag, err := w.find("acme/appliance", digests["root"], "1.0"); tag != "" || err == nil {
 		t.Errorf("after 25 hours without the registry: reached by %q, %v; want an outage", tag, err)
 	}
 	info, err := os.Stat(file)
@@ -78,7 +78,7 @@ func TestBrokenFiles(t *testing.T) {
 	}
 	text := string(whole)
 	tests := map[string]string{
-		"empty": "", "half": text[:len(text)/2], "another version": strings.Replace(text, `"version":2`, `"version":3`, 1),
+		"empty": "", "half": text[:len(text)/2], "another version": strings.Replace(text, `"version":3`, `"version":4`, 1),
 		"a digest changed": strings.Replace(text, digests["root"], blob("evil"), 1), "a tag changed": strings.Replace(text, `"tag":"2.0"`, `"tag":"1.0"`, 1),
 		"no sum": text[:strings.LastIndex(strings.TrimSpace(text), "\n")+1], "a line more": text + "{}\n", "something else": "\x00\x01\n",
 		"a long line": strings.Repeat("x", 9<<20),

@@ -45,7 +45,9 @@ func (f *family) add(manifest object) string {
 	return digest
 }
 
-func (f *family) Place(repository string) (string, error) { return host + "/" + repository, nil }
+func (f *family) Place(repository string) (release.Place, error) {
+	return release.Place{Registry: "main", Host: host, Repository: repository}, nil
+}
 
 func (f *family) clock() time.Time {
 	f.mu.Lock()
@@ -93,11 +95,11 @@ func TestSharedLayer(t *testing.T) {
 	t.Cleanup(releases.Close)
 	find := func(digest, glob string) string {
 		t.Helper()
-		tag, err := releases.Find(t.Context(), "acme/a", digest, globs{glob})
+		found, err := releases.Find(t.Context(), "acme/a", digest, globs{glob})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return tag
+		return found.Tag
 	}
 	for range 3 {
 		for _, want := range []string{"1.0", "1.150", "1.299"} {
@@ -154,9 +156,9 @@ func BenchmarkFind(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				tag, err := releases.Find(b.Context(), "acme/a", bench.digest, want)
-				if err != nil || bench.want != "" && tag != strings.TrimPrefix(bench.want, "none") {
-					b.Fatalf("found by %q, %v", tag, err)
+				found, err := releases.Find(b.Context(), "acme/a", bench.digest, want)
+				if err != nil || bench.want != "" && found.Tag != strings.TrimPrefix(bench.want, "none") {
+					b.Fatalf("found by %q, %v", found.Tag, err)
 				}
 			}
 		})

@@ -33,10 +33,11 @@ func (r *Releases) shared(ctx context.Context, key string, ask func(context.Cont
 }
 
 // ask puts a question to the Source.
-func ask[T any](ctx context.Context, r *Releases, kind, repository, reference string, question func(context.Context, string, string) (T, error)) (T, error) {
-	start := time.Now()
-	answer, err := question(ctx, repository, reference)
+func ask[T any](ctx context.Context, r *Releases, kind string, p place, reference string, question func(context.Context, string, string) (T, error)) (T, error) {
+	asked, start := r.now(), time.Now()
+	answer, err := question(ctx, p.repository, reference)
 	r.metrics.lookedUp(kind, err, start)
+	r.note(p, asked, err)
 	return answer, err
 }
 
@@ -68,6 +69,7 @@ func (r *Releases) askTags(ctx context.Context, p place, since time.Time) error 
 		asked, start := r.now(), time.Now()
 		names, err := r.options.Source.Tags(ctx, p.repository)
 		r.metrics.lookedUp("tags", err, start)
+		r.note(p, asked, err)
 		switch {
 		case errors.Is(err, ErrNotFound):
 			return r.store.Missing(p.key, asked)
@@ -118,7 +120,7 @@ func (r *Releases) learnTag(ctx context.Context, p place, tag string, since time
 func (r *Releases) resolve(ctx context.Context, p place, tag string) error {
 	asked := r.now()
 	if _, ok := r.store.Graph(p.key).Current(tag); !ok {
-		m, err := ask(ctx, r, "manifest", p.repository, tag, r.options.Source.Manifest)
+		m, err := ask(ctx, r, "manifest", p, tag, r.options.Source.Manifest)
 		if err == nil {
 			if err := r.bind(p, tag, m.Digest, asked); err != nil {
 				return err
@@ -127,12 +129,12 @@ func (r *Releases) resolve(ctx context.Context, p place, tag string) error {
 			return r.store.Learn(p.key, d, parseManifest(m.Body))
 		}
 		if !errors.Is(err, ErrTooBig) {
-			return r.unbindIf(err, p, tag, asked)
+			return r.noteNone(err, p, tag, asked)
 		}
 	}
-	digest, err := ask(ctx, r, "resolve", p.repository, tag, r.options.Source.Resolve)
+	digest, err := ask(ctx, r, "resolve", p, tag, r.options.Source.Resolve)
 	if err != nil {
-		return r.unbindIf(err, p, tag, asked)
+		return r.noteNone(err, p, tag, asked)
 	}
 	return r.bind(p, tag, digest, asked)
 }
@@ -145,12 +147,17 @@ func (r *Releases) bind(p place, tag, digest string, asked time.Time) error {
 	return r.store.Bind(p.key, tag, d, asked)
 }
 
-// unbindIf notes that the registry has no such tag, if that is the error.
-func (r *Releases) unbindIf(err error, p place, tag string, asked time.Time) error {
-	if !errors.Is(err, ErrNotFound) {
-		return err
+// noteNone notes why the registry did not tell what a tag has. That there is no such tag
+// is no error.
+func (r *Releases) noteNone(err error, p place, tag string, asked time.Time) error {
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return r.store.Unbind(p.key, tag, asked)
+	case errors.Is(err, ErrRefused):
+		return errors.Join(err, r.store.Refuse(p.key, tag, asked))
 	}
-	return r.store.Unbind(p.key, tag, asked)
+	r.store.Graph(p.key).NoteFailed(tag, r.now())
+	return err
 }
 
 // learnBelow learns a manifest and all that it lists. What the registry did
@@ -178,7 +185,7 @@ func (r *Releases) learnManifest(ctx context.Context, p place, d graph.Digest) e
 // fetch fetches a manifest and learns its content.
 func (r *Releases) fetch(ctx context.Context, p place, d graph.Digest) error {
 	asked := r.now()
-	m, err := ask(ctx, r, "manifest", p.repository, d.String(), r.options.Source.Manifest)
+	m, err := ask(ctx, r, "manifest", p, d.String(), r.options.Source.Manifest)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return r.store.Absent(p.key, d, asked)
@@ -223,7 +230,7 @@ func (r *Releases) learnReferrers(ctx context.Context, p place, subject graph.Di
 
 func (r *Releases) askReferrers(ctx context.Context, p place, subject graph.Digest) error {
 	asked := r.now()
-	found, err := ask(ctx, r, "referrers", p.repository, subject.String(), r.options.Source.Referrers)
+	found, err := ask(ctx, r, "referrers", p, subject.String(), r.options.Source.Referrers)
 	if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrUnsupported) {
 		return fmt.Errorf("referrers of %s: %w", subject, err)
 	}

@@ -16,6 +16,9 @@ type Options struct {
 	// Previous is how long a tag still leads to a digest after it was last
 	// seen to have it; TagTTL if that is longer.
 	Previous time.Duration
+	// Stale is how long after a registry was last heard what it said holds while it fails;
+	// not at all if zero.
+	Stale time.Duration
 	// Timeout is how long Find and Tags wait for the registry; 5 s if zero. The
 	// requests themselves go on.
 	Timeout time.Duration

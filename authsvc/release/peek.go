@@ -31,60 +31,74 @@ func (r *Releases) Peek(source Source) *Peek {
 func (p *Peek) Close() { p.asked.Close() }
 
 // Find is Releases.Find.
-func (p *Peek) Find(ctx context.Context, repository, digest string, want Tags) (tag string, err error) {
+func (p *Peek) Find(ctx context.Context, repository, digest string, want Tags) (Found, error) {
 	d, ok := graph.ParseDigest(digest)
 	if !ok {
-		return "", fmt.Errorf("expected a digest by sha256 or sha512, found %.200q", digest)
+		return Found{}, fmt.Errorf("expected a digest by sha256 or sha512, found %.200q", digest)
 	}
 	at, err := p.known.place(repository)
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return "", nil
+		return Found{}, nil
 	case err != nil:
-		return "", err
+		return Found{}, err
 	}
-	if tag := p.known.store.Graph(at.key).Peek(d, want, p.known.now().Add(-p.known.options.Previous)); tag != "" {
-		return tag, nil
+	known, since := p.known.store.Graph(at.key), p.known.now().Add(-p.known.options.Previous)
+	if tag := known.Peek(d, want, since); tag != "" {
+		return Found{Tag: tag}, nil
 	}
-	return p.asked.Find(ctx, repository, digest, want)
+	found, err := p.asked.Find(ctx, repository, digest, want)
+	if err != nil && outage(ctx, err) {
+		if held, ok := p.known.heldSince(at); ok {
+			if tag := known.PeekHeld(d, want, since, held); tag != "" {
+				return Found{tag, true}, nil
+			}
+		}
+	}
+	return found, err
 }
 
 // Tags is Releases.Tags.
-func (p *Peek) Tags(ctx context.Context, repository string) ([]string, error) {
+func (p *Peek) Tags(ctx context.Context, repository string) (names []string, stale bool, err error) {
 	at, err := p.known.place(repository)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	now := p.known.now()
-	names, missing, ok := p.known.store.Names(at.key, now.Add(-p.known.options.TagTTL))
-	if !ok {
-		fresh, err := p.asked.Tags(ctx, repository)
-		if err == nil || errors.Is(err, ErrNotFound) {
-			return fresh, err
+	names, missing, ok := p.known.store.Names(at.key, p.known.now().Add(-p.known.options.TagTTL))
+	switch {
+	case ok && missing:
+		return nil, false, fmt.Errorf("repository %s: %w", repository, ErrNotFound)
+	case ok:
+		return names, false, nil
+	}
+	names, _, err = p.asked.Tags(ctx, repository)
+	if err != nil && !errors.Is(err, ErrNotFound) && outage(ctx, err) {
+		if held, ok := p.known.heldTags(at); ok {
+			return held, true, nil
 		}
-		if names, missing, ok = p.known.store.Names(at.key, now.Add(-p.known.options.Previous)); !ok {
-			return nil, err
-		}
 	}
-	if missing {
-		return nil, fmt.Errorf("repository %s: %w", repository, ErrNotFound)
-	}
-	return names, nil
+	return names, false, err
 }
 
 // Asked notes nothing.
 func (p *Peek) Asked(string, string) {}
 
 // Pin is Releases.Pin. It always asks.
-func (p *Peek) Pin(ctx context.Context, request registry.Request) (digest string, schema1 bool, err error) {
-	digest, schema1, err = p.asked.Pin(ctx, request)
-	if err == nil || errors.Is(ctx.Err(), context.Canceled) {
-		return digest, schema1, err
+func (p *Peek) Pin(ctx context.Context, request registry.Request) (registry.Pinned, error) {
+	pinned, err := p.asked.Pin(ctx, request)
+	if err == nil || !outage(ctx, err) {
+		return pinned, err
 	}
-	if digest, schema1, ok := p.known.remembered(request); ok {
-		return digest, schema1, nil
+	at, placeErr := p.known.place(request.Repository)
+	if placeErr != nil {
+		return registry.Pinned{}, placeErr
 	}
-	return "", false, err
+	if since, ok := p.known.heldSince(at); ok {
+		if held, ok := p.known.heldManifest(at, request, since); ok {
+			return held, nil
+		}
+	}
+	return registry.Pinned{}, err
 }
 
 // Shown is Releases.Shown.

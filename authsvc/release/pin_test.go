@@ -33,7 +33,7 @@ func schema1Image(layer string) object {
 // pinned asks for a manifest, and fails the test if that is not known.
 func (w *world) pinned(reference string) (digest string, schema1 bool) {
 	w.t.Helper()
-	digest, schema1, err := w.releases.Pin(w.t.Context(), manifest(appliance, reference))
+	digest, schema1, err := w.pin(reference)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -73,8 +73,8 @@ func TestPinTag(t *testing.T) {
 	third := w.put(appliance, "1.0", image("third"))
 	w.advance(31 * time.Second)
 	w.isPinned("back", "1.0", third)
-	if digest, _, err := w.releases.Pin(t.Context(), manifest("acme/nowhere", "1.0")); digest != "" || err != nil {
-		t.Errorf("in a repository that does not exist: %q, %v", digest, err)
+	if pinned, err := w.releases.Pin(t.Context(), manifest("acme/nowhere", "1.0")); pinned.Digest != "" || err != nil {
+		t.Errorf("in a repository that does not exist: %v, %v", pinned, err)
 	}
 }
 
@@ -92,8 +92,8 @@ func TestPinDigest(t *testing.T) {
 		t.Errorf("asked %q", asked)
 	}
 	w.isPinned("not there", blob("absent"), "")
-	if digest, _, err := w.releases.Pin(t.Context(), manifest("acme/other", root)); digest != "" || err != nil {
-		t.Errorf("in another repository: %q, %v", digest, err)
+	if pinned, err := w.releases.Pin(t.Context(), manifest("acme/other", root)); pinned.Digest != "" || err != nil {
+		t.Errorf("in another repository: %v, %v", pinned, err)
 	}
 }
 
@@ -130,8 +130,8 @@ func TestPinInAnOutage(t *testing.T) {
 	}
 	outage := func(what string, request registry.Request) {
 		t.Helper()
-		if digest, schema1, err := w.releases.Pin(t.Context(), request); digest != "" || schema1 || err == nil {
-			t.Errorf("%s: %q, schema 1: %t, %v; want an outage", what, digest, schema1, err)
+		if pinned, err := w.releases.Pin(t.Context(), request); pinned != (registry.Pinned{}) || err == nil {
+			t.Errorf("%s: %v, %v; want an outage", what, pinned, err)
 		}
 	}
 	outage("a tag that nobody asked for", manifest(appliance, "2.0"))
@@ -139,7 +139,7 @@ func TestPinInAnOutage(t *testing.T) {
 	outage("another repository", manifest("acme/other", "1.0"))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := w.releases.Pin(ctx, manifest(appliance, "1.0")); !errors.Is(err, context.Canceled) {
+	if _, err := w.releases.Pin(ctx, manifest(appliance, "1.0")); !errors.Is(err, context.Canceled) {
 		t.Errorf("for a client that has left: %v", err)
 	}
 	w.advance(23 * time.Hour)
@@ -150,7 +150,7 @@ func TestPinInAnOutage(t *testing.T) {
 func TestPinDoesNotWaitForASilentRegistry(t *testing.T) {
 	w := newWorld(t, func(o *release.Options) { o.Timeout = 20 * time.Millisecond })
 	digest := w.put(appliance, "1.0", image("first"))
-	for known := ""; known == ""; known, _, _ = w.releases.Pin(t.Context(), manifest(appliance, "1.0")) { //nolint:revive // a busy machine
+	for known := ""; known == ""; known, _, _ = w.pin("1.0") { //nolint:revive // a busy machine
 	}
 	w.advance(time.Minute)
 	w.answer(func(_ http.ResponseWriter, r *http.Request) bool { <-r.Context().Done(); return true })
@@ -163,7 +163,9 @@ type elsewhere struct {
 	err error
 }
 
-func (e elsewhere) Place(string) (string, error) { return "", e.err }
+func (e elsewhere) Place(string) (release.Place, error) {
+	return release.Place{Registry: "main"}, e.err
+}
 
 // TestWithoutPlace: a repository that no registry has does not exist; one of which the
 // registry is not known is an outage.
@@ -173,13 +175,13 @@ func TestWithoutPlace(t *testing.T) {
 		w := newWorld(t, func(o *release.Options) { o.Source = elsewhere{o.Source, err} })
 		w.put(appliance, "1.0", image("first"))
 		outage := errors.Is(err, gone)
-		if digest, _, got := w.releases.Pin(t.Context(), manifest(appliance, "1.0")); digest != "" || errors.Is(got, gone) != outage || (got != nil) != outage {
+		if digest, _, got := w.pin("1.0"); digest != "" || errors.Is(got, gone) != outage || (got != nil) != outage {
 			t.Errorf("with %v: %q, %v", err, digest, got)
 		}
-		if tag, got := w.releases.Find(t.Context(), appliance, blob("x"), globs{"*"}); tag != "" || (got != nil) != outage {
+		if tag, got := w.find(appliance, blob("x"), "*"); tag != "" || (got != nil) != outage {
 			t.Errorf("with %v: found by %q, %v", err, tag, got)
 		}
-		if _, got := w.releases.Tags(t.Context(), appliance); !errors.Is(got, err) {
+		if _, _, got := w.releases.Tags(t.Context(), appliance); !errors.Is(got, err) {
 			t.Errorf("with %v: the tags are not known: %v", err, got)
 		}
 		if digest, _, ok := w.releases.Shown(manifest(appliance, "1.0")); ok {

@@ -15,9 +15,9 @@ type silent struct {
 	asked chan struct{}
 }
 
-func (s silent) Place(repository string) (string, error) {
+func (s silent) Place(repository string) (release.Place, error) {
 	if strings.HasPrefix(repository, "partner/") {
-		return "partner.example.com/" + repository, nil
+		return release.Place{Registry: "partner", Host: "partner.example.com", Repository: repository}, nil
 	}
 	return s.Source.Place(repository)
 }
@@ -55,7 +55,7 @@ func TestSilentRegistryStallsNoOther(t *testing.T) {
 			_, _ = w.releases.Find(ctx, "partner/"+string(rune('a'+i)), blob("a"), globs{"*"})
 		})
 		all.Go(func() {
-			_, _, _ = w.releases.Pin(ctx, manifest("partner/"+string(rune('m'+i)), "1.0"))
+			_, _ = w.releases.Pin(ctx, manifest("partner/"+string(rune('m'+i)), "1.0"))
 		})
 	}
 	<-asked

@@ -99,8 +99,8 @@ func (r *Releases) work(do func()) bool {
 	return true
 }
 
-// A place is a repository as customers see it. Its key is the graph's.
-type place struct{ key, repository string }
+// A place is a repository as customers see it, and its registry. Its key is the graph's.
+type place struct{ key, host, registry, repository string }
 
 // A placedTag is a tag in a place.
 type placedTag struct {
@@ -109,78 +109,129 @@ type placedTag struct {
 }
 
 func (r *Releases) place(repository string) (place, error) {
-	key, err := r.options.Source.Place(repository)
+	at, err := r.options.Source.Place(repository)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		if host, ok := r.store.Host(at.Registry); ok { // there is no token; what is known holds
+			at.Host, err = host, nil
+		}
+	}
 	if err != nil {
 		return place{}, fmt.Errorf("reading the releases of %s: %w", repository, err)
 	}
-	return place{key, repository}, nil
+	return place{at.Host + "/" + at.Repository, at.Host, at.Registry, repository}, nil
 }
 
 // Tags are the tags that a customer may pull.
 type Tags = graph.Tags
 
-// Find returns a tag of want that leads to a digest in a repository; "" if none
-// does. It asks the registry for what is not known, for at most Options.Timeout.
-// An error is an outage.
-func (r *Releases) Find(ctx context.Context, repository, digest string, want Tags) (tag string, err error) {
+// A Found is a tag that leads to a digest; empty if none does.
+type Found struct {
+	Tag string
+	// Stale says that the registry fails, and said so too long ago to count if it did not.
+	Stale bool
+}
+
+// Find returns a tag of want that leads to a digest in a repository. It asks the registry
+// for what is not known, for at most Options.Timeout. While the registry is unreachable,
+// what it said last holds for Options.Stale. An error is an outage.
+func (r *Releases) Find(ctx context.Context, repository, digest string, want Tags) (Found, error) {
 	d, ok := graph.ParseDigest(digest)
 	if !ok {
-		return "", fmt.Errorf("expected a digest by sha256 or sha512, found %.200q", digest)
+		return Found{}, fmt.Errorf("expected a digest by sha256 or sha512, found %.200q", digest)
 	}
 	p, err := r.place(repository)
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return "", nil
+		return Found{}, nil
 	case err != nil:
-		return "", err
+		return Found{}, err
 	}
 	start := time.Now()
-	tag, lapsed := r.known(p, d, want)
+	tag, due, lapsed := r.known(p, d, want)
 	if tag != "" {
 		r.metrics.searched(wasKnown, start)
-		return tag, nil
+		if due {
+			r.refresh(p, tag)
+		}
+		return Found{Tag: tag}, nil
 	}
-	tag, err = r.search(ctx, p, d, want, lapsed)
+	wait := r.options.Timeout
+	if since, ok := r.failing(p); ok && r.held(p, d, want, since) != "" {
+		wait = min(wait, patience)
+	}
+	searching, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	tag, err = r.search(searching, p, d, want, lapsed)
 	switch {
 	case err != nil:
-		r.metrics.searched(hasFailed, start)
-		return "", fmt.Errorf("looking for %s in %s: %w", digest, repository, err)
+		return r.findHeld(ctx, p, d, want, start, err)
 	case tag == "":
 		r.metrics.searched(wasUnknown, start)
-		return "", nil
+		return Found{}, nil
 	}
 	r.metrics.searched(wasFound, start)
-	return tag, nil
+	return Found{Tag: tag}, nil
 }
 
-// known is Find without asking.
-func (r *Releases) known(p place, d graph.Digest, want Tags) (tag string, lapsed []string) {
+// findHeld is Find after the search has failed.
+func (r *Releases) findHeld(ctx context.Context, p place, d graph.Digest, want Tags, start time.Time, err error) (Found, error) {
+	if since, ok := r.heldSince(p); ok && outage(ctx, err) {
+		if tag := r.held(p, d, want, since); tag != "" {
+			r.metrics.searched(wasStale, start)
+			r.noteStale(p, ofDigest)
+			return Found{tag, true}, nil
+		}
+	}
+	r.metrics.searched(hasFailed, start)
+	return Found{}, fmt.Errorf("looking for %s in %s: %w", d, p.repository, err)
+}
+
+// known is Find without asking. due says that the tag is to be asked for again.
+func (r *Releases) known(p place, d graph.Digest, want Tags) (tag string, due bool, lapsed []string) {
 	now := r.now()
-	return r.store.Graph(p.key).Find(d, want, now, now.Add(-r.options.Previous))
+	tag, checked, lapsed := r.store.Graph(p.key).Find(d, want, now, now.Add(-r.options.Previous))
+	return tag, checked < now.Add(-r.options.TagTTL).UnixNano(), lapsed
 }
 
 // Tags returns the tags of a repository, sorted; ErrNotFound if there is no
 // such repository. The slice is shared and must not be changed. While the registry
-// is unreachable, Tags returns the last known tags.
-func (r *Releases) Tags(ctx context.Context, repository string) ([]string, error) {
+// is unreachable, the last known tags hold for Options.Stale, and stale is true.
+func (r *Releases) Tags(ctx context.Context, repository string) (names []string, stale bool, err error) {
 	p, err := r.place(repository)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.options.Timeout)
-	defer cancel()
-	names, missing, err := r.list(ctx, p, r.now().Add(-r.options.TagTTL))
-	if err != nil {
-		var ok bool
-		names, missing, ok = r.store.Names(p.key, r.now().Add(-r.options.Previous))
-		if !ok || errors.Is(ctx.Err(), context.Canceled) {
-			return nil, fmt.Errorf("listing the tags of %s: %w", repository, err)
+	wait := r.options.Timeout
+	if since, ok := r.failing(p); ok {
+		if _, missing, known := r.store.Names(p.key, since); known && !missing {
+			wait = min(wait, patience)
 		}
 	}
-	if missing {
-		return nil, fmt.Errorf("repository %s: %w", repository, ErrNotFound)
+	asking, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	names, missing, err := r.list(asking, p, r.now().Add(-r.options.TagTTL))
+	if err != nil {
+		if names, ok := r.heldTags(p); ok && outage(ctx, err) {
+			r.noteStale(p, ofList)
+			return names, true, nil
+		}
+		return nil, false, fmt.Errorf("listing the tags of %s: %w", repository, err)
 	}
-	return names, nil
+	if missing {
+		return nil, false, fmt.Errorf("repository %s: %w", repository, ErrNotFound)
+	}
+	return names, false, nil
+}
+
+// heldTags is Tags while the registry fails. That there was no such repository does not
+// hold.
+func (r *Releases) heldTags(p place) ([]string, bool) {
+	since, ok := r.heldSince(p)
+	if !ok {
+		return nil, false
+	}
+	names, missing, ok := r.store.Names(p.key, since)
+	return names, ok && !missing
 }
 
 // Asked notes that a customer may pull a tag now. The client will request its
@@ -200,37 +251,8 @@ func (r *Releases) Asked(repository, tag string) {
 	if known.Generation() == 0 {
 		slots = r.slots(p).strangers
 	}
-	select {
-	case slots <- struct{}{}:
-	default:
-		r.store.NoteMissed(p.key, now)
-		return
-	}
 	r.noteLearning(p, tag, 1)
-	done := func() {
-		r.noteLearning(p, tag, -1)
-		<-slots
-	}
-	started := r.work(func() {
-		defer done()
-		if err := r.learnTag(r.life, p, tag, now); err != nil {
-			r.store.NoteMissed(p.key, now)
-			r.logger.Warn("prefetching a release failed", "repository", repository, "tag", tag, "error", err)
-		}
-	})
-	if !started {
-		done()
-	}
-}
-
-// noteLearning notes that a tag is being learned ahead, or no longer.
-func (r *Releases) noteLearning(p place, tag string, more int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	key := placedTag{p, tag}
-	if r.learning[key] += more; r.learning[key] == 0 {
-		delete(r.learning, key)
-	}
+	r.learnAhead(p, tag, now, slots, func() { r.store.NoteMissed(p.key, now) })
 }
 
 // Size is the number of digests that are known.

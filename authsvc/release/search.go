@@ -52,10 +52,8 @@ type view struct {
 // search finds what is not known: by the tags that may have changed, lapsed
 // among them, then by a look through all.
 func (r *Releases) search(ctx context.Context, p place, d graph.Digest, want Tags, lapsed []string) (tag string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, r.options.Timeout)
-	defer cancel()
 	found := func() bool {
-		tag, _ = r.known(p, d, want)
+		tag, _, _ = r.known(p, d, want)
 		return tag != ""
 	}
 	key := viewKey(sha256.Sum256([]byte(p.key + "\x00" + want.Key())))
@@ -107,7 +105,7 @@ func (r *Releases) askChanged(ctx context.Context, p place, key viewKey, want Ta
 	known := r.store.Graph(p.key)
 	urgent, recent := known.Doubtful(want, now.Add(-recently))
 	since := map[string]time.Time{}
-	if !r.failing(key, now) {
+	if !r.hasFailed(key, now) {
 		for _, tag := range lapsed {
 			since[tag] = now.Add(-r.options.TagTTL)
 		}
@@ -138,8 +136,8 @@ func (r *Releases) askChanged(ctx context.Context, p place, key viewKey, want Ta
 	return true, err
 }
 
-// failing says whether the registry has just failed to answer for a view.
-func (r *Releases) failing(key viewKey, now time.Time) bool {
+// hasFailed says whether the registry has just failed to answer for a view.
+func (r *Releases) hasFailed(key viewKey, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	v := r.views[key]

@@ -119,7 +119,7 @@ func TestShownWithoutTheListedTag(t *testing.T) {
 	w.found(appliance, blob("nowhere"), "*")
 	w.delete("1.0")
 	w.advance(31 * time.Second)
-	if tags, err := w.releases.Tags(t.Context(), appliance); err != nil || slices.Contains(tags, "1.0") {
+	if tags, _, err := w.releases.Tags(t.Context(), appliance); err != nil || slices.Contains(tags, "1.0") {
 		t.Fatalf("the tags are %q, %v", tags, err)
 	}
 	w.shows("after the list", tree, slices.Concat(left, []string{"base"})...)
@@ -142,8 +142,9 @@ func downgraded(t *testing.T, file string) string {
 		t.Fatal(err)
 	}
 	lines := strings.SplitAfter(string(text), "\n")
-	body := strings.Join(lines[:len(lines)-2], "")
-	body = strings.ReplaceAll(strings.Replace(body, `"version":2`, `"version":1`, 1), `,"schema":1`, "")
+	lines = slices.DeleteFunc(lines[:len(lines)-2], func(line string) bool { return strings.HasPrefix(line, `{"host":`) })
+	body := strings.Join(lines, "")
+	body = strings.ReplaceAll(strings.Replace(body, `"version":3`, `"version":1`, 1), `,"schema":1`, "")
 	old := file + ".1"
 	if err := os.WriteFile(old, fmt.Appendf(nil, "%s%x\n", body, sha256.Sum256([]byte(body))), 0o600); err != nil {
 		t.Fatal(err)
@@ -186,7 +187,7 @@ func TestOlderFile(t *testing.T) {
 	}
 	w.down()
 	for _, reference := range []string{"old", old, "1.0"} {
-		if digest, schema1, err := w.releases.Pin(t.Context(), manifest(appliance, reference)); digest != "" || schema1 || err == nil {
+		if digest, schema1, err := w.pin(reference); digest != "" || schema1 || err == nil {
 			t.Errorf("%s in an outage: %q, schema 1: %t, %v", reference, digest, schema1, err)
 		}
 	}
@@ -212,9 +213,9 @@ func TestPeekPins(t *testing.T) {
 		t.Helper()
 		p := w.releases.Peek(w.source)
 		defer p.Close()
-		digest, schema1, err := p.Pin(t.Context(), manifest(appliance, reference))
-		if digest != want || schema1 != wantSchema1 || (err != nil) != fails {
-			t.Errorf("%s: %q, schema 1: %t, %v; want %q", reference, digest, schema1, err, want)
+		got, err := p.Pin(t.Context(), manifest(appliance, reference))
+		if got.Digest != want || got.Schema1 != wantSchema1 || (err != nil) != fails {
+			t.Errorf("%s: %v, %v; want %q", reference, got, err, want)
 		}
 	}
 	peek("1.0", second, false, false)

@@ -8,13 +8,12 @@ import (
 // A Source is the registry from which Releases learn. The remote package asks
 // a real one.
 //
-// All errors except the three below are outages: a failure must never look like
-// something that does not exist.
+// All errors except those below are outages: a failure must never look like something
+// that does not exist.
 type Source interface {
-	// Place names a repository among those of all registries, by the registry's host,
-	// a slash, and the name there: what is known of one registry's repository does not
-	// apply to one of the same name in another. ErrNotFound if no registry has it.
-	Place(repository string) (string, error)
+	// Place says where a repository is; ErrNotFound if no registry has it. With any other
+	// error, all but the host is known.
+	Place(repository string) (Place, error)
 	// Tags lists a repository's tags, in any order; ErrNotFound if there is no
 	// such repository.
 	Tags(ctx context.Context, repository string) ([]string, error)
@@ -31,6 +30,16 @@ type Source interface {
 	Referrers(ctx context.Context, repository, digest string) ([]string, error)
 }
 
+// A Place is where a repository is: what is known of one registry's repository does not
+// apply to one of the same name in another.
+type Place struct {
+	// Registry is the registry's name in the configuration.
+	Registry string
+	Host     string
+	// Repository is its name there.
+	Repository string
+}
+
 // A Manifest is a manifest as the registry serves it.
 type Manifest struct {
 	Digest string
@@ -42,4 +51,6 @@ var (
 	ErrNotFound    = errors.New("not in the registry")
 	ErrTooBig      = errors.New("larger than a manifest may be")
 	ErrUnsupported = errors.New("not supported by the registry")
+	// ErrRefused is an answer, but does not tell what was asked: the role may not know.
+	ErrRefused = errors.New("refused by the registry")
 )

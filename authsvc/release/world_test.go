@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -37,7 +38,19 @@ type world struct {
 	now    time.Time
 	asked  []string                                      // method and path of what was asked
 	before func(http.ResponseWriter, *http.Request) bool // answers instead of the registry
+	after  func(*http.Request, *http.Response)           // is told of each answer
 	host   string
+	// Why there is no usable token, and why not even the host is known.
+	noToken, noHost error
+}
+
+// named is a source with the name of the registry.
+type named struct{ release.Source }
+
+func (s named) Place(repository string) (release.Place, error) {
+	at, err := s.Source.Place(repository)
+	at.Registry = "main"
+	return at, err
 }
 
 func newWorld(t testing.TB, change func(*release.Options)) *world {
@@ -57,8 +70,8 @@ func (w *world) newReleases(change func(*release.Options)) *release.Releases {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.source = client
-	o := release.Options{Source: client, Now: w.clock, Previous: 24 * time.Hour, Timeout: 30 * time.Second}
+	w.source = named{client}
+	o := release.Options{Source: w.source, Now: w.clock, Previous: 24 * time.Hour, Stale: 24 * time.Hour, Timeout: 30 * time.Second}
 	if change != nil {
 		change(&o)
 	}
@@ -71,14 +84,14 @@ func (w *world) newReleases(change func(*release.Options)) *release.Releases {
 func (w *world) Host() (string, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.host, nil
+	return w.host, w.noHost
 }
 
 // Current implements remote.Upstream.
 func (w *world) Current() (tokenfile.Token, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return tokenfile.Token{Host: w.host, Value: tokenfile.NewValue(base64.StdEncoding.EncodeToString([]byte("AWS:x")))}, nil
+	return tokenfile.Token{Host: w.host, Value: tokenfile.NewValue(base64.StdEncoding.EncodeToString([]byte("AWS:x")))}, errors.Join(w.noToken, w.noHost)
 }
 
 // Renew implements remote.Upstream.
@@ -90,7 +103,7 @@ func (w *world) Renew(context.Context, string) (tokenfile.Token, error) {
 func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.mu.Lock()
 	w.asked = append(w.asked, r.Method+" "+r.URL.Path)
-	before := w.before
+	before, after := w.before, w.after
 	w.mu.Unlock()
 	recorder := httptest.NewRecorder()
 	if before == nil || !before(recorder, r) {
@@ -99,7 +112,11 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := r.Context().Err(); err != nil {
 		return nil, err
 	}
-	return recorder.Result(), nil
+	response := recorder.Result()
+	if after != nil {
+		after(r, response)
+	}
+	return response, nil
 }
 
 func (w *world) clock() time.Time {
@@ -235,9 +252,23 @@ func (g globs) Key() string { return strings.Join(g, " ") }
 // found asks the releases, and fails the test if it could not find out.
 func (w *world) found(repository, digest string, want ...string) string {
 	w.t.Helper()
-	tag, err := w.releases.Find(w.t.Context(), repository, digest, globs(want))
+	tag, err := w.find(repository, digest, want...)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	return tag
+}
+
+// find asks the releases for the tag alone.
+func (w *world) find(repository, digest string, want ...string) (tag string, err error) {
+	w.t.Helper()
+	found, err := w.releases.Find(w.t.Context(), repository, digest, globs(want))
+	return found.Tag, err
+}
+
+// pin asks the releases for a manifest of acme/appliance.
+func (w *world) pin(reference string) (digest string, schema1 bool, err error) {
+	w.t.Helper()
+	pinned, err := w.releases.Pin(w.t.Context(), manifest(appliance, reference))
+	return pinned.Digest, pinned.Schema1, err
 }

@@ -66,6 +66,9 @@ func attributes(h http.Header, o decision.Outcome) []slog.Attr {
 	if o.Standby {
 		all = append(all, slog.Bool("standby", true))
 	}
+	if o.Stale {
+		all = append(all, slog.Bool("stale", true))
+	}
 	if o.Probe {
 		all = append(all, slog.Bool("probe", true))
 	}

@@ -25,8 +25,8 @@ import (
 // schema 1.
 type manifests struct{}
 
-func (manifests) Pin(_ context.Context, r registry.Request) (string, bool, error) {
-	return digest, r.Reference.Tag == "1.3", nil
+func (manifests) Pin(_ context.Context, r registry.Request) (registry.Pinned, error) {
+	return registry.Pinned{Digest: digest, Schema1: r.Reference.Tag == "1.3"}, nil
 }
 
 func (manifests) Shown(r registry.Request) (string, bool, bool) {
@@ -94,8 +94,17 @@ func (f fleet) counted(t *testing.T) (names []string) {
 // anywhere are releases in which 1.4 leads to the digest, in any repository.
 type anywhere struct{ releases }
 
-func (anywhere) Find(ctx context.Context, _, d string, want release.Tags) (string, error) {
+func (anywhere) Find(ctx context.Context, _, d string, want release.Tags) (release.Found, error) {
 	return releases{}.Find(ctx, "acme/appliance", d, want)
+}
+
+// outdated are releases whose registry fails: what leads to a digest is what did before.
+type outdated struct{ releases }
+
+func (outdated) Find(ctx context.Context, repository, d string, want release.Tags) (release.Found, error) {
+	found, err := releases{}.Find(ctx, repository, d, want)
+	found.Stale = true
+	return found, err
 }
 
 const tokenTime = ".20261123T120000.000000000Z"

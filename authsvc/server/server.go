@@ -33,7 +33,7 @@ type Options struct {
 
 // Registries are those behind nginx. *upstream.Routes implements it.
 type Registries interface {
-	// Ready returns nil if at least one has a usable token.
+	// Ready returns nil if at least one has a usable token, or none is needed.
 	Ready() error
 	// Failed notes that nginx could not get an answer from the one that a token
 	// belongs to. status is nginx's.

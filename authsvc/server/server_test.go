@@ -65,24 +65,24 @@ func routes(s tokenSource, logger ...*slog.Logger) *upstream.Routes {
 // releases are one image with one layer in one repository.
 type releases struct{}
 
-func (releases) Find(_ context.Context, repository, d string, want release.Tags) (string, error) {
+func (releases) Find(_ context.Context, repository, d string, want release.Tags) (release.Found, error) {
 	switch {
 	case repository == "acme/down":
-		return "", errors.New("dial tcp 10.0.0.2: refused")
+		return release.Found{}, errors.New("dial tcp 10.0.0.2: refused")
 	case repository == "acme/appliance" && d == digest && want.Match("1.4"):
-		return "1.4", nil
+		return release.Found{Tag: "1.4"}, nil
 	}
-	return "", nil
+	return release.Found{}, nil
 }
 
-func (releases) Tags(_ context.Context, repository string) ([]string, error) {
+func (releases) Tags(_ context.Context, repository string) ([]string, bool, error) {
 	switch repository {
 	case "acme/down":
-		return nil, errors.New("dial tcp 10.0.0.2: refused")
+		return nil, false, errors.New("dial tcp 10.0.0.2: refused")
 	case "acme/appliance":
-		return []string{"1.3", "1.4", "1.5", "2.0"}, nil
+		return []string{"1.3", "1.4", "1.5", "2.0"}, false, nil
 	}
-	return nil, release.ErrNotFound
+	return nil, false, release.ErrNotFound
 }
 
 func (releases) Asked(string, string) {}

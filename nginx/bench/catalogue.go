@@ -27,8 +27,8 @@ func (c catalogue) tag(i int) string { return "1." + strconv.Itoa(i) }
 func (c catalogue) digests() int { return c.tags * (1 + c.platforms*(1+c.layers)) }
 
 // Place implements release.Source.
-func (c catalogue) Place(repository string) (string, error) {
-	return "registry.example/" + repository, nil
+func (c catalogue) Place(repository string) (release.Place, error) {
+	return release.Place{Registry: "main", Host: "registry.example", Repository: repository}, nil
 }
 
 // Tags implements release.Source.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,9 +18,11 @@ import (
 
 const (
 	// fileHeader is the first line of a file, with the version of its format.
-	fileHeader = `{"pullgate":"releases","version":2}`
-	// oldHeader is that of the version before, which had no schemas.
-	oldHeader = `{"pullgate":"releases","version":1}`
+	fileHeader = `{"pullgate":"releases","version":3}`
+	// header2 is that of the version before, which had no registries, and header1 that of
+	// the first, which had no schemas either.
+	header2 = `{"pullgate":"releases","version":2}`
+	header1 = `{"pullgate":"releases","version":1}`
 	// maxLine bounds a line, in bytes: a manifest of 4 MB names no more.
 	maxLine = 8 << 20
 	// chunk is how many nodes are read at once, so that nobody waits for a file
@@ -27,14 +30,20 @@ const (
 	chunk = 1024
 )
 
-// A line is what a file knows of a tag, of a manifest, or of the referrers of a
-// manifest. Times are Unix nanoseconds.
+// A line is what a file knows of a registry, of a tag, of a manifest, or of the referrers
+// of a manifest. Times are Unix nanoseconds.
 type line struct {
-	Repository string `json:"repository"` // its key
+	Host     string `json:"host,omitempty"`
+	Registry string `json:"registry,omitempty"` // its name
+	Heard    int64  `json:"heard,omitempty"`    // when it was last heard
+
+	Repository string `json:"repository,omitempty"` // its key
 
 	Tag  string    `json:"tag,omitempty"`
 	Had  []seenHad `json:"had,omitempty"`  // in the order in which they were seen
 	Gone int64     `json:"gone,omitempty"` // when the registry said that it has no such tag, or listed all without it
+	// Refused is when the registry refused to tell what it has; without a tag, what any has.
+	Refused int64 `json:"refused,omitempty"`
 
 	Manifest  *Digest  `json:"manifest,omitempty"`
 	Manifests []Digest `json:"manifests,omitempty"`
@@ -88,6 +97,11 @@ func (s *Store) save(path string) (err error) {
 // that loads them forgets those. A graph that is replaced meanwhile is
 // exported as it was.
 func (s *Store) export(to *json.Encoder) error {
+	for _, l := range s.registries.lines() {
+		if err := to.Encode(l); err != nil {
+			return err
+		}
+	}
 	for _, k := range s.leastUsed() {
 		lines := k.graph.tagLines()
 		for from := 0; lines != nil; from += chunk {
@@ -114,12 +128,17 @@ func (g *Graph) tagLines() []line {
 			l.Had = append(l.Had, seenHad{g.digest(b.node), b.seen})
 		}
 		switch {
+		case t.refused:
+			l.Refused = t.checked
 		case t.gone:
 			l.Gone = t.checked
 		case g.unlisted(t.bindings[len(t.bindings)-1]):
 			l.Gone = g.listed
 		}
 		lines = append(lines, l)
+	}
+	if g.refused > g.told { // after the tags, since it says nothing of a repository without any
+		lines = append(lines, line{Refused: g.refused})
 	}
 	return lines
 }
@@ -188,7 +207,7 @@ func check(file io.Reader) error {
 	sum := sha256.New()
 	var last []byte
 	for first := true; lines.Scan(); first = false {
-		if first && lines.Text() != fileHeader && lines.Text() != oldHeader {
+		if first && !slices.Contains([]string{fileHeader, header2, header1}, lines.Text()) {
 			return fmt.Errorf("expected the first line %s, found %.100q", fileHeader, lines.Text())
 		}
 		_, _ = sum.Write(last) // it never fails
@@ -212,11 +231,11 @@ func newLines(file io.Reader) *bufio.Scanner {
 // load takes over the lines of a checked file.
 func (s *Store) load(file io.Reader, now time.Time) error {
 	lines := newLines(file)
-	old := false
+	first := false // the file is of the first version
 	for n := 1; lines.Scan(); n++ {
 		text := lines.Text()
 		if n == 1 {
-			old = text == oldHeader
+			first = text == header1
 		}
 		if n == 1 || !strings.HasPrefix(text, "{") {
 			continue // header and sum
@@ -225,7 +244,7 @@ func (s *Store) load(file io.Reader, now time.Time) error {
 		decoder := json.NewDecoder(strings.NewReader(text))
 		decoder.DisallowUnknownFields()
 		err := decoder.Decode(&l)
-		if old && l.Manifest != nil {
+		if first && l.Manifest != nil {
 			l.Schema = schemas[unread]
 		}
 		if err == nil {
@@ -241,9 +260,13 @@ func (s *Store) load(file io.Reader, now time.Time) error {
 // take notes what a line says.
 func (s *Store) take(l line, now time.Time) error {
 	switch {
+	case l.Host != "":
+		// A clock that was put back must not make it heard later than now.
+		s.Heard(l.Registry, l.Host, time.Unix(0, min(l.Heard, now.UnixNano())))
+		return nil
 	case l.Repository == "":
-		return errors.New(`expected the key "repository"`)
-	case l.Tag != "":
+		return errors.New(`expected the key "repository" or "host"`)
+	case l.Tag != "" || l.Refused != 0:
 		return s.takeTag(l, now)
 	case l.Manifest != nil:
 		return s.Learn(l.Repository, *l.Manifest, Content{Manifests: l.Manifests, Blobs: l.Blobs,
@@ -265,6 +288,10 @@ func (s *Store) takeTag(l line, now time.Time) error {
 		if err := s.Bind(l.Repository, l.Tag, had.Digest, time.Unix(0, had.Seen)); err != nil {
 			return err
 		}
+		s.Heard("", hostOf(l.Repository), time.Unix(0, had.Seen)) // a file of an older version does not say it
+	}
+	if l.Refused != 0 {
+		return s.Refuse(l.Repository, l.Tag, time.Unix(0, min(l.Refused, now.UnixNano())))
 	}
 	if l.Gone != 0 {
 		return s.Unbind(l.Repository, l.Tag, time.Unix(0, min(l.Gone, now.UnixNano())))

@@ -31,16 +31,23 @@ func FuzzFile(f *testing.F) {
 	f.Add(`{"repository":"h/a","tag":"1.0","gone":-1}`)
 	f.Add(`{"repository":"h/a","manifest":"` + x + `","schema":1}`)
 	f.Add(`{"repository":"h/a","manifest":"` + x + `","schema":-1}`)
+	f.Add(`{"host":"h","registry":"main","heard":1}`)
+	f.Add(`{"host":"h","heard":-9223372036854775808}`)
+	f.Add(`{"repository":"h/a","tag":"1.0","had":[{"digest":"` + x + `","seen":1}],"refused":9223372036854775807}`)
+	f.Add(`{"repository":"h/a","refused":1}`)
 	f.Fuzz(func(t *testing.T, line string) {
-		for _, version := range []int{1, 2} {
+		for _, version := range []int{1, 2, 3} {
 			for _, whole := range []bool{true, false} {
 				file := filepath.Join(t.TempDir(), "releases")
 				if err := os.WriteFile(file, []byte(fileOf(version, line, whole)), 0o600); err != nil {
 					t.Fatal(err)
 				}
-				s := graph.New(100)
-				if err := s.Load(file, time.Now()); !whole && (err == nil || s.Size() != 0) {
+				s, now := graph.New(100), time.Now()
+				if err := s.Load(file, now); !whole && (err == nil || s.Size() != 0) {
 					t.Errorf("believed without a sum: %q, %v", line, err)
+				}
+				if s.HeardSince(now) {
+					t.Errorf("a registry was heard after now: %q", line)
 				}
 				if err := s.Save(file); err != nil {
 					t.Error(err)
@@ -78,6 +85,27 @@ func TestVersion1(t *testing.T) {
 		}
 		file = filepath.Join(t.TempDir(), "releases")
 		s.must(s.Save(file))
+	}
+}
+
+// TestVersion2: a file of the version before is read. A registry was heard when it said
+// what a tag has, at the latest; its name is not known.
+func TestVersion2(t *testing.T) {
+	s := newStore(t, 100)
+	s.must(s.Load("testdata/releases.version2", at(100)))
+	s.is("layer 1", s.finds(appliance, digest("layer 1"), "*", at(100)), "latest")
+	s.is("layer 5", s.finds(appliance, digest("layer 5"), "*", at(100)), "2.0")
+	for name, want := range map[string]bool{"image 1": true, "index 2": false, "image 4": false} {
+		if is, known := s.Graph(appliance).Schema1(digest(name)); is != want || !known {
+			t.Errorf("%s is of schema 1: %t, known %t", name, is, known)
+		}
+	}
+	heard, failing := s.LastHeard("registry.example.com")
+	if !heard.Equal(at(90)) || failing {
+		t.Errorf("heard %s, failing: %t", heard, failing)
+	}
+	if host, ok := s.Host("main"); ok {
+		t.Errorf("the name is known: %s", host)
 	}
 }
 

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"math"
 	"slices"
 	"time"
 )
@@ -20,6 +21,8 @@ type climb struct {
 	g     *Graph
 	want  Tags
 	since int64 // the moment after which a tag must have been seen to have a manifest
+	// held is the same for what a tag has, and not for what it had; never for none.
+	held int64
 	// current leaves out what tags had before, and referrers.
 	current bool
 	// memo remembers how long climbs end; nil to leave it alone.
@@ -46,6 +49,9 @@ type step struct {
 	first bool
 }
 
+// never is later than all times.
+const never = math.MaxInt64
+
 const (
 	// maxLapsed bounds the tags that are asked for again before a look through
 	// all of them.
@@ -55,25 +61,53 @@ const (
 	fewNodes = 32
 )
 
-// Find returns a wanted tag that was seen after since to lead to a digest. If
-// none is known, it returns "" and the tags that led to it before.
-func (g *Graph) Find(d Digest, want Tags, now, since time.Time) (name string, lapsed []string) {
+// Find returns a wanted tag that was seen after since to lead to a digest, and when the
+// registry was last asked for it, in Unix nanoseconds. If none is known, it returns "" and
+// the tags that led to it before.
+func (g *Graph) Find(d Digest, want Tags, now, since time.Time) (name string, checked int64, lapsed []string) {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	b, lapsed := g.climb(d, want, since, g.memo)
+	b, lapsed := g.climb(d, want, since.UnixNano(), never, g.memo)
 	if b == nil {
-		return "", lapsed
+		return "", 0, lapsed
 	}
+	g.noteFound(b, now)
+	return b.tag.name, b.tag.checked, nil
+}
+
+// FindHeld is Find while the registry fails: a tag also counts that was seen after held
+// to have what it still had by what the registry said last.
+func (g *Graph) FindHeld(d Digest, want Tags, now, since, held time.Time) (name string) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	b, _ := g.climb(d, want, since.UnixNano(), held.UnixNano(), g.memo)
+	if b == nil {
+		return ""
+	}
+	g.noteFound(b, now)
+	return b.tag.name
+}
+
+// noteFound notes that somebody needs a tag.
+func (g *Graph) noteFound(b *binding, now time.Time) {
 	b.tag.found.Store(now.UnixNano())
 	g.touch(now)
-	return b.tag.name, nil
 }
 
 // Peek is Find without a note that somebody needs the tag.
 func (g *Graph) Peek(d Digest, want Tags, since time.Time) (name string) {
+	return g.peek(d, want, since.UnixNano(), never)
+}
+
+// PeekHeld is FindHeld without that note.
+func (g *Graph) PeekHeld(d Digest, want Tags, since, held time.Time) (name string) {
+	return g.peek(d, want, since.UnixNano(), held.UnixNano())
+}
+
+func (g *Graph) peek(d Digest, want Tags, since, held int64) (name string) {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	if b, _ := g.climb(d, want, since, nil); b != nil {
+	if b, _ := g.climb(d, want, since, held, nil); b != nil {
 		return b.tag.name
 	}
 	return ""
@@ -94,18 +128,18 @@ func (g *Graph) Holds(d Digest, since time.Time) bool {
 	if !ok {
 		return false
 	}
-	c := climb{g: g, want: anyTag{}, since: since.UnixNano(), current: true}
+	c := climb{g: g, want: anyTag{}, since: since.UnixNano(), held: never, current: true}
 	return c.run(at) != nil
 }
 
-func (g *Graph) climb(d Digest, want Tags, since time.Time, memo *memo) (b *binding, lapsed []string) {
+func (g *Graph) climb(d Digest, want Tags, since, held int64, memo *memo) (b *binding, lapsed []string) {
 	at, ok := g.find(d)
 	if !ok {
 		return nil, nil
 	}
 	var path [8]step
 	var few [fewNodes]id
-	c := climb{g: g, want: want, since: since.UnixNano(), memo: memo, path: path[:0], few: few[:0]}
+	c := climb{g: g, want: want, since: since, held: held, memo: memo, path: path[:0], few: few[:0]}
 	b = c.run(at)
 	return b, c.lapsed
 }
@@ -224,7 +258,7 @@ func (c *climb) wanted(at id) *binding {
 			}
 		}
 		switch {
-		case b.seen <= c.since:
+		case !c.counts(b):
 			c.lapse(b.tag.name)
 		case match:
 			return b
@@ -233,6 +267,14 @@ func (c *climb) wanted(at id) *binding {
 		}
 	}
 	return nil
+}
+
+// counts says whether a tag was seen to have it late enough.
+func (c *climb) counts(b *binding) bool {
+	if b.tag.refused {
+		return false
+	}
+	return b.seen > c.since || b.seen > c.held && c.g.current(b)
 }
 
 func (c *climb) lapse(name string) {

@@ -49,6 +49,9 @@ type Graph struct {
 	gone   bool         // the registry says that the repository is gone
 	listed int64        // when names and gone were asked for; 0 for never
 	missed atomic.Int64 // when a customer was last let through to a tag of which no note could be made
+
+	// When the registry last told what a tag has, and when it last refused to.
+	told, refused int64
 }
 
 // An id is the index of a digest in Graph.nodes.
@@ -111,6 +114,7 @@ type tag struct {
 	checked  int64      // when the registry was last asked for its digest
 	bindings []*binding // its current and previous manifests, the current one last
 	gone     bool       // the registry no longer has it
+	refused  bool       // the registry refused to tell what it has, so nothing counts that it had
 	*use
 }
 
@@ -118,6 +122,8 @@ type tag struct {
 type use struct {
 	asked atomic.Int64 // when a customer was last let through to the tag
 	found atomic.Int64 // when it last allowed a digest
+	// failed is when the registry last failed to tell what it has.
+	failed atomic.Int64
 }
 
 // A binding records that a tag has or had a manifest.
@@ -253,7 +259,8 @@ func (g *Graph) bind(name string, d Digest, asked time.Time) {
 	if at < t.checked {
 		return // a later answer has come first
 	}
-	t.checked, t.gone = at, false
+	t.checked, t.gone, t.refused = at, false, false
+	g.told = max(g.told, at)
 	b := &binding{tag: t, node: g.node(d)}
 	if i := slices.IndexFunc(t.bindings, func(old *binding) bool { return old.node == b.node }); i >= 0 {
 		b = t.bindings[i]
@@ -274,7 +281,7 @@ func (g *Graph) bind(name string, d Digest, asked time.Time) {
 // unbind notes that the registry had no such tag when it was asked.
 func (g *Graph) unbind(name string, asked time.Time) {
 	if t, at := g.tags[name], asked.UnixNano(); t != nil && at >= t.checked {
-		t.checked, t.gone = at, true
+		t.checked, t.gone, t.refused = at, true, false
 	}
 }
 

@@ -70,7 +70,7 @@ func (s store) put(key, tag string, when time.Time, layers ...string) {
 
 // finds says by which tag a digest is found at a time.
 func (s store) finds(key string, d graph.Digest, want string, when time.Time) string {
-	tag, _ := s.Graph(key).Find(d, glob(want), when, start.Add(-time.Hour))
+	tag, _, _ := s.Graph(key).Find(d, glob(want), when, start.Add(-time.Hour))
 	return tag
 }
 

@@ -15,7 +15,7 @@ func (g *Graph) Checked(name string, since time.Time) bool {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	t := g.tags[name]
-	return t != nil && t.checked >= since.UnixNano()
+	return t != nil && !t.refused && t.checked >= since.UnixNano()
 }
 
 // Current returns what a tag had when the registry was last asked for it.
@@ -46,7 +46,7 @@ func (g *Graph) Last(name string, since time.Time) (Digest, bool) {
 // and of all tags.
 func (g *Graph) current(b *binding) bool {
 	t := b.tag
-	return !t.gone && t.bindings[len(t.bindings)-1] == b && !g.unlisted(b)
+	return !t.gone && !t.refused && t.bindings[len(t.bindings)-1] == b && !g.unlisted(b)
 }
 
 // unlisted says whether a later list of all tags lacks the one of a binding.

@@ -44,7 +44,7 @@ func (m *memo) recall(c *climb, w way) (b *binding, ok bool) {
 	if e.binding == nil {
 		return nil, ok && e.changes == c.g.changes
 	}
-	return e.binding, e.binding.seen > c.since && c.want.Match(e.binding.tag.name)
+	return e.binding, c.counts(e.binding) && c.want.Match(e.binding.tag.name)
 }
 
 // learn remembers where a climb ended. It leaves out ways through the subject

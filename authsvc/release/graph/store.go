@@ -34,13 +34,16 @@ type Store struct {
 	memo        *memo
 
 	trimming sync.Mutex // held by whoever makes room
+
+	registries registries
 }
 
 // New makes a Store of at most maxDigests digests.
 func New(maxDigests int) *Store {
 	return &Store{
 		max: maxDigests, graphs: map[string]*Graph{}, missing: map[string]int64{},
-		memo: &memo{seed: maphash.MakeSeed(), ends: map[way]end{}},
+		memo:       &memo{seed: maphash.MakeSeed(), ends: map[way]end{}},
+		registries: registries{known: map[string]*registry{}, hosts: map[string]string{}},
 	}
 }
 

@@ -92,7 +92,7 @@ func (g *Graph) trimmed(room int) *Graph {
 	to := newGraph(0, g.memo)
 	to.used.Store(g.used.Load())
 	to.missed.Store(g.missed.Load())
-	to.names, to.gone, to.listed = g.names, g.gone, g.listed
+	to.names, to.gone, to.listed, to.told, to.refused = g.names, g.gone, g.listed, g.told, g.refused
 	w := walk{g: g, seen: map[id]bool{}, follow: toReferrers}
 	for _, t := range slices.SortedFunc(maps.Values(g.tags), lastUsedFirst) {
 		w.addTag(t, 0)
@@ -131,7 +131,7 @@ func (g *Graph) subjects(at id) (found []id) {
 }
 
 func (g *Graph) copyTag(to *Graph, t *tag) {
-	copied := &tag{name: t.name, checked: t.checked, gone: t.gone, use: t.use}
+	copied := &tag{name: t.name, checked: t.checked, gone: t.gone, refused: t.refused, use: t.use}
 	for _, b := range t.bindings {
 		at := to.node(g.digest(b.node))
 		c := &binding{tag: copied, node: at, seen: b.seen}

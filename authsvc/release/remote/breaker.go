@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/pullgate/pullgate/authsvc/release"
 	"github.com/sony/gobreaker/v2"
 )
 
@@ -49,8 +50,8 @@ func (b *breaker) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	response, err := b.next.RoundTrip(r)
 	failure := err
-	if errors.Is(err, context.Canceled) {
-		failure = nil // whoever asked has left
+	if errors.Is(err, context.Canceled) || errors.Is(err, release.ErrRefused) {
+		failure = nil // whoever asked has left, or the registry did answer
 	}
 	if err == nil && response.StatusCode >= 500 && response.StatusCode != http.StatusServiceUnavailable {
 		failure = errServer

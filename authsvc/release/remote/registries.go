@@ -41,12 +41,14 @@ func (r *Registries) find(repository string) (c *Client, inner string, err error
 }
 
 // Place implements release.Source.
-func (r *Registries) Place(repository string) (string, error) {
-	c, inner, err := r.find(repository)
-	if err != nil {
-		return "", err
+func (r *Registries) Place(repository string) (release.Place, error) {
+	route, ok := r.routes.Find(repository)
+	if !ok {
+		return release.Place{}, release.ErrNotFound
 	}
-	return c.Place(inner)
+	at, err := r.clients[route.First].Place(route.Repository(repository))
+	at.Registry = route.First.Name()
+	return at, err
 }
 
 // Tags implements release.Source.

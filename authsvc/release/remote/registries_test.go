@@ -93,8 +93,8 @@ func TestRegistries(t *testing.T) {
 		if err := errors.Join(f.askAll(t, test.repository)...); err != nil {
 			t.Errorf("%s: %v", test.repository, err)
 		}
-		if place, _ := f.Place(test.repository); place != test.registry+"."+host+"/"+test.inner {
-			t.Errorf("%s is at %s", test.repository, place)
+		if place, _ := f.Place(test.repository); place != (release.Place{Registry: test.registry, Host: test.registry + "." + host, Repository: test.inner}) {
+			t.Errorf("%s is at %v", test.repository, place)
 		}
 		for name, front := range f.fronts {
 			asked := front.questions()[before[name]:]
@@ -151,9 +151,9 @@ func TestDigestsAreApart(t *testing.T) {
 			{"vendor/app", "1.0", "1.0"}, {"partner/app", "1.0", ""}, {"partner/app", "2.0", "2.0"}, {"vendor/app", "2.0", ""}, {"acme/app", "2.0", ""},
 		} {
 			for _, digest := range []string{layer, digestOf(image)} {
-				tag, err := releases.Find(t.Context(), test.repository, digest, oneTag(test.want))
-				if tag != test.found || err != nil {
-					t.Errorf("%s in %s is found by %q, %v; want %q", digest, test.repository, tag, err, test.found)
+				found, err := releases.Find(t.Context(), test.repository, digest, oneTag(test.want))
+				if found.Tag != test.found || err != nil {
+					t.Errorf("%s in %s is found by %q, %v; want %q", digest, test.repository, found.Tag, err, test.found)
 				}
 			}
 		}

@@ -110,9 +110,9 @@ func (c *Client) Trouble() string {
 }
 
 // Place implements release.Source: what is known stays known when the token expires.
-func (c *Client) Place(repository string) (string, error) {
+func (c *Client) Place(repository string) (release.Place, error) {
 	host, err := c.upstream.Host()
-	return host + "/" + repository, err
+	return release.Place{Host: host, Repository: repository}, err
 }
 
 // do calls ask with what go-containerregistry needs, when there is a slot.
@@ -149,6 +149,8 @@ func explain(err error) error {
 		return err
 	case answered.StatusCode == http.StatusNotFound:
 		return release.ErrNotFound
+	case rejects(answered.StatusCode):
+		return fmt.Errorf("%w: it answered with status %d", release.ErrRefused, answered.StatusCode)
 	}
 	return fmt.Errorf("the registry answered with status %d", answered.StatusCode)
 }
@@ -167,12 +169,9 @@ func (c *Client) Resolve(ctx context.Context, repository, tag string) (digest st
 			return err
 		}
 		// A registry may leave the digest's header out.
-		whole, err := remote.Get(r.Tag(tag), o...)
-		if err != nil {
-			return err
-		}
-		digest = whole.Digest.String()
-		return nil
+		whole, err := manifest(r.Tag(tag), o)
+		digest = whole.Digest
+		return err
 	})
 	return digest, err
 }
@@ -184,14 +183,23 @@ func (c *Client) Manifest(ctx context.Context, repository, reference string) (m 
 		if strings.Contains(reference, ":") {
 			ref = r.Digest(reference)
 		}
-		d, err := remote.Get(ref, o...)
-		if err != nil {
-			return err
-		}
-		m = release.Manifest{Digest: d.Digest.String(), Body: d.Manifest}
-		return nil
+		m, err = manifest(ref, o)
+		return err
 	})
 	return m, err
+}
+
+// manifest fetches a manifest. A page for people, as a proxy serves it, is none, or a tag
+// would be taken to have moved to it.
+func manifest(ref name.Reference, o []remote.Option) (release.Manifest, error) {
+	d, err := remote.Get(ref, o...)
+	if err != nil {
+		return release.Manifest{}, err
+	}
+	if kind := string(d.MediaType); strings.HasPrefix(kind, "text/") {
+		return release.Manifest{}, fmt.Errorf("expected a manifest, found one of the type %.100q", kind)
+	}
+	return release.Manifest{Digest: d.Digest.String(), Body: d.Manifest}, nil
 }
 
 // Tags implements release.Source.

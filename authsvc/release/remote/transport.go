@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/pullgate/pullgate/authsvc/release"
 	"github.com/pullgate/pullgate/authsvc/upstream"
 	"github.com/pullgate/pullgate/tokenrefresher/daemon/system"
 )
@@ -93,8 +94,8 @@ func (a *authorized) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	drain(response)
 	switch {
-	case err != nil:
-		return nil, err
+	case err != nil: // the registry did answer, whatever keeps a new token from being fetched
+		return nil, fmt.Errorf("%w with status %d: %w", release.ErrRefused, response.StatusCode, err)
 	case renewed.Host != token.Host:
 		return nil, fmt.Errorf("expected a new token for %s, found one for %s", token.Host, renewed.Host)
 	}
@@ -104,8 +105,12 @@ func (a *authorized) RoundTrip(r *http.Request) (*http.Response, error) {
 // userAgent tells the registry's logs what asks.
 const userAgent = "pullgate-authsvc"
 
-func rejected(r *http.Response) bool {
-	return r.StatusCode == http.StatusUnauthorized || r.StatusCode == http.StatusForbidden
+func rejected(r *http.Response) bool { return rejects(r.StatusCode) }
+
+// rejects says whether a status refuses a request for what its token may not do, or for
+// the token itself.
+func rejects(status int) bool {
+	return status == http.StatusUnauthorized || status == http.StatusForbidden
 }
 
 func (a *authorized) send(r *http.Request, host, authorization string) (*http.Response, error) {

@@ -65,6 +65,9 @@ func TestRejectedForGood(t *testing.T) {
 	f.tokens.good, f.tokens.renewed = false, []tokenfile.Token{token("new", 2)}
 	_, err := c.Resolve(t.Context(), "acme/a", "1.0")
 	errorIs(t, err, "status 403")
+	if !errors.Is(err, release.ErrRefused) {
+		t.Errorf("error %v, want a refusal", err)
+	}
 	if n := len(f.questions()); n != 5 {
 		t.Errorf("%d requests to the registry, want two more than 3", n)
 	}
@@ -101,6 +104,49 @@ func TestBreaker(t *testing.T) {
 			errorIs(t, err, release.ErrNotFound.Error())
 		}
 	})
+}
+
+// TestRefusalIsAnAnswer: a registry that refuses is asked on, whether or not another token
+// could be fetched: who takes the role away stops every tag.
+func TestRefusalIsAnAnswer(t *testing.T) {
+	for _, status := range []int{401, 403} {
+		for _, good := range []bool{true, false} {
+			f := serve(t, only(status))
+			f.tokens.good = good
+			c := f.client(t, nil)
+			for range 30 {
+				_, resolved := c.Resolve(t.Context(), "acme/a", "1.0")
+				_, fetched := c.Manifest(t.Context(), "acme/a", "1.0")
+				_, listed := c.Tags(t.Context(), "acme/a")
+				for _, err := range []error{resolved, fetched, listed} {
+					if !errors.Is(err, release.ErrRefused) {
+						t.Fatalf("%d, the token is good: %t: %v, want a refusal", status, good, err)
+					}
+				}
+			}
+			if text := c.Trouble(); text != "" {
+				t.Errorf("%d: %s", status, text)
+			}
+		}
+	}
+	for _, status := range []int{400, 404, 405, 500} {
+		if _, err := serve(t, only(status)).client(t, nil).Resolve(t.Context(), "acme/a", "1.0"); err == nil || errors.Is(err, release.ErrRefused) {
+			t.Errorf("%d: %v, want no refusal", status, err)
+		}
+	}
+}
+
+// TestPageIsNoManifest: a proxy's page in place of a manifest does not move the tag to it.
+func TestPageIsNoManifest(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = io.WriteString(w, "<html>sign in")
+	}).client(t, nil)
+	_, resolved := c.Resolve(t.Context(), "acme/a", "1.0")
+	_, fetched := c.Manifest(t.Context(), "acme/a", "1.0")
+	for _, err := range []error{resolved, fetched} {
+		errorIs(t, err, "expected a manifest")
+	}
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)
