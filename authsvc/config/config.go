@@ -35,6 +35,8 @@ type Config struct {
 	// ReleaseFile preserves what is known of releases across restarts; empty
 	// for none.
 	ReleaseFile string
+	// ReadyWithoutToken: what is known is enough to serve, as files of the content store.
+	ReadyWithoutToken bool
 	// Repositories are what the catalog may list for licenses with a pattern.
 	Repositories []string
 	// Sources are asked in this order.
@@ -79,12 +81,16 @@ func read(r *settings.Reader) Config {
 		Release: release.Options{
 			TagTTL:      r.Duration("release.tag_ttl", time.Second, time.Hour),
 			Previous:    r.Duration("release.previous", 0, 90*24*time.Hour),
+			Stale:       r.Duration("release.stale", 0, 30*24*time.Hour),
 			Timeout:     r.Duration("release.timeout", 100*time.Millisecond, time.Minute),
 			MaxDigests:  r.Number("release.max_digests", 1_000, 100_000_000),
 			Parallel:    parallel(upstreams),
 			NoReferrers: !r.Boolean("release.referrers"),
 		},
-		ReleaseFile:  r.Optional("release.file", r.Path),
+		ReleaseFile: r.Optional("release.file", r.Path),
+
+		ReadyWithoutToken: r.Boolean("release.ready_without_token"),
+
 		Repositories: r.List("catalog.repositories", 100_000, registry.ValidName, "names of repositories"),
 		Sources:      readSources(r, r.Get("sources")),
 		Cache: auth.CacheConfig{

@@ -24,6 +24,8 @@ var table = slices.Concat(settings.Table{
 }, registryKeys.Under("upstream."), settings.Table{
 	{Key: "release.tag_ttl", Default: "30s", Usage: "how long the list of tags and the digest of each tag are cached"},
 	{Key: "release.previous", Default: "24h", Usage: "how long the old content of a moved or deleted tag can still be pulled, counted from when the tag was last seen there; at least tag_ttl"},
+	{Key: "release.stale", Default: "24h", Usage: "how long after a registry was last heard its tags and digests stay allowed as they were then while it fails; 0s to disable. A 401, 403 or 404 is an answer, and ends them"},
+	{Key: "release.ready_without_token", Default: false, Usage: "report ready, and degraded, without a token for any registry while something is known that release.stale keeps allowed; for nginx with the content store, which serves files without a token"},
 	{Key: "release.timeout", Default: "5s", Usage: "maximum time that a customer's request waits for authsvc to look up a release; after that it gets 503"},
 	{Key: "release.max_digests", Default: 1_000_000, Usage: "maximum digests remembered (manifests, configs and layers); a million take about 150 MB", Restart: true},
 	{Key: "release.referrers", Default: true, Usage: "query the registry's referrers API; set false if the registry lacks it or the role may not call it (signature tags work either way)"},
