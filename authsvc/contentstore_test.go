@@ -128,10 +128,10 @@ func TestContentStore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.Header = http.Header{"X-Store-Upstream": {"main"}, "X-Store-Path": {"/v2/a/blobs/" + digest}, "X-Store-Digest": {digest}, "Authorization": {authorization}}
+		r.Header = http.Header{"X-Store-Upstream": {"main"}, "X-Store-Path": {"/v2/a/blobs/" + digest}, "X-Store-Object": {"blob " + digest}, "Authorization": {authorization}}
 		if authorization == "Basic wrong" { // another, which is not there
 			other := "sha256:" + strings.Repeat("0", 64)
-			r.Header["X-Store-Path"], r.Header["X-Store-Digest"] = []string{"/v2/a/blobs/" + other}, []string{other}
+			r.Header["X-Store-Path"], r.Header["X-Store-Object"] = []string{"/v2/a/blobs/" + other}, []string{"blob " + other}
 		}
 		response, err := client.Do(r)
 		if err != nil {

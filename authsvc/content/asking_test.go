@@ -24,6 +24,15 @@ func (w *world) manifest(body, media string) string {
 	return path
 }
 
+// objectOf is what the path of a blob or a manifest names.
+func objectOf(path string) string {
+	kind := "blob "
+	if strings.Contains(path, "/manifests/") {
+		kind = "manifest "
+	}
+	return kind + path[strings.LastIndexByte(path, '/')+1:]
+}
+
 // question makes a request as nginx does. headers are pairs of name and value.
 func (w *world) question(ctx context.Context, method, path string, headers ...string) *http.Request {
 	w.t.Helper()
@@ -32,7 +41,7 @@ func (w *world) question(ctx context.Context, method, path string, headers ...st
 		w.t.Fatal(err)
 	}
 	for name, value := range map[string]string{
-		"X-Store-Upstream": "main", "X-Store-Path": path, "X-Store-Digest": path[strings.LastIndexByte(path, '/')+1:],
+		"X-Store-Upstream": "main", "X-Store-Path": path, "X-Store-Object": objectOf(path),
 		"Authorization": token, "X-Auth-Subject": "ann", "X-Request-Id": "5f3a9c01",
 	} {
 		r.Header.Set(name, value)

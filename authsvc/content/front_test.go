@@ -191,13 +191,19 @@ func TestNotTheContract(t *testing.T) {
 	other := "sha256:" + strings.Repeat("0", 64)
 	for name, change := range map[string]func(*http.Request){
 		"no path":               func(r *http.Request) { r.Header.Del("X-Store-Path") },
-		"no digest":             func(r *http.Request) { r.Header.Del("X-Store-Digest") },
+		"no object":             func(r *http.Request) { r.Header.Del("X-Store-Object") },
 		"no upstream":           func(r *http.Request) { r.Header.Del("X-Store-Upstream") },
-		"no authorization":      func(r *http.Request) { r.Header.Del("Authorization") },
-		"the digest of another": func(r *http.Request) { r.Header.Set("X-Store-Digest", other) },
-		"a digest in capitals":  func(r *http.Request) { r.Header.Set("X-Store-Digest", strings.ToUpper(sha256Of(nil))) },
-		"a path as a digest":    func(r *http.Request) { r.Header.Set("X-Store-Digest", "../../etc/passwd") },
-		"two digests":           func(r *http.Request) { r.Header.Add("X-Store-Digest", other) },
+		"the digest of another": func(r *http.Request) { r.Header.Set("X-Store-Object", "blob "+other) },
+		"another kind":          func(r *http.Request) { r.Header.Set("X-Store-Object", "manifest "+path[len(path)-71:]) },
+		"a kind nobody knows":   func(r *http.Request) { r.Header.Set("X-Store-Object", "layer "+path[len(path)-71:]) },
+		"no kind":               func(r *http.Request) { r.Header.Set("X-Store-Object", path[len(path)-71:]) },
+		"a digest in capitals":  func(r *http.Request) { r.Header.Set("X-Store-Object", "blob "+strings.ToUpper(sha256Of(nil))) },
+		"a path as a digest":    func(r *http.Request) { r.Header.Set("X-Store-Object", "blob ../../etc/passwd") },
+		"two objects":           func(r *http.Request) { r.Header.Add("X-Store-Object", "blob "+other) },
+		"no path for a digest without an authorization": func(r *http.Request) {
+			r.Header.Del("Authorization")
+			r.Header.Set("X-Store-Object", "blob ../../etc/passwd")
+		},
 		"two paths":             func(r *http.Request) { r.Header.Add("X-Store-Path", path) },
 		"two authorizations":    func(r *http.Request) { r.Header.Add("Authorization", token) },
 		"a long authorization":  func(r *http.Request) { r.Header.Set("Authorization", strings.Repeat("x", 20_000)) },
@@ -235,6 +241,68 @@ func TestNotTheContract(t *testing.T) {
 	}
 	if n := w.requests(""); n != 0 {
 		t.Errorf("somebody was asked %d times", n)
+	}
+}
+
+// TestKeptAlone: without an Authorization the store gives what it has, and starts
+// nothing.
+func TestKeptAlone(t *testing.T) {
+	w := newWorld(t, nil)
+	body := bytesOf(1000, 1)
+	path := w.blob(body)
+	if got := w.ask(http.MethodGet, path, "Authorization", ""); got.status != http.StatusServiceUnavailable {
+		t.Errorf("what is not there: status %d", got.status)
+	}
+	if n := w.requests(""); n != 0 {
+		t.Errorf("somebody was asked %d times", n)
+	}
+	w.get(path).want(t, body)
+	w.stored(path)
+	w.ask(http.MethodGet, path, "Authorization", "", "X-Store-Upstream", "", "X-Store-Path", "").want(t, body)
+}
+
+// TestAccept: a client that does not accept a manifest's media type goes the plain way,
+// whether the manifest is cold, passes through, or is there.
+func TestAccept(t *testing.T) {
+	const other = "application/vnd.docker.distribution.manifest.v2+json"
+	for name, test := range map[string]struct {
+		accept []string
+		status int
+	}{
+		"none":                 {nil, 200},
+		"its type":             {[]string{ociImage}, 200},
+		"in a list":            {[]string{other + ", " + ociImage}, 200},
+		"in another line":      {[]string{other, "text/html", ociImage}, 200},
+		"with a weight":        {[]string{ociImage + ";q=0.5"}, 200},
+		"in capitals":          {[]string{strings.ToUpper(ociImage)}, 200},
+		"any":                  {[]string{other + ", */*"}, 200},
+		"any application":      {[]string{"application/*"}, 200},
+		"another":              {[]string{other}, 406},
+		"never":                {[]string{ociImage + "; q=0.0"}, 406},
+		"nothing that is read": {[]string{";;;,,"}, 406},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			ask := func(what, method, path string, status int) {
+				r := w.question(t.Context(), method, path)
+				r.Header["Accept"] = test.accept
+				response, err := w.client.Do(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer response.Body.Close()
+				if response.StatusCode != status {
+					t.Errorf("%s: status %d, want %d", what, response.StatusCode, status)
+				}
+			}
+			path, blob := w.manifest(image, ociImage), w.blob(bytesOf(10, 1))
+			ask("cold HEAD", http.MethodHead, path, test.status)
+			ask("cold", http.MethodGet, path, test.status)
+			w.stored(path)
+			ask("warm", http.MethodGet, path, test.status)
+			ask("warm HEAD", http.MethodHead, path, test.status)
+			ask("a blob", http.MethodGet, blob, http.StatusOK)
+		})
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -62,7 +61,7 @@ func child() error {
 		return err
 	}
 	r.Header = http.Header{
-		"X-Store-Upstream": {"main"}, "X-Store-Path": {path}, "X-Store-Digest": {path[strings.LastIndexByte(path, '/')+1:]},
+		"X-Store-Upstream": {"main"}, "X-Store-Path": {path}, "X-Store-Object": {objectOf(path)},
 		"Authorization": {token},
 	}
 	response, err := http.DefaultClient.Do(r)

@@ -57,31 +57,34 @@ func (q question) partOf(size int64) (origin.Part, error) {
 	return part, nil
 }
 
-// serveFile serves an object that is there. It says whether it was.
-func (f *Front) serveFile(w http.ResponseWriter, q question) bool {
+// serveFile serves an object that is there. It says how; empty if it was not there.
+func (f *Front) serveFile(w http.ResponseWriter, q question) way {
 	file, entry, err := f.o.Stock.Open(q.ID)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			f.o.Logger.Error("opening a file failed", "what", q.ID.String(), "error", err)
 		}
-		return false
+		return ""
 	}
 	defer func() { _ = file.Close() }() // it was only read
+	if !q.accepts(entry.Media) {
+		return f.decline(w, q, errUnwanted)
+	}
 	f.o.Stock.Used(q.ID.Digest)
 	part, err := q.partOf(entry.Size)
 	if refusal, ok := errors.AsType[*origin.RangeError](err); ok {
 		unsatisfiable(w, refusal.ContentRange)
-		return true
+		return fromFile
 	}
 	describe(w.Header(), q.ID, string(entry.Media))
 	begin(w, part, q.ranges != nil)
 	if q.head {
-		return true
+		return fromFile
 	}
 	if err := f.send(w, io.NewSectionReader(file, part.First, part.Length()), part.Length()); err != nil {
 		f.breakOff(q, err)
 	}
-	return true
+	return fromFile
 }
 
 // buffers are what an answer holds of a body.

@@ -57,16 +57,18 @@ const (
 	refused   way = "refused"  // by the registry
 	declined  way = "declined" // the plain way, before the first byte
 	broken    way = "broken"   // broken off, after the first byte
+	absent    way = "absent"   // not a file, and nginx asked for one alone
+	unwanted  way = "unwanted" // a media type that the client does not accept
 	malformed way = "malformed"
 )
 
-var ways = []way{fromFile, started, joined, passed, refused, declined, broken, malformed}
+var ways = []way{fromFile, started, joined, passed, refused, declined, broken, absent, unwanted, malformed}
 
 // New makes a Front.
 func New(o Options) *Front {
 	f := &Front{o: o, room: make(chan struct{}, o.MaxRequests), requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "authsvc_content_requests_total",
-		Help: "Requests from nginx, by how they were answered: file; fetch (started one) and join; pass (through, nothing is kept); refused (by the registry); declined (nginx goes the plain way); broken (off, after the first byte); malformed (nginx's configuration is wrong).",
+		Help: "Requests from nginx, by how they were answered: file; fetch (started one) and join; pass (through, nothing is kept); refused (by the registry); declined (nginx goes the plain way); broken (off, after the first byte); absent (not a file, and nginx asked for one alone); unwanted (the client does not accept the manifest's media type, and goes the plain way); malformed (nginx's configuration is wrong).",
 	}, []string{"way"})}
 	o.Metrics.MustRegister(f.requests)
 	for _, w := range ways {
@@ -74,6 +76,9 @@ func New(o Options) *Front {
 	}
 	return f
 }
+
+// errUnwanted means that the client does not accept the media type.
+var errUnwanted = errors.New("the client does not accept the media type")
 
 // errCrowded means that there are too many requests.
 var errCrowded = errors.New("there are too many requests at a time")
@@ -102,8 +107,12 @@ func (f *Front) count(how way) { f.requests.WithLabelValues(string(how)).Inc() }
 // failed for a reason that is theirs alone, such as another repository.
 func (f *Front) answer(ctx context.Context, w http.ResponseWriter, q question) way {
 	for range 3 {
-		if f.serveFile(w, q) {
-			return fromFile
+		if how := f.serveFile(w, q); how != "" {
+			return how
+		}
+		if q.kept {
+			empty(w, http.StatusServiceUnavailable)
+			return absent
 		}
 		handle, err := f.o.Fetcher.Join(q.Request, q.ranges.starts() && !q.head)
 		switch {
@@ -136,6 +145,10 @@ func (f *Front) decline(w http.ResponseWriter, q question, err error) way {
 		}
 		empty(w, refusal.Status)
 		return refused
+	}
+	if errors.Is(err, errUnwanted) {
+		empty(w, http.StatusNotAcceptable)
+		return unwanted
 	}
 	status := http.StatusBadGateway
 	switch {

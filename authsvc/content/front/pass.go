@@ -50,6 +50,9 @@ func (f *Front) passHead(ctx context.Context, w http.ResponseWriter, q question,
 	if q.ID.Kind == object.Manifest && head.ContentType == "" {
 		return errors.New("expected a Content-Type, found none")
 	}
+	if !q.accepts(object.Media(head.ContentType)) {
+		return errUnwanted
+	}
 	describe(w.Header(), q.ID, head.ContentType)
 	begin(w, origin.Part{Last: head.Size - 1, Size: head.Size}, false)
 	return nil

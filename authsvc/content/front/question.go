@@ -3,6 +3,7 @@ package front
 import (
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
 	"strings"
 
@@ -16,7 +17,7 @@ import (
 const (
 	headerUpstream  = "X-Store-Upstream"
 	headerPath      = "X-Store-Path"
-	headerDigest    = "X-Store-Digest"
+	headerObject    = "X-Store-Object"
 	headerSubject   = "X-Auth-Subject"
 	headerRequestID = "X-Request-Id"
 )
@@ -29,6 +30,10 @@ type question struct {
 	fetch.Request
 	head   bool
 	ranges *span // nil for the whole object
+	// kept asks for a file alone: there is no Authorization to fetch it with.
+	kept bool
+	// accept is the client's Accept lines.
+	accept []string
 }
 
 // parse reads a request. It refuses whatever nginx does not send: a mistake in
@@ -41,26 +46,21 @@ func parse(r *http.Request) (question, error) {
 	if r.ContentLength != 0 {
 		return q, errors.New("expected no body")
 	}
+	var object string
 	values := map[string]*string{
-		headerUpstream: &q.Upstream, headerPath: &q.Path, "Authorization": &q.Authorization,
+		headerUpstream: &q.Upstream, headerPath: &q.Path, "Authorization": &q.Authorization, headerObject: &object,
 	}
 	for name, to := range values {
-		value, err := single(r.Header, name)
-		if err != nil {
+		var err error
+		if *to, err = single(r.Header, name); err != nil {
 			return q, err
 		}
-		if value == "" {
-			return q, fmt.Errorf("expected the header %s", name)
-		}
-		*to = value
 	}
-	digest, err := single(r.Header, headerDigest)
-	if err != nil {
+	q.kept = q.Authorization == ""
+	if err := q.identify(object); err != nil {
 		return q, err
 	}
-	if q.ID, err = parseID(q.Path, digest); err != nil {
-		return q, err
-	}
+	q.accept = r.Header.Values("Accept")
 	q.Subject, q.RequestID = logText(r.Header.Get(headerSubject)), logText(r.Header.Get(headerRequestID))
 	if ranges := r.Header.Values("Range"); len(ranges) == 1 && !q.head { // RFC 9110, section 14.2
 		q.ranges = parseRange(ranges[0])
@@ -82,22 +82,46 @@ func single(h http.Header, name string) (string, error) {
 	return values[0], nil
 }
 
-// parseID reads which object is asked for. The digest is the one that authsvc has
-// judged, and the path is what nginx would forward: they must name the same.
-func parseID(path, text string) (object.ID, error) {
-	digest, ok := object.ParseDigest(text)
-	if !ok {
-		return object.ID{}, fmt.Errorf("expected a digest in %s, found %.100q", headerDigest, text)
+// identify reads which object is asked for. The object is the one that authsvc has
+// allowed, and the path is what will be fetched: they must name the same.
+func (q *question) identify(text string) error {
+	var ok bool
+	if q.ID, ok = object.ParseID(text); !ok {
+		return fmt.Errorf("expected a blob or manifest and its digest in %s, found %.100q", headerObject, text)
 	}
-	request, refusal := registry.Parse(http.MethodGet, path)
+	if q.kept {
+		return nil
+	}
+	if q.Upstream == "" {
+		return fmt.Errorf("expected the header %s", headerUpstream)
+	}
+	request, refusal := registry.Parse(http.MethodGet, q.Path)
 	if refusal != nil {
-		return object.ID{}, fmt.Errorf("expected the path of a blob or manifest in %s: %s", headerPath, refusal.Message)
+		return fmt.Errorf("expected the path of a blob or manifest in %s: %s", headerPath, refusal.Message)
 	}
 	kind, ok := map[registry.Kind]object.Kind{registry.Blob: object.Blob, registry.Manifest: object.Manifest}[request.Kind]
-	if !ok || strings.Contains(path, "?") || request.Reference.Digest != digest.String() {
-		return object.ID{}, fmt.Errorf("expected the path of the blob or manifest %s in %s, found %.300q", digest, headerPath, path)
+	if !ok || kind != q.ID.Kind || strings.Contains(q.Path, "?") || request.Reference.Digest != q.ID.Digest.String() {
+		return fmt.Errorf("expected the path of the %s in %s, found %.300q", q.ID, headerPath, q.Path)
 	}
-	return object.ID{Kind: kind, Digest: digest}, nil
+	return nil
+}
+
+// accepts says whether the client takes a media type (RFC 9110, section 12.5.1). A
+// client without an Accept takes every one, and so does each for a blob.
+func (q question) accepts(media object.Media) bool {
+	if len(q.accept) == 0 || q.ID.Kind == object.Blob {
+		return true
+	}
+	for entry := range strings.SplitSeq(strings.Join(q.accept, ","), ",") {
+		kind, parameters, err := mime.ParseMediaType(entry)
+		if err != nil || strings.Trim(parameters["q"], "0.") == "" && parameters["q"] != "" {
+			continue
+		}
+		if kind == string(media) || kind == "*/*" || kind == "application/*" {
+			return true
+		}
+	}
+	return false
 }
 
 // logText is how a log shows what came from outside: printable ASCII, 255 bytes at

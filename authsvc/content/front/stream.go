@@ -65,6 +65,9 @@ func (f *Front) wait(ctx context.Context, q question, handle *fetch.Handle, w ht
 			return part, err
 		}
 	}
+	if !q.accepts(media) {
+		return part, errUnwanted
+	}
 	describe(w.Header(), q.ID, string(media))
 	return part, nil
 }

@@ -64,7 +64,15 @@ type ID struct {
 	Digest Digest
 }
 
-// String is for a log.
+// ParseID is the reverse of String.
+func ParseID(s string) (ID, bool) {
+	kind, digest, _ := strings.Cut(s, " ")
+	d, ok := ParseDigest(digest)
+	_, known := folders[Kind(kind)]
+	return ID{Kind(strings.Clone(kind)), d}, ok && known
+}
+
+// String returns KIND DIGEST.
 func (id ID) String() string { return string(id.Kind) + " " + id.Digest.String() }
 
 // NewSHA256 returns a hash for SHA256.

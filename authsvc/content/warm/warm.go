@@ -156,7 +156,7 @@ func (w *warmer) get(ctx context.Context, id object.ID) ([]object.ID, error) {
 	asked := registry.Request{Kind: kinds[id.Kind], Repository: w.repository, Reference: registry.Reference{Digest: id.Digest.String()}}
 	for name, value := range map[string]string{
 		"X-Store-Upstream": w.Upstream, "X-Store-Path": asked.Path(),
-		"X-Store-Digest": id.Digest.String(), "Authorization": w.Authorization, "X-Auth-Subject": "authsvc content warm",
+		"X-Store-Object": id.String(), "Authorization": w.Authorization, "X-Auth-Subject": "authsvc content warm",
 	} {
 		r.Header.Set(name, value)
 	}
