@@ -67,6 +67,20 @@ func (l *live) Forward(ctx context.Context, q decision.Question, trace decision.
 	return g.decider.Forward(ctx, q, trace)
 }
 
+// Serve implements server.Decider.
+func (l *live) Serve(ctx context.Context, q decision.Question, trace decision.Trace) decision.Outcome {
+	g := l.hold()
+	defer g.leave()
+	return g.decider.Serve(ctx, q, trace)
+}
+
+// Fetch implements server.Decider.
+func (l *live) Fetch(ctx context.Context, q decision.Question, trace decision.Trace) decision.Outcome {
+	g := l.hold()
+	defer g.leave()
+	return g.decider.Fetch(ctx, q, trace)
+}
+
 // List implements server.Decider.
 func (l *live) List(ctx context.Context, q decision.Question, trace decision.Trace) decision.Outcome {
 	g := l.hold()

@@ -67,10 +67,24 @@ type Question struct {
 	TokenID string
 }
 
+// A Purpose is what nginx asks for, if that is not to forward the request.
+type Purpose string
+
+// The purposes.
+const (
+	ToServe Purpose = "serve" // a file that the content store may have
+	ToFetch Purpose = "fetch" // what the content store does not have yet
+)
+
 // An Outcome is the decision, and what was found on the way to it. The request is
 // allowed if Refusal and Err are nil; at most one of them is set.
 type Outcome struct {
 	Request registry.Request
+	// Purpose is empty for a request to forward, and for a list.
+	Purpose Purpose
+	// Object is what the content store may serve: the requested blob or manifest, by
+	// its digest; zero if there is none.
+	Object  registry.Request
 	Subject Subject
 	// License is the license that decided: one in force, or one that has ended.
 	License string
@@ -169,6 +183,22 @@ func (d *Decider) Forward(ctx context.Context, q Question, trace Trace) Outcome 
 		d.Routes.Failed(q.TokenID, q.Failed)
 	}
 	return d.take(ctx, forward, q, trace)
+}
+
+// Serve decides whether nginx may serve a file, and which. It takes no key, so that it
+// goes on without a token. An allowed Outcome without an Object is for Forward.
+func (d *Decider) Serve(ctx context.Context, q Question, trace Trace) Outcome {
+	o := d.take(ctx, serve, q, trace)
+	o.Purpose = ToServe
+	return o
+}
+
+// Fetch decides whether the content store may fetch an object for a request, and with
+// which key. An allowed Outcome without an Object is for Forward.
+func (d *Decider) Fetch(ctx context.Context, q Question, trace Trace) Outcome {
+	o := d.take(ctx, fetch, q, trace)
+	o.Purpose = ToFetch
+	return o
 }
 
 // List decides which part of a list the customer gets to see.

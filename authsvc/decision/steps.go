@@ -26,6 +26,20 @@ var (
 		{Route, (*Decider).route},
 		{Key, (*Decider).key},
 	}
+	serve = []step{
+		{Parse, (*Decider).parse},
+		{Authenticate, (*Decider).authenticate},
+		{Entitle, (*Decider).entitle},
+		{Locate, (*Decider).locate},
+	}
+	fetch = []step{
+		{Parse, (*Decider).parse},
+		{Authenticate, (*Decider).authenticate},
+		{Entitle, (*Decider).entitle},
+		{Locate, (*Decider).locate},
+		{Route, (*Decider).routeObject},
+		{Key, (*Decider).key},
+	}
 	list = []step{
 		{Parse, (*Decider).parse},
 		{Authenticate, (*Decider).authenticate},

@@ -10,13 +10,16 @@ import (
 // A Step names a step of a decision.
 type Step string
 
-// The steps. A request that is forwarded takes the first five; a list ends with List.
+// The steps. A request that is forwarded takes the first five. One that the content store
+// may serve ends with Locate, and one that it fetches has Locate before Route; a list ends
+// with List.
 const (
 	Parse        Step = "parse"
 	Authenticate Step = "authenticate"
 	Entitle      Step = "entitle"
 	Route        Step = "route"
 	Key          Step = "key"
+	Locate       Step = "locate"
 	List         Step = "list"
 )
 

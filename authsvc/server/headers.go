@@ -20,6 +20,7 @@ const (
 	headerEcrStandby       = "X-Ecr-Standby"
 	headerSubject          = "X-Auth-Subject"
 	headerLicense          = "X-Auth-License"
+	headerContent          = "X-Registry-Content"
 	headerStatus           = "X-Registry-Status"
 	headerErrorCode        = "X-Registry-Error-Code"
 	headerErrorMessage     = "X-Registry-Error-Message"

@@ -60,6 +60,9 @@ func attributes(h http.Header, o decision.Outcome) []slog.Attr {
 	if o.Subject.Unverified != "" {
 		all = append(all, slog.String("unverified_user", headerText(o.Subject.Unverified)))
 	}
+	if o.Purpose != "" {
+		all = append(all, slog.String("purpose", string(o.Purpose)))
+	}
 	if o.Upstream != nil {
 		all = append(all, slog.String("upstream", o.Upstream.Name()))
 	}

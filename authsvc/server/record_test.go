@@ -117,7 +117,7 @@ func TestFieldsAreDocumented(t *testing.T) {
 		want = append(want, string(row[1]))
 	}
 	// A decision with every field: of a made-up pull, by a user whom the source does not
-	// confirm, from a stand-by, by what a registry that fails said last.
+	// confirm, for the content store, from a stand-by, by what a registry that fails said last.
 	f := newFixture(t, func(o *server.Options) {
 		decider(o).Probe = func(credential.Credential) bool { return true }
 		decider(o).Routes, decider(o).Manifests = severalRegistries(slog.New(slog.DiscardHandler)), manifests{}
@@ -126,7 +126,7 @@ func TestFieldsAreDocumented(t *testing.T) {
 			return auth.Decision{Subject: "account-1", Grants: auth.NewGrants(auth.Grant{Repository: pattern(t, "acme/*"), Tag: pattern(t, "*")})}, nil
 		}}
 	})
-	f.ask("/authorize", "GET", "/v2/acme/appliance/manifests/"+digest, basic("ann:t0ken"), "X-Upstream-Status", "502", "X-Upstream-Token-Id", "eu.x")
+	f.ask("/fetch", "GET", "/v2/acme/appliance/manifests/"+digest, basic("ann:t0ken"), "X-Upstream-Status", "502", "X-Upstream-Token-Id", "eu.x")
 	if got := fields(t, f.log.Bytes()); !slices.Equal(got, want) {
 		t.Errorf("the program writes  %q\nREADME.md documents %q", got, want)
 	}

@@ -23,9 +23,12 @@ func (s *Server) respond(c echo.Context, o decision.Outcome) error {
 	set(h, headerSubject, headerText(o.Subject.String()))
 	set(h, headerLicense, headerText(o.License))
 	refusal := o.Answer()
+	if refusal == nil && o.Object.Kind != registry.Invalid {
+		h.Set(headerContent, o.Object.Kind.String()+" "+o.Object.Reference.Digest)
+	}
 	switch {
 	case refusal != nil:
-	case o.Token.Host == "": // nothing will be fetched
+	case o.Token.Host == "": // nothing will be fetched with it
 		return empty(c, http.StatusOK)
 	default:
 		values := o.Upstream.Values(o.Token)

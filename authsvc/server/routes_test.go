@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -26,6 +27,12 @@ import (
 type manifests struct{}
 
 func (manifests) Pin(_ context.Context, r registry.Request) (registry.Pinned, error) {
+	switch r.Reference.Tag {
+	case "1.0":
+		return registry.Pinned{}, nil
+	case "1.2":
+		return registry.Pinned{}, errors.New("the registry does not answer")
+	}
 	return registry.Pinned{Digest: digest, Schema1: r.Reference.Tag == "1.3"}, nil
 }
 

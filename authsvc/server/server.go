@@ -43,6 +43,8 @@ type Registries interface {
 // A Decider decides. *decision.Decider implements it.
 type Decider interface {
 	Forward(context.Context, decision.Question, decision.Trace) decision.Outcome
+	Serve(context.Context, decision.Question, decision.Trace) decision.Outcome
+	Fetch(context.Context, decision.Question, decision.Trace) decision.Outcome
 	List(context.Context, decision.Question, decision.Trace) decision.Outcome
 }
 
@@ -57,6 +59,8 @@ type Server struct {
 // New returns the handler for nginx's requests:
 //
 //	GET /authorize  may this request be forwarded? For auth_request.
+//	GET /serve      may the content store's file be served? For auth_request.
+//	GET /fetch      may the content store fetch it? For auth_request.
 //	GET /list       the tags of a repository, or the repositories.
 //	GET /report     nginx could not reach the registry. Decides nothing.
 //	GET /health     can this machine serve? For balancers, through nginx.
@@ -72,13 +76,15 @@ func New(o Options) http.Handler {
 	e.Use(middleware.RecoverWithConfig(middleware.RecoverConfig{LogErrorFunc: s.logPanic}))
 	e.HTTPErrorHandler = s.handleError
 	e.GET("/authorize", s.handle(o.Decider.Forward, s.respond))
+	e.GET("/serve", s.handle(o.Decider.Serve, s.respond))
+	e.GET("/fetch", s.handle(o.Decider.Fetch, s.respond))
 	e.GET("/list", s.handle(o.Decider.List, s.respondList))
 	e.GET("/report", newReport(o.Registries))
 	e.GET("/health", newHealth(o.Registries))
 	return e
 }
 
-// decide is one of a Decider's two ways to decide.
+// decide is one of a Decider's ways to decide.
 type decide func(context.Context, decision.Question, decision.Trace) decision.Outcome
 
 var errOverloaded = errors.New("more concurrent requests than listen.max_requests")

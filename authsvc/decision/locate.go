@@ -1,0 +1,50 @@
+package decision
+
+import (
+	"context"
+
+	"github.com/pullgate/pullgate/authsvc/entitlement"
+	"github.com/pullgate/pullgate/authsvc/registry"
+)
+
+// locate finds the object that the content store may serve for a request. A tag is what
+// the registry has for it. Where that is not known, there is no object: the request is
+// forwarded, and the registry, or its stand-by, answers it.
+func (d *Decider) locate(ctx context.Context, _ Question, o *Outcome) (*registry.Refusal, error) {
+	digest := o.Request.Reference.Digest
+	switch {
+	case o.Request.Kind != registry.Manifest && o.Request.Kind != registry.Blob:
+		return nil, nil
+	case digest == "":
+		var err error
+		digest, _, err = d.Manifests.Pin(ctx, o.Request)
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err != nil:
+			return nil, nil
+		case digest == "":
+			return entitlement.NoManifest(o.Request), nil
+		}
+	}
+	o.Object = registry.Request{Kind: o.Request.Kind, Repository: o.Request.Repository, Reference: registry.Reference{Digest: digest}}
+	return nil, nil
+}
+
+// routeObject finds the registry of the object, and its path there, which has the
+// client's query.
+func (d *Decider) routeObject(ctx context.Context, q Question, o *Outcome) (*registry.Refusal, error) {
+	if o.Object.Kind == registry.Invalid {
+		return nil, nil
+	}
+	found := *o
+	found.Request = o.Object
+	refusal, err := d.route(ctx, q, &found)
+	if refusal != nil || err != nil {
+		return refusal, err
+	}
+	o.Upstream, o.Standby, o.Spare = found.Upstream, found.Standby, found.Spare
+	route, _ := d.Routes.Find(o.Object.Repository)
+	o.Path = forwarded(route, o.Request, o.Object.Reference.Digest)
+	return nil, nil
+}
