@@ -216,8 +216,6 @@ func TestNotTheContract(t *testing.T) {
 			r.Header.Set("X-Store-Path", "/v2/acme/../appliance/blobs/"+path[len(path)-71:])
 		},
 		"percent":                  func(r *http.Request) { r.Header.Set("X-Store-Path", strings.Replace(path, "acme", "%61cme", 1)) },
-		"a query":                  func(r *http.Request) { r.Header.Set("X-Store-Path", path+"?n=1") },
-		"an empty query":           func(r *http.Request) { r.Header.Set("X-Store-Path", path+"?") },
 		"another method":           func(r *http.Request) { r.Method = http.MethodPost },
 		"a method that nobody has": func(r *http.Request) { r.Method = "GETS" },
 		"a body": func(r *http.Request) {
@@ -259,6 +257,15 @@ func TestKeptAlone(t *testing.T) {
 	w.get(path).want(t, body)
 	w.stored(path)
 	w.ask(http.MethodGet, path, "Authorization", "", "X-Store-Upstream", "", "X-Store-Path", "").want(t, body)
+}
+
+// TestAsNginxAsks: nginx sends the ID of the registry's token, which begins with the
+// registry's name, and the client's query.
+func TestAsNginxAsks(t *testing.T) {
+	w := newWorld(t, nil)
+	body := bytesOf(1000, 1)
+	path := w.blob(body)
+	w.ask(http.MethodGet, path, "X-Store-Upstream", "main.20261123T120000.000000000Z", "X-Store-Path", path+"?ns=docker.vendor.com").want(t, body)
 }
 
 // TestAccept: a client that does not accept a manifest's media type goes the plain way,

@@ -14,7 +14,7 @@ func (s *Stack) Close() error {
 		return nil
 	}
 	// From the customer inward, so that no program logs that another one is gone.
-	errs := []error{s.stop("nginx", "authsvc", "tokenrefresher")}
+	errs := []error{s.stop("nginx", "content", "authsvc", "tokenrefresher")}
 	if s.socket != nil && s.socket.front != nil {
 		errs = append(errs, s.socket.front.Close())
 	}

@@ -84,6 +84,9 @@ func (s *Stack) changes() []change {
 		{"upstream.conf", resolver, "${1}resolver " + s.DNS.Addr() + " valid=1s ipv6=off;"},
 		{"upstream.conf", regexp.MustCompile(`/etc/ssl/certs/ca-certificates\.crt`), s.ca.File},
 	}
+	if s.opts.Content != nil {
+		all = append(all, s.contentChanges()...)
+	}
 	if s.version.Before(1, 21, 0) { // as the file says
 		all = append(all, change{"client-certificate.conf", regexp.MustCompile(` \$registry_nothing;`), ` "";`})
 	}

@@ -56,6 +56,10 @@ type Options struct {
 	// that the stand-in for ECR accepts.
 	AWSEnv []string
 
+	// Content makes nginx serve files of a content store, whose configuration it changes.
+	// The buckets then use TLS. nil for the clients' redirects to the buckets.
+	Content map[string]any
+
 	// ECR are options of its stand-in; the stack sets Backend and Certificate.
 	ECR ecr.Options
 	// Upstreams are several registries behind the front, in place of ECR and

@@ -54,6 +54,7 @@ type Stack struct {
 	interposed                      *http.Transport
 	plainPort, tlsPort, forwardPort int // nginx's
 	authsvcPort, refresherPort      int // the private ones
+	contentPort                     int
 	ports                           []int
 }
 
@@ -142,7 +143,7 @@ func (s *Stack) startStandins() error {
 
 // startPrograms configures and starts tokenrefresher, authsvc and nginx.
 func (s *Stack) startPrograms(ctx context.Context) error {
-	for _, port := range []*int{&s.plainPort, &s.tlsPort, &s.forwardPort, &s.authsvcPort, &s.refresherPort} {
+	for _, port := range []*int{&s.plainPort, &s.tlsPort, &s.forwardPort, &s.authsvcPort, &s.refresherPort, &s.contentPort} {
 		var err error
 		if *port, err = s.port(); err != nil {
 			return err
@@ -169,9 +170,11 @@ func (s *Stack) startPrograms(ctx context.Context) error {
 	}{
 		{"", s.configureTokenrefresher},
 		{"", s.configureAuthsvc},
+		{"", s.configureContent},
 		{"", s.configureNginx},
 		{"starting tokenrefresher", func() error { return s.StartTokenrefresher(ctx) }},
 		{"starting authsvc", func() error { return s.StartAuthsvc(ctx) }},
+		{"", func() error { return s.StartContent(ctx) }},
 		{"starting nginx", func() error { return s.StartNginx(ctx) }},
 	} {
 		if step.what != "" {

@@ -117,7 +117,7 @@ func (s *Stack) startUpstream(u *Upstream) error {
 		return s.DNS.Set(u.Host, time.Second, "127.0.0.1")
 	}
 	o := u.opts.ECR
-	o.Backend, o.Certificate = u.store.Backend, certificate
+	o.Backend, o.Certificate, o.BucketTLS = u.store.Backend, certificate, s.opts.Content != nil
 	if u.ECR, err = ecr.Start(o); err != nil {
 		return err
 	}

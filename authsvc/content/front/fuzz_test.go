@@ -21,7 +21,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if q.ID.String() != object || !strings.HasSuffix(path, "s/"+q.ID.Digest.String()) || !strings.HasPrefix(path, "/v2/") {
+		if path, _, _ = strings.Cut(path, "?"); q.ID.String() != object || q.Path != path || !strings.HasSuffix(path, "s/"+q.ID.Digest.String()) || !strings.HasPrefix(path, "/v2/") {
 			t.Errorf("%q and %q are %s", path, object, q.ID)
 		}
 		if strings.ContainsAny(path, "?#%\\ \r\n\x00") || strings.Contains(path, "//") || strings.Contains(path, "..") {

@@ -57,6 +57,8 @@ func parse(r *http.Request) (question, error) {
 		}
 	}
 	q.kept = q.Authorization == ""
+	q.Upstream, _, _ = strings.Cut(q.Upstream, ".") // a token's ID has the registry's name before a dot
+	q.Path, _, _ = strings.Cut(q.Path, "?")         // a client may send one, which says nothing about an object
 	if err := q.identify(object); err != nil {
 		return q, err
 	}
@@ -100,7 +102,7 @@ func (q *question) identify(text string) error {
 		return fmt.Errorf("expected the path of a blob or manifest in %s: %s", headerPath, refusal.Message)
 	}
 	kind, ok := map[registry.Kind]object.Kind{registry.Blob: object.Blob, registry.Manifest: object.Manifest}[request.Kind]
-	if !ok || kind != q.ID.Kind || strings.Contains(q.Path, "?") || request.Reference.Digest != q.ID.Digest.String() {
+	if !ok || kind != q.ID.Kind || request.Reference.Digest != q.ID.Digest.String() {
 		return fmt.Errorf("expected the path of the %s in %s, found %.300q", q.ID, headerPath, q.Path)
 	}
 	return nil

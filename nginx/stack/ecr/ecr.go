@@ -55,6 +55,9 @@ type Options struct {
 	// APIListener, FrontListener and BucketListener replace ports of 127.0.0.1. The
 	// API then uses TLS, like the original, and needs a certificate for APIHost too.
 	APIListener, FrontListener, BucketListener net.Listener
+	// BucketTLS makes the bucket use TLS, like the original, with Certificate. Its URLs
+	// are by address, so clients must trust that for 127.0.0.1.
+	BucketTLS bool
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
 	// Record is as in standin.Options, for each server.
@@ -83,7 +86,7 @@ type Server struct {
 	// Endpoint is the same registry again, like a VPC endpoint: it separates
 	// authsvc's own requests from those that nginx forwards.
 	Endpoint *standin.Server
-	// Bucket serves blobs by signed URLs (plain HTTP).
+	// Bucket serves blobs by signed URLs (plain HTTP, but for Options.BucketTLS).
 	Bucket *standin.Server
 
 	opts   Options
@@ -135,6 +138,9 @@ func (s *Server) listen() (err error) {
 	}
 	bucket := record
 	bucket.Listener = s.opts.BucketListener
+	if s.opts.BucketTLS {
+		bucket.TLS = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{s.opts.Certificate}}
+	}
 	if s.Bucket, err = standin.Start(http.HandlerFunc(s.serveBucket), bucket); err != nil {
 		return err
 	}

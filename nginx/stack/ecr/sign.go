@@ -61,7 +61,11 @@ func (s *Server) credentials(session string) aws.Credentials {
 // https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 func (s *Server) presign(method, host, path string, expires time.Duration, date time.Time) (string, error) {
 	query := url.Values{"X-Amz-Expires": {fmt.Sprint(int(expires.Seconds()))}}
-	u := &url.URL{Scheme: "http", Host: host, Path: path, RawQuery: query.Encode()}
+	scheme := "http"
+	if s.opts.BucketTLS {
+		scheme = "https"
+	}
+	u := &url.URL{Scheme: scheme, Host: host, Path: path, RawQuery: query.Encode()}
 	r := &http.Request{Method: method, URL: u, Host: host, Header: http.Header{}}
 	signed, _, err := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true }).
 		PresignHTTP(context.Background(), s.credentials(bucketSession), r, unsignedBody, "s3", s.opts.Region, date)

@@ -1,0 +1,75 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+)
+
+// contentProcess is the content store's process, and the name of its files.
+const contentProcess = "content"
+
+// ContentFolder is where the content store's files are.
+func (s *Stack) ContentFolder() string { return filepath.Join(s.Dir, "files") }
+
+// ContentURL is the content store's private listener.
+func (s *Stack) ContentURL() string { return fmt.Sprintf("http://127.0.0.1:%d", s.contentPort) }
+
+// configureContent writes content.yaml.
+func (s *Stack) configureContent() error {
+	if s.opts.Content == nil {
+		return nil
+	}
+	if err := os.Mkdir(s.ContentFolder(), 0o750); err != nil {
+		return fmt.Errorf("configuring the content store: %w", err)
+	}
+	var upstreams, buckets []any
+	for _, u := range s.upstreams {
+		upstreams = append(upstreams, map[string]any{"name": u.Name, "host": u.Host, "address": u.Endpoint.Addr()})
+		if u.ECR != nil {
+			buckets = append(buckets, u.ECR.Bucket.Addr())
+		}
+	}
+	return s.configure(contentProcess, map[string]any{
+		"listen.address":  "unix:" + filepath.Join(s.Dir, "store.sock"),
+		"served.address":  "unix:" + filepath.Join(s.Dir, "served.sock"),
+		"control.address": "unix:" + filepath.Join(s.Dir, "content-control.sock"),
+		"private.address": fmt.Sprintf("127.0.0.1:%d", s.contentPort),
+		"folder":          s.ContentFolder(),
+		"min_free":        "1MB",
+		"redirects.hosts": buckets,
+		"ca_file":         s.ca.File,
+		"upstreams":       upstreams,
+	}, s.opts.Content)
+}
+
+// StartContent starts or restarts the content store, if there is one, and waits until
+// it is ready.
+func (s *Stack) StartContent(ctx context.Context) error {
+	if s.opts.Content == nil {
+		return nil
+	}
+	p, err := s.start(contentProcess, command{
+		argv: []string{s.Program("authsvc"), "content", "--config", s.configFile(contentProcess)}, env: append(baseEnv(s.Dir), s.opts.Env...),
+	})
+	if err != nil {
+		return err
+	}
+	return poll(ctx, s.opts.Timeout, p, answers(s.client, s.ContentURL()+"/readyz", http.StatusOK))
+}
+
+// KillContent kills the content store.
+func (s *Stack) KillContent() { s.Process(contentProcess).Kill() }
+
+// contentChanges make nginx serve files.
+func (s *Stack) contentChanges() []change {
+	return []change{
+		{"blobs.conf", regexp.MustCompile(`(?s)\ninclude (\S+redirect\.conf;)\n#include`), "\n#include ${1}\ninclude"},
+		{"content-store.conf", regexp.MustCompile(`/run/authsvc-content/`), s.Dir + "/"},
+		{"content-served.conf", regexp.MustCompile(`/run/authsvc-content/`), s.Dir + "/"},
+		{"content-files.conf", regexp.MustCompile(`/var/lib/authsvc-content`), s.ContentFolder()},
+	}
+}
