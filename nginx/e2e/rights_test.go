@@ -13,12 +13,34 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/pullgate/pullgate/nginx/stack"
+	"github.com/pullgate/pullgate/nginx/stack/vendorapi"
 )
 
-// TestAttacks: a customer of release 1.0 gets nothing else, whatever she tries.
+// modes are the ways in which nginx can serve: what it redirects, files of the content
+// store that are cold, or that somebody else has warmed, and with cached decisions.
+func modes(t *testing.T) map[string]stack.Options {
+	t.Helper()
+	return map[string]stack.Options{
+		"redirect":                        {},
+		"redirect with cached decisions":  {Settings: cached(t)},
+		"content, cold":                   {Content: map[string]any{}},
+		"content, warm":                   {Content: map[string]any{}},
+		"content, warm, cached decisions": {Content: map[string]any{}, Settings: cached(t)},
+	}
+}
+
+// TestAttacks: a customer of release 1.0 gets nothing else, whatever she tries, and
+// learns nothing from what others have pulled.
 func TestAttacks(t *testing.T) {
-	s := start(t, stack.Options{})
+	for name, opts := range modes(t) {
+		t.Run(name, func(t *testing.T) { attacks(t, opts, strings.Contains(name, "warm")) })
+	}
+}
+
+func attacks(t *testing.T, opts stack.Options, warm bool) {
+	s := start(t, opts)
 	s.Vendor.SetLicenses(secret, license("lic_1", "acme/appliance", "1.*"))
+	s.Vendor.SetAccount("bobs-token", vendorapi.Account{Email: "bob@acme.example", Licenses: []vendorapi.License{license("lic_2", "acme/*", "*")}})
 	allowed := push(t, s, "acme/appliance:1.0")
 	forbidden := push(t, s, "acme/appliance:2.0")
 	push(t, s, "acme/secret:1.0")
@@ -45,8 +67,7 @@ func TestAttacks(t *testing.T) {
 			t.Errorf("%s: status %d: %s", served, a.status, a.body)
 		}
 	}
-	s.ECR.Front.Forget()
-	for name, attack := range map[string]struct {
+	attacks := map[string]struct {
 		uri    string
 		status int
 		code   string
@@ -67,13 +88,49 @@ func TestAttacks(t *testing.T) {
 		"tag that looks like a digest":     {repository + "/manifests/sha256-" + strings.TrimPrefix(forbidden, "sha256:"), 404, "MANIFEST_UNKNOWN"},
 		"signature of what is forbidden":   {repository + "/manifests/sha256-" + strings.TrimPrefix(forbidden, "sha256:") + ".sig", 404, "MANIFEST_UNKNOWN"},
 		"unknown repository":               {"/v2/acme/none/manifests/1.0", 404, "NAME_UNKNOWN"},
-	} {
+	}
+	before := map[string]answer{}
+	if warm {
+		for name, attack := range attacks {
+			before[name] = get(t, s, attack.uri)
+		}
+		for _, uri := range []string{
+			repository + "/manifests/2.0", repository + "/manifests/" + forbidden, repository + "/blobs/" + forbiddenLayer,
+			"/v2/acme/secret/blobs/" + otherLayer, "/v2/acme/secret/manifests/1.0", "/v2/acme/secret/manifests/1.1", "/v2/acme/secret/manifests/" + inIndex,
+		} {
+			if a := send(t, s, request{uri: uri, user: "bob@acme.example", password: "bobs-token"}); a.status != 200 || a.header.Get("Location") != "" {
+				t.Fatalf("%s, who may have it: status %d: %s", uri, a.status, a.body)
+			}
+		}
+		waitForFile(t, file(s, "blobs", forbiddenLayer, ""))
+		waitForFile(t, file(s, "manifests", forbidden, ".docker-manifest"))
+	}
+	s.ECR.Front.Forget()
+	s.ECR.Bucket.Forget()
+	for name, attack := range attacks {
 		t.Run(name, func(t *testing.T) {
 			every(t, s, request{uri: attack.uri}, func(r request, a answer) { wantError(t, r, a, attack.status, attack.code) })
+			if was, ok := before[name]; ok {
+				wantSame(t, was, get(t, s, attack.uri))
+			}
 		})
 	}
-	if n := s.ECR.Front.Received(); n != 0 {
+	if n := s.ECR.Front.Received() + s.ECR.Bucket.Received(); n != 0 {
 		t.Errorf("%d refused requests were forwarded", n)
+	}
+}
+
+// wantSame fails unless two answers differ only in their times and ids.
+func wantSame(t *testing.T, one, other answer) {
+	t.Helper()
+	id, otherID := one.header.Get("X-Request-Id"), other.header.Get("X-Request-Id")
+	other.body = strings.ReplaceAll(other.body, otherID[:8], id[:8])
+	for _, a := range []answer{one, other} {
+		a.header.Del("Date")
+		a.header.Set("X-Request-Id", id)
+	}
+	if one.status != other.status || one.body != other.body || fmt.Sprint(one.header) != fmt.Sprint(other.header) {
+		t.Errorf("%d %s %v, and then %d %s %v", one.status, one.body, one.header, other.status, other.body, other.header)
 	}
 }
 
@@ -108,15 +165,10 @@ func TestStrangersLearnNothing(t *testing.T) {
 			r.uri = "/v2/acme/appliancf" + rest
 			not := send(t, s, r)
 			there.body = strings.ReplaceAll(there.body, "appliance", "appliancf")
-			there.header.Del("Date")
-			not.header.Del("Date")
-			// Each request has its own id.
-			id, other := there.header.Get("X-Request-Id"), not.header.Get("X-Request-Id")
-			not.header.Set("X-Request-Id", id)
-			not.body = strings.ReplaceAll(not.body, other[:8], id[:8])
-			if there.status != 404 || there.status != not.status || there.body != not.body || fmt.Sprint(there.header) != fmt.Sprint(not.header) {
-				t.Errorf("%s: %d %s %v, if there is none: %d %s %v", rest, there.status, there.body, there.header, not.status, not.body, not.header)
+			if there.status != 404 {
+				t.Errorf("%s: status %d", rest, there.status)
 			}
+			wantSame(t, there, not)
 		})
 	}
 	if n := s.ECR.Front.Received() + s.ECR.Endpoint.Received(); n != 0 {
