@@ -23,7 +23,7 @@ func (s *Stack) configureContent() error {
 	if s.opts.Content == nil {
 		return nil
 	}
-	if err := os.Mkdir(s.ContentFolder(), 0o750); err != nil {
+	if err := os.MkdirAll(s.ContentFolder(), 0o750); err != nil {
 		return fmt.Errorf("configuring the content store: %w", err)
 	}
 	var upstreams, buckets []any
@@ -72,4 +72,18 @@ func (s *Stack) contentChanges() []change {
 		{"content-served.conf", regexp.MustCompile(`/run/authsvc-content/`), s.Dir + "/"},
 		{"content-files.conf", regexp.MustCompile(`/var/lib/authsvc-content`), s.ContentFolder()},
 	}
+}
+
+// ReconfigureContent changes keys of the content store's configuration, and restarts it.
+func (s *Stack) ReconfigureContent(ctx context.Context, keys map[string]any) error {
+	for key, value := range keys {
+		s.opts.Content[key] = value
+	}
+	if err := s.Process(contentProcess).Stop(); err != nil {
+		return err
+	}
+	if err := s.configureContent(); err != nil {
+		return err
+	}
+	return s.StartContent(ctx)
 }
