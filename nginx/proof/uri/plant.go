@@ -23,7 +23,7 @@ func plants() []plant {
 			variable: `map $request_uri $planted { volatile; "~^(?<planted_match>[^;?#%]*)" $planted_match; default ""; }`},
 		{name: "believe-client", about: "authsvc judges the target in a header of the client's", file: "parts/ask/question.conf", old: "X-Original-URI    $request_uri", new: "X-Original-URI    $planted",
 			variable: `map $http_x_original_uri $planted { volatile; "" $request_uri; default $http_x_original_uri; }`},
-		{name: "forward-body", about: "nginx forwards bodies", file: "parts/guard/requirements.conf", old: "proxy_pass_request_body   off;\nproxy_set_body            \"\";", new: ""},
+		{name: "forward-body", about: "nginx forwards bodies", file: "parts/guard/but-buffers.conf", old: "proxy_pass_request_body   off;\nproxy_set_body            \"\";", new: ""},
 		{name: "forward-contract", about: "nginx forwards a header of the contract that the client sent", file: "parts/forward/request-headers.conf", old: "proxy_set_header X-Original-URI            \"\";", new: ""},
 		{name: "show-token", about: "nginx shows the headers of authsvc's answer", file: "parts/forward/to-registry.conf", old: "add_header X-Content-Type-Options          nosniff always;", new: "add_header X-Copy $registry_authorization always;"},
 		{name: "html", about: "nginx answers malformed requests with its own page", file: "dedicated.conf", old: "error_page 400 408 414", new: "error_page 408 414"},
