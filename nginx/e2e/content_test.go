@@ -84,6 +84,12 @@ func layers(t *testing.T, img v1.Image) (digests []string) {
 // a file, without a question to the registry; in every protocol.
 func TestContent(t *testing.T) {
 	s := withContent(t, stack.Options{})
+	wantColdThenWarm(t, s)
+	wantNoWarning(t, s)
+}
+
+func wantColdThenWarm(t *testing.T, s *stack.Stack) {
+	t.Helper()
 	for i, proto := range protocols {
 		reference := fmt.Sprintf("acme/appliance:1.%d", i)
 		digest := push(t, s, reference)
@@ -118,5 +124,4 @@ func TestContent(t *testing.T) {
 			t.Errorf("%s HEAD: status %d, %v", proto, a.status, a.header)
 		}
 	}
-	wantNoWarning(t, s)
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -104,7 +105,37 @@ func hostiles() []hostile {
 
 // TestInsideAnyServer: the includes keep their promises inside any server block.
 func TestInsideAnyServer(t *testing.T) {
-	s := start(t, stack.Options{Tokenrefresher: quick})
+	insideAnyServer(t, start(t, stack.Options{Tokenrefresher: quick}), hostiles(), func(s *stack.Stack, _ string) {
+		if a := get(t, s, "/v2/acme/appliance/blobs/"+layerOf(t, "acme/appliance:1.0")); a.status != 307 || !strings.HasPrefix(a.header.Get("Location"), s.ECR.Bucket.URL()) {
+			t.Errorf("blob: status %d to %q, want 307", a.status, a.header.Get("Location"))
+		}
+		unavailable := request{method: "GET", uri: manifest}
+		s.ECR.Front.Inject(standin.Fault{Status: 500, Body: leaky})
+		wantError(t, unavailable, send(t, s, unavailable), 503, "UNAVAILABLE")
+		s.ECR.Front.ClearFaults()
+	})
+}
+
+// TestFilesInsideAnyServer: so do those that serve files, of a layer that is cold and of
+// one that is warm.
+func TestFilesInsideAnyServer(t *testing.T) {
+	inServer := slices.DeleteFunc(hostiles(), func(h hostile) bool { return h.server == "" })
+	insideAnyServer(t, withContent(t, stack.Options{Tokenrefresher: quick}), inServer, func(s *stack.Stack, name string) {
+		cold := fmt.Sprintf("acme/cold:%x", sha256.Sum256([]byte(name)))
+		push(t, s, cold)
+		layer := layerOf(t, cold)
+		for _, state := range []string{"cold", "warm"} {
+			wantContent(t, state, send(t, s, request{uri: "/v2/acme/cold/blobs/" + layer, header: []string{"Accept-Encoding: gzip"}}), layer, "application/octet-stream")
+			waitForFile(t, file(s, "blobs", layer, ""))
+		}
+		if n := s.ECR.Bucket.Received(); n != 1 {
+			t.Errorf("%s: the storage was asked %d times, want 1", name, n)
+		}
+	})
+}
+
+// insideAnyServer tests includes in each of the blocks. blobs checks how they serve.
+func insideAnyServer(t *testing.T, s *stack.Stack, tests []hostile, blobs func(s *stack.Stack, name string)) {
 	digest := push(t, s, "acme/appliance:1.0")
 	s.ECR.SetTokenSize(12 << 10)
 	s.ECR.InvalidateTokens()
@@ -125,7 +156,7 @@ func TestInsideAnyServer(t *testing.T) {
 	}
 	writeFile(t, filepath.Join(dir, "other.pem"), string(authority))
 	values := strings.NewReplacer("DIR", dir, "ELSEWHERE", elsewhere.Addr())
-	for _, test := range hostiles() {
+	for _, test := range tests {
 		block := "http"
 		if test.server != "" {
 			block = "server"
@@ -145,6 +176,8 @@ func TestInsideAnyServer(t *testing.T) {
 				return
 			}
 			wantIntact(t, s, digest)
+			blobs(s, test.name)
+			wantOutage(t, s)
 			for _, r := range elsewhere.Requests() {
 				t.Errorf("somebody else was asked %s with Authorization %q", r.URI, r.Header.Get("Authorization"))
 			}
@@ -152,8 +185,8 @@ func TestInsideAnyServer(t *testing.T) {
 	}
 }
 
-// wantIntact checks the main promises: what is allowed is served unchanged,
-// everything else is refused in the registry's format, and an outage is an outage.
+// wantIntact checks the main promises: what is allowed is served unchanged, and
+// everything else is refused in the registry's format.
 func wantIntact(t *testing.T, s *stack.Stack, digest string) {
 	t.Helper()
 	s.Forget()
@@ -168,9 +201,6 @@ func wantIntact(t *testing.T, s *stack.Stack, digest string) {
 	wantNoLeak(t, "manifest", served)
 	wantRequestID(t, "manifest", served)
 	wantHealth(t, s, 200, "ok\n")
-	if a := get(t, s, "/v2/acme/appliance/blobs/"+layerOf(t, "acme/appliance:1.0")); a.status != 307 || !strings.HasPrefix(a.header.Get("Location"), s.ECR.Bucket.URL()) {
-		t.Errorf("blob: status %d to %q, want 307", a.status, a.header.Get("Location"))
-	}
 	if a := send(t, s, request{uri: manifest, body: "a body"}); a.status != 200 {
 		t.Errorf("manifest, asked for with a body: status %d", a.status)
 	}
@@ -210,15 +240,17 @@ func wantIntact(t *testing.T, s *stack.Stack, digest string) {
 	if n := s.ECR.Front.Received() - asked; n != 0 {
 		t.Errorf("%d refused requests reached the registry", n)
 	}
-	unavailable := request{method: "GET", uri: manifest}
-	s.ECR.Front.Inject(standin.Fault{Status: 500, Body: leaky})
-	wantError(t, unavailable, send(t, s, unavailable), 503, "UNAVAILABLE")
-	s.ECR.Front.ClearFaults()
+}
+
+// wantOutage: without authsvc nothing is served, and nobody is refused.
+func wantOutage(t *testing.T, s *stack.Stack) {
+	t.Helper()
+	unavailable := request{method: "GET"}
 	if err := s.KillAuthsvc(); err != nil {
 		t.Fatal(err)
 	}
 	wantHealth(t, s, 503, "authsvc\n")
-	for _, uri := range []string{manifest, "/v2/", "/v2/_catalog", "/v2/acme/appliance/tags/list"} {
+	for _, uri := range []string{manifest, "/v2/acme/appliance/blobs/" + layerOf(t, "acme/appliance:1.0"), "/v2/", "/v2/_catalog", "/v2/acme/appliance/tags/list"} {
 		unavailable.uri = uri
 		wantError(t, unavailable, send(t, s, unavailable), 503, "UNAVAILABLE")
 	}

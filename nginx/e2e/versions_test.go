@@ -48,7 +48,15 @@ func TestEveryNginx(t *testing.T) {
 			digest := push(t, s, "acme/appliance:1.0")
 			wantRawURIsRefused(t, s)
 			wantIntact(t, s, digest)
+			wantOutage(t, s)
 			wantEveryMessageWithID(t, s)
+			wantNoWarning(t, s)
+		})
+		t.Run(filepath.Base(filepath.Dir(nginx.path))+" with files", func(t *testing.T) {
+			s := withContent(t, stack.Options{Nginx: nginx.path, Server: "include registry/dedicated.conf;"})
+			wantColdThenWarm(t, s)
+			wantIntact(t, s, digestOf(t, "acme/appliance:1.0"))
+			wantOutage(t, s)
 			wantNoWarning(t, s)
 		})
 	}

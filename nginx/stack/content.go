@@ -1,8 +1,10 @@
 package stack
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -86,4 +88,19 @@ func (s *Stack) ReconfigureContent(ctx context.Context, keys map[string]any) err
 		return err
 	}
 	return s.StartContent(ctx)
+}
+
+// ContentIdle says whether the content store fetches nothing.
+func (s *Stack) ContentIdle(ctx context.Context) bool {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.ContentURL()+"/metrics", nil)
+	if err != nil {
+		return false
+	}
+	response, err := s.client.Do(r)
+	if err != nil {
+		return false
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	return err == nil && bytes.Contains(text, []byte("\nauthsvc_content_fetches_in_progress 0\n"))
 }
