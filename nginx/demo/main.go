@@ -81,7 +81,7 @@ func (d *demo) start(ctx context.Context) error {
 	progress := d.out.progress()
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
-		d.stack, err = stack.Start(gctx, stack.Options{Progress: progress, Sources: []string{d.source}})
+		d.stack, err = stack.Start(gctx, stack.Options{Progress: progress, Sources: []string{d.source}, Content: map[string]any{}})
 		return err
 	})
 	g.Go(func() (err error) {

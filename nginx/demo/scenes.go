@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/pullgate/pullgate/nginx/stack"
 )
@@ -15,6 +17,9 @@ type scene struct {
 	what string
 	// The token to log in with, or the image to pull.
 	login, pull string
+	// again says that the registry and its storage are switched off, and the image is
+	// not on the customer's machine any more.
+	again bool
 	// refused are words that the refusal must contain; empty for success.
 	refused []string
 }
@@ -23,6 +28,7 @@ func (d *demo) scenes() []scene {
 	return []scene{
 		{who: ann, what: "logs in with her email and API token", login: ann.token},
 		{who: ann, what: "pulls what she has licensed", pull: "vendor/appliance:1.4"},
+		{who: ann, what: "pulls it again, with the registry and its storage switched off", pull: "vendor/appliance:1.4", again: true},
 		{who: ann, what: "asks for a release that her license does not include", pull: "vendor/appliance:2.0",
 			refused: []string{"not part of your license"}},
 		{who: bob, what: "logs in: the account is valid", login: bob.token},
@@ -60,8 +66,15 @@ func (d *demo) play(ctx context.Context) error {
 	return nil
 }
 
-func (d *demo) playOne(ctx context.Context, client *stack.DockerClient, s scene) error {
+func (d *demo) playOne(ctx context.Context, client *stack.DockerClient, s scene) (failed error) {
 	d.out.title("%s %s", s.who.email, s.what)
+	if s.again {
+		mend, err := d.switchOff(ctx, client, d.stack.Host+"/"+s.pull)
+		if err != nil {
+			return err
+		}
+		defer func() { failed = errors.Join(failed, mend()) }()
+	}
 	var out string
 	var err error
 	if s.login != "" {
@@ -88,6 +101,25 @@ func (d *demo) playOne(ctx context.Context, client *stack.DockerClient, s scene)
 		}
 	}
 	return nil
+}
+
+// switchOff switches the registry and its storage off, and removes an image from the
+// customer's machine. mend switches them on.
+func (d *demo) switchOff(ctx context.Context, client *stack.DockerClient, ref string) (mend func() error, err error) {
+	for !d.stack.ContentIdle(ctx) { // it keeps what the last pull has fetched
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	d.out.command("docker rmi %s", ref)
+	if err := client.Remove(ctx, ref); err != nil {
+		return nil, err
+	}
+	bucket := d.stack.ECR.Bucket
+	on, err := d.stack.Upstreams["main"].Fail(stack.Refuses)
+	return func() error { return errors.Join(on(), bucket.Accept()) }, errors.Join(err, bucket.Refuse())
 }
 
 // readable drops the steps of each layer, and docker's advice on credential
