@@ -11,24 +11,30 @@ import (
 // the registry has for it. Where that is not known, there is no object: the request is
 // forwarded, and the registry, or its stand-by, answers it.
 func (d *Decider) locate(ctx context.Context, _ Question, o *Outcome) (*registry.Refusal, error) {
-	digest := o.Request.Reference.Digest
+	if o.Request.Kind != registry.Manifest && o.Request.Kind != registry.Blob {
+		return nil, nil
+	}
+	digest, known := o.Request.Reference.Digest, true
+	if digest == "" {
+		digest, known = d.pinned(ctx, o)
+	}
 	switch {
-	case o.Request.Kind != registry.Manifest && o.Request.Kind != registry.Blob:
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case !known:
 		return nil, nil
 	case digest == "":
-		var err error
-		digest, _, err = d.Manifests.Pin(ctx, o.Request)
-		switch {
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case err != nil:
-			return nil, nil
-		case digest == "":
-			return entitlement.NoManifest(o.Request), nil
-		}
+		return entitlement.NoManifest(o.Request), nil
 	}
 	o.Object = registry.Request{Kind: o.Request.Kind, Repository: o.Request.Repository, Reference: registry.Reference{Digest: digest}}
 	return nil, nil
+}
+
+// pinned is the digest of a requested tag, "" if there is none, and whether that is known.
+func (d *Decider) pinned(ctx context.Context, o *Outcome) (digest string, known bool) {
+	pinned, err := d.Manifests.Pin(ctx, o.Request)
+	o.Stale = o.Stale || pinned.Stale
+	return pinned.Digest, err == nil
 }
 
 // routeObject finds the registry of the object, and its path there, which has the
