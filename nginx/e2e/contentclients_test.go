@@ -10,16 +10,17 @@ import (
 	"github.com/pullgate/pullgate/nginx/stack"
 )
 
-// pullByAll pulls a reference with docker, podman, crane, and skopeo, as a whole.
+// pullByAll pulls a reference with docker, podman, containerd, crane, and skopeo.
 type pullByAll struct {
 	docker        *stack.DockerClient
 	podman, crane tool
 	skopeo        tool
+	containerd    containerd
 }
 
 func everyClient(t *testing.T, s *stack.Stack) pullByAll {
 	t.Helper()
-	return pullByAll{login(t, s, email, secret), podman(t, s), crane(t, s), skopeo(t, s)}
+	return pullByAll{login(t, s, email, secret), podman(t, s), crane(t, s), skopeo(t, s), startContainerd(t)}
 }
 
 func (c pullByAll) pull(t *testing.T, reference, digest string) {
@@ -27,6 +28,7 @@ func (c pullByAll) pull(t *testing.T, reference, digest string) {
 	wantPulled(t, c.docker, reference, digest)
 	c.podman.must(t, "", "pull", "--quiet", "--tls-verify=false", reference)
 	c.podman.must(t, "", "rmi", "--all", "--force")
+	c.containerd.pull(t, reference)
 	c.crane.must(t, "", "validate", "--insecure", "--remote", reference)
 	c.skopeo.must(t, "", "copy", "--all", "--insecure-policy", "--src-tls-verify=false", "docker://"+reference, "oci:"+filepath.Join(t.TempDir(), "image:1"))
 }
