@@ -32,6 +32,16 @@
 //	outage_stale_p99_ratio        known customers' p99, the vendor's API hanging to
 //	                              healthy
 //
+// and of files of the content store, for what somebody has pulled before:
+//
+//	warm_manifest_ratio_bare         requests per second of a manifest by tag, to bare
+//	                                 nginx proxying the registry: medians of nine rounds
+//	warm_manifest_cached_ratio_bare  the same, with decisions cached in nginx
+//	microcache_ratio_bare            the same, proxying, with decisions cached in nginx
+//	warm_blob_ratio_sendfile         bytes per second of blobs of 1, 32, and 512 MB, to
+//	                                 the same files without authorization: the least
+//	warm_blob_cpu_ratio              CPU seconds of them at 32 MB
+//
 // and of sources:
 //
 //	source_sql_ratio       look-ups per second in PostgreSQL, with tokens, to the
@@ -61,6 +71,7 @@ type figures map[string]float64
 
 // parts are the benchmarks that can run alone, by name.
 var parts = map[string]func(context.Context, io.Writer) (figures, error){
+	"files":    measureFiles,
 	"guessing": measureGuessing,
 	"requests": measureRequests,
 	"rights":   measureRights,

@@ -95,18 +95,13 @@ func (w *way) measure(ctx context.Context, script string, seconds int) error {
 	if err != nil {
 		return err
 	}
-	wrk := exec.CommandContext(ctx, "wrk", "-t1", fmt.Sprintf("-c%d", connections), fmt.Sprintf("-d%ds", seconds),
-		"-s", script, fmt.Sprintf("http://127.0.0.1:%d/v2/acme/appliance/manifests/1.4", w.port))
-	out, err := wrk.CombinedOutput()
+	out, err := wrk(ctx, script, fmt.Sprintf("http://127.0.0.1:%d/v2/acme/appliance/manifests/1.4", w.port), connections, seconds)
 	if err != nil {
-		return fmt.Errorf("wrk: %w: %s", err, out)
+		return err
 	}
 	after, err := cpuSeconds(w.processes)
 	if err != nil {
 		return err
-	}
-	if errors := wrkErrors.Find(out); errors != nil {
-		return fmt.Errorf("wrk: %s", errors)
 	}
 	rate, err := number(wrkRate, out)
 	if err != nil {
@@ -119,6 +114,19 @@ func (w *way) measure(ctx context.Context, script string, seconds int) error {
 	w.requests = append(w.requests, rate)
 	w.cpuSeconds = append(w.cpuSeconds, (after-before)/count*1000)
 	return nil
+}
+
+// wrk loads a URL for a time, and returns wrk's report. Any answer other than 2xx is an
+// error.
+func wrk(ctx context.Context, script, url string, connections, seconds int) ([]byte, error) {
+	out, err := exec.CommandContext(ctx, "wrk", "-t1", fmt.Sprintf("-c%d", connections), fmt.Sprintf("-d%ds", seconds), "--timeout", "1m", "-s", script, url).CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("wrk: %w: %s", err, out)
+	}
+	if errors := wrkErrors.Find(out); errors != nil {
+		return nil, fmt.Errorf("wrk: %s", errors)
+	}
+	return out, nil
 }
 
 // ratio is the median of the rounds' ratios: consecutive measurements see the same

@@ -23,7 +23,7 @@ import (
 // tokenBytes is the most common size of the registry's token.
 const tokenBytes = 2368
 
-//go:embed nginx.conf.tmpl backends.conf.tmpl access.lua
+//go:embed nginx.conf.tmpl backends.conf.tmpl front.conf.tmpl access.lua
 var files embed.FS
 
 // A rig is the three setups and their backends, on loopback. The templates use its
@@ -41,8 +41,9 @@ type rig struct {
 	nginx, authsvc, backends *process
 }
 
-// newRig starts everything, and returns when all three setups answer.
-func newRig(ctx context.Context) (r *rig, err error) {
+// newRig starts everything, and returns when all three setups answer. more are layers of
+// the image besides its own.
+func newRig(ctx context.Context, more ...string) (r *rig, err error) {
 	dir, err := os.MkdirTemp("", "bench-")
 	if err != nil {
 		return nil, err
@@ -56,7 +57,7 @@ func newRig(ctx context.Context) (r *rig, err error) {
 	for i := range layers {
 		layers[i] = digestOf([]byte{byte(i)})
 	}
-	r.Manifest = string(manifestOf("layers", layers))
+	r.Manifest = string(manifestOf("layers", append(layers, more...)))
 	r.Digest = digestOf([]byte(r.Manifest))
 	if r.Licenses, err = licenses(); err != nil {
 		return nil, err
@@ -174,11 +175,19 @@ func (r *rig) writeCertificates(context.Context) error {
 
 // writeSettings changes the includes' settings for the rig.
 func (r *rig) writeSettings() error {
-	for _, change := range []struct{ file, from, to string }{
+	return changeSettings(r.Dir, []setting{
 		{"authsvc.conf", "/run/authsvc/authsvc.sock", filepath.Join(r.Dir, "authsvc.sock")},
 		{"upstream.conf", "/etc/ssl/certs/ca-certificates.crt", filepath.Join(r.Dir, "ca.pem")},
-	} {
-		path := filepath.Join(r.Dir, "registry", "settings", change.file)
+	})
+}
+
+// A setting is a change in one of the includes' settings.
+type setting struct{ file, from, to string }
+
+// changeSettings changes the settings of the includes below a prefix.
+func changeSettings(prefix string, settings []setting) error {
+	for _, change := range settings {
+		path := filepath.Join(prefix, "registry", "settings", change.file)
 		text, err := os.ReadFile(path)
 		if err != nil {
 			return err
@@ -222,22 +231,28 @@ func (r *rig) startAuthsvc(ctx context.Context) error {
 
 // waitFor waits until each setup answers 200.
 func (r *rig) waitFor(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
 	for _, port := range []int{r.Bare, r.Authsvc, r.Lua} {
-		for {
-			err := r.get(ctx, port)
-			if err == nil {
-				break
-			}
-			select {
-			case <-ctx.Done():
-				return fmt.Errorf("waiting for port %d: %w", port, err)
-			case <-time.After(50 * time.Millisecond):
-			}
+		if err := r.waitForPort(ctx, port); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func (r *rig) waitForPort(ctx context.Context, port int) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	for {
+		err := r.get(ctx, port)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for port %d: %w", port, err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // get requests the manifest and expects 200.
