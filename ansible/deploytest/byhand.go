@@ -14,7 +14,7 @@ import (
 const (
 	installByHand = `
 dpkg --install /root/*_` + oldVersion + `_amd64.deb
-for unit in authsvc.service authsvc.socket tokenrefresher.service tokenrefresher-once.timer authsvc-probe.timer; do
+for unit in authsvc.service authsvc.socket authsvc-content.service tokenrefresher.service tokenrefresher-once.timer authsvc-probe.timer; do
 	if systemctl is-active --quiet $unit || systemctl is-enabled --quiet $unit; then echo "$unit runs although it is not configured"; exit 1; fi
 done
 test -s /usr/share/man/man8/authsvc.8.gz
@@ -61,7 +61,7 @@ tail -n 1 /etc/nginx/registry/settings/upstream.conf | grep -qx '# an edit'`
 rm -r /etc/nginx/registry /etc/nginx/conf.d/registry.conf
 systemctl reload nginx
 dpkg --purge authsvc tokenrefresher
-for path in /etc/authsvc /etc/tokenrefresher /run/authsvc /run/tokenrefresher /var/lib/authsvc /usr/share/authsvc; do
+for path in /etc/authsvc /etc/tokenrefresher /run/authsvc /run/tokenrefresher /var/lib/authsvc /var/lib/authsvc-content /usr/share/authsvc; do
 	if [ -e $path ]; then echo "$path was not removed"; exit 1; fi
 done`
 )

@@ -15,7 +15,7 @@ import (
 const mostExposure = 1.5
 
 var (
-	units        = []string{"authsvc.service", "tokenrefresher.service", "tokenrefresher-once.service", "authsvc-probe.service"}
+	units        = []string{"authsvc.service", "tokenrefresher.service", "tokenrefresher-once.service", "authsvc-probe.service", "authsvc-content.service"}
 	exposureLine = regexp.MustCompile(`Overall exposure level for \S+: ([0-9.]+)`)
 )
 

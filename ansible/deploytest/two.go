@@ -135,7 +135,7 @@ func (w *world) remove(ctx context.Context) (string, error) {
 // nothingLeft checks that nothing of ours is left on a machine, except logs.
 func nothingLeft(ctx context.Context, m *machine) error {
 	left, err := m.ssh(ctx, "find /etc /usr /var /run -xdev \\( -iname '*authsvc*' -o -iname '*tokenrefresher*' -o -iname '*pullgate*' -o -path '/etc/nginx/*registry*' \\) "+
-		"-not -path '/var/log/*' -not -path '/var/lib/dpkg/*'; getent passwd authsvc authsvc-probe tokenrefresher || true; getent group authsvc authsvc-explain authsvc-probe tokenrefresher || true")
+		"-not -path '/var/log/*' -not -path '/var/lib/dpkg/*'; getent passwd authsvc authsvc-content authsvc-probe tokenrefresher || true; getent group authsvc authsvc-content authsvc-explain authsvc-probe tokenrefresher || true")
 	if err == nil && left != "" {
 		err = fmt.Errorf("left behind:\n%s", left)
 	}

@@ -26,6 +26,12 @@ type variables map[string]any
 func check(t *testing.T, inventory string, changes variables) (dir, failure string) {
 	t.Helper()
 	dir = t.TempDir()
+	return dir, play(t, inventory, "check.yml", dir, changes)
+}
+
+// play runs a playbook of testdata, and returns its output if it failed.
+func play(t *testing.T, inventory, playbook, dir string, changes variables) (failure string) {
+	t.Helper()
 	extra := variables{"written": dir}
 	for name, value := range changes {
 		extra[name] = value
@@ -36,7 +42,7 @@ func check(t *testing.T, inventory string, changes variables) (dir, failure stri
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "ansible-playbook", "-i", inventory, "inventory_test/testdata/check.yml", "-e", string(text))
+	cmd := exec.CommandContext(ctx, "ansible-playbook", "-i", inventory, "inventory_test/testdata/"+playbook, "-e", string(text))
 	cmd.Dir = ".."
 	cmd.Env = append(cmd.Environ(), "HOME="+dir, "ANSIBLE_NOCOLOR=1")
 	out, err := cmd.CombinedOutput()
@@ -45,9 +51,9 @@ func check(t *testing.T, inventory string, changes variables) (dir, failure stri
 	}
 	if err != nil {
 		// In one line, since Ansible wraps its messages anywhere.
-		return dir, strings.Join(strings.Fields(string(out)), " ")
+		return strings.Join(strings.Fields(string(out)), " ")
 	}
-	return dir, ""
+	return ""
 }
 
 // TestExamples: the roles have nothing to say against an example, and both programs
@@ -115,6 +121,17 @@ func TestMistakes(t *testing.T) {
 		"a kept connection twice": {
 			variables{"nginx_keep_alive": []string{"registry.partner.example", "registry.partner.example"}},
 			"nginx_keep_alive: expected host names in lower case, each once",
+		},
+		"an unknown way to serve images": {
+			variables{"nginx_blobs": "store"}, "nginx_blobs: expected redirect or content, found store",
+		},
+		"a content store, and a registry without a known host": {
+			variables{"nginx_blobs": "content", "authsvc_content_hosts": map[string]string{"eu": "a.example"}},
+			"authsvc_content_hosts: expected the host of the registry us, since tokenrefresher_config has neither its host nor its registry_id, found eu",
+		},
+		"a content store elsewhere than nginx looks": {
+			variables{"nginx_blobs": "content", "authsvc_content_config": map[string]string{"folder": "/srv/images"}},
+			"authsvc_content_config: expected no folder, since nginx's includes name",
 		},
 		"no certificate": {variables{"nginx_certificate": ""}, "expected nginx_server_name, nginx_certificate and nginx_certificate_key"},
 	} {

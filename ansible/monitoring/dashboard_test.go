@@ -190,7 +190,7 @@ func TestDashboardCanBeImported(t *testing.T) {
 // data source.
 func TestPanels(t *testing.T) {
 	known := map[string]bool{units.Number: true, units.Short: true, units.Seconds: true,
-		units.PercentUnit: true, units.BytesIEC: true, units.RequestsPerSecond: true}
+		units.PercentUnit: true, units.BytesIEC: true, units.BytesPerSecondIEC: true, units.RequestsPerSecond: true}
 	_, d := loadDashboard(t)
 	for _, p := range panels(t, d) {
 		name := text(p.Title)

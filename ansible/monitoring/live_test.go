@@ -38,10 +38,14 @@ var appliance = vendorapi.License{ID: "lic_1", Releases: []vendorapi.Release{{Re
 
 // notSeen are the alerts that no trouble here activates, with the reason.
 var notSeen = map[string]string{
-	"VersionsDiffer":      "there is one build; alerts_test.yml has two",
-	"RegistryBreakerOpen": "its look-ups fail one after the other here, too slowly; alerts_test.yml has both cases",
-	"AuthsvcSourceFault":  "the only source here reads no files; auth/file has tests that break them, and alerts_test.yml has both cases",
-	"AuthsvcPanics":       "authsvc has no bug that could be asked for; authsvc/server has a test that panics",
+	"VersionsDiffer":           "there is one build; alerts_test.yml has two",
+	"RegistryBreakerOpen":      "its look-ups fail one after the other here, too slowly; alerts_test.yml has both cases",
+	"AuthsvcSourceFault":       "the only source here reads no files; auth/file has tests that break them, and alerts_test.yml has both cases",
+	"ContentStoreCannotDelete": "a disk that lets nobody delete takes a mount; authsvc/content has tests of one, and alerts_test.yml has both cases",
+	"ContentStoreDiskFails":    "likewise, for writing",
+	"ContentStoreDeclines":     "nothing asks the store here; authsvc/content has tests that do, and alerts_test.yml has both cases",
+	"ContentStoreNotScrubbed":  "it takes a week; alerts_test.yml has both cases",
+	"AuthsvcPanics":            "authsvc has no bug that could be asked for; authsvc/server has a test that panics",
 }
 
 // slow are the alerts about a machine's speed, which this test does not judge: they

@@ -191,7 +191,7 @@ func TestScrapeConfiguration(t *testing.T) {
 	for _, job := range config.Scrape {
 		jobs = append(jobs, job.Name)
 	}
-	if !slices.Equal(jobs, []string{"authsvc", "tokenrefresher"}) {
+	if !slices.Equal(jobs, []string{"authsvc", "tokenrefresher", "authsvc-content"}) {
 		t.Errorf("jobs %q", jobs)
 	}
 	if !slices.Equal(config.RuleFiles, []string{alertsFile}) {

@@ -12,7 +12,7 @@ import (
 func (w *world) readsWhatIsThere() {
 	w.t.Helper()
 	_, d := loadDashboard(w.t)
-	exprs := []string{`up{job=~"authsvc|tokenrefresher"}`} // the dashboard's variable
+	exprs := []string{`up{job=~"authsvc|tokenrefresher|authsvc-content"}`} // the dashboard's variable
 	for _, v := range d.Templating.List {
 		if v.Query != nil && v.Query.String != nil && v.Name == "instance" && !strings.Contains(*v.Query.String, exprs[0]) {
 			w.t.Errorf("the variable instance asks for %q, want the instances of %s", *v.Query.String, exprs[0])

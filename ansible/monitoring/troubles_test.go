@@ -46,9 +46,12 @@ var troubles = []trouble{
 	{"the vendor's API refuses all of them", vendorRefuses},
 	{"somebody guesses, behind an office's address", guessing},
 	{"a reload is refused, and a changed setting waits for a restart", reloads},
-	{"both start again and again", restarts},
+	{"nginx's includes are not those of the content store", storeIsOld},
+	{"a file of the content store is wrong", fileIsWrong},
+	{"the content store is down", storeIsDown},
+	{"all start again and again", restarts},
 	{"both are down", down},
-	{"neither is watched", unwatched},
+	{"none is watched", unwatched},
 }
 
 func nothing() {}
@@ -180,7 +183,9 @@ func restarts(w *world) {
 		return ""
 	}
 	w.until(func() {
-		authsvc, tokenrefresher := starts("authsvc"), starts("tokenrefresher")
+		authsvc, tokenrefresher, content := starts("authsvc"), starts("tokenrefresher"), starts("authsvc-content")
+		w.store.stop()
+		w.store.start()
 		if err := w.stack.RestartAuthsvc(w.t.Context()); err != nil {
 			w.t.Fatal(err)
 		}
@@ -188,12 +193,12 @@ func restarts(w *world) {
 			w.t.Fatal(err)
 		}
 		waitFor(w.t, func() string {
-			if authsvc == starts("authsvc") || tokenrefresher == starts("tokenrefresher") {
-				return "both to be seen as started again"
+			if authsvc == starts("authsvc") || tokenrefresher == starts("tokenrefresher") || content == starts("authsvc-content") {
+				return "all to be seen as started again"
 			}
 			return ""
 		})
-	}, "AuthsvcRestarts", "TokenrefresherRestarts")
+	}, "AuthsvcRestarts", "TokenrefresherRestarts", "ContentStoreRestarts")
 }
 
 // down is one after the other: only what is down may be called so. A scrape
@@ -225,7 +230,7 @@ func down(w *world) {
 // unwatched is the last trouble: nothing is down where nothing is watched.
 func unwatched(w *world) {
 	w.prom.watch(map[string]string{})
-	w.until(nothing, "AuthsvcMissing", "TokenrefresherMissing")
+	w.until(nothing, "AuthsvcMissing", "TokenrefresherMissing", "ContentStoreMissing")
 	for _, name := range []string{"AuthsvcDown", "TokenrefresherDown"} {
 		waitFor(w.t, func() string {
 			if w.active(name) {

@@ -31,6 +31,7 @@ type world struct {
 	known  []string // the passwords of cached customers
 	result string   // the file with the last made-up pull
 	seen   map[string]bool
+	store  *store
 }
 
 func newWorld(t *testing.T) *world {
@@ -70,9 +71,12 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	stored := newStore(t, s.Program("authsvc"))
 	w := &world{
-		t: t, stack: s, seen: map[string]bool{}, result: result,
-		prom:   startPrometheus(t, map[string]string{"authsvc": s.AuthsvcURL(), "tokenrefresher": s.TokenrefresherURL()}),
+		t: t, stack: s, seen: map[string]bool{}, result: result, store: stored,
+		prom: startPrometheus(t, map[string]string{
+			"authsvc": s.AuthsvcURL(), "tokenrefresher": s.TokenrefresherURL(), "authsvc-content": stored.private,
+		}),
 		client: newClient("127.0.0.1"),
 	}
 	w.push("acme/appliance:1.0", image)

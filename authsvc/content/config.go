@@ -60,7 +60,7 @@ const upstreamsKey = "upstreams"
 var table = settings.Table{
 	{Key: "listen.address", Default: "unix:/run/authsvc-content/store.sock", Usage: "socket for requests from nginx: unix:PATH"},
 	{Key: "listen.mode", Default: "0660", Usage: "mode of the sockets for nginx, octal, in quotes"},
-	{Key: "listen.group", Default: "", Usage: "group of these sockets and of the files; nginx's workers and the store must be in it"},
+	{Key: "listen.group", Default: "", Usage: "group of these sockets and of the files, which nginx's workers and the store must be in; empty for that of the store's process"},
 	{Key: "listen.max_requests", Default: 1024, Usage: "maximum concurrent requests from nginx, which redirects the client for any more; each takes about 100 KB"},
 	{Key: "served.address", Default: "unix:/run/authsvc-content/served.sock", Usage: "socket for nginx's log of the files that it has served: unix:PATH"},
 	{Key: "control.address", Default: "unix:/run/authsvc-content/control.sock", Usage: "socket for authsvc content status, verify, and drop: unix:PATH"},

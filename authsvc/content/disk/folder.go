@@ -24,10 +24,11 @@ import (
 const incoming = "incoming"
 
 // Modes. nginx's workers are in the group: they read files, but only under a final
-// name. Folders hand their group down.
+// name. Files and folders get the group one by one: the setgid bit, which would hand
+// it down, is not for a service with RestrictSUIDSGID=.
 const (
 	fileMode     fs.FileMode = 0o640
-	folderMode               = 0o750 | fs.ModeSetgid
+	folderMode   fs.FileMode = 0o750
 	incomingMode fs.FileMode = 0o700
 )
 
