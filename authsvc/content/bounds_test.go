@@ -53,6 +53,9 @@ func TestFetchesAreBounded(t *testing.T) {
 	if got := w.get(paths[2]); got.status != http.StatusServiceUnavailable {
 		t.Errorf("a customer's third fetch: status %d", got.status)
 	}
+	if got := w.ask(http.MethodGet, paths[2], "X-Auth-Subject", "ann (unverified: another name)"); got.status != http.StatusServiceUnavailable {
+		t.Errorf("a customer's third fetch, under another name: status %d", got.status)
+	}
 	if got := w.ask(http.MethodHead, paths[2]); got.status != http.StatusServiceUnavailable {
 		t.Errorf("what passes through counts as well: status %d", got.status)
 	}

@@ -259,6 +259,38 @@ func TestKeptAlone(t *testing.T) {
 	w.ask(http.MethodGet, path, "Authorization", "", "X-Store-Upstream", "", "X-Store-Path", "").want(t, body)
 }
 
+// TestFirstByteInTime: nothing before the first byte takes longer than nginx waits, also
+// not a part that a fetch does not reach, and that is asked for alone then.
+func TestFirstByteInTime(t *testing.T) {
+	w := newWorld(t, func(c *content.Config) { c.FirstByte, c.RangeWait = 2*time.Second, 2*time.Second })
+	until := make(chan struct{})
+	w.status = func(string) int { <-until; return 0 }
+	path := w.blob(bytesOf(200_000, 1))
+	first := make(chan struct{})
+	go func() {
+		defer close(first)
+		w.get(path)
+	}()
+	eventually(t, "a fetch", func() bool { return w.readers() == 1 })
+	w.client.Timeout = 3500 * time.Millisecond // as nginx, which waits half a second longer than the store
+	if got := w.ask(http.MethodGet, path, "Range", "bytes=10-19"); got.status != http.StatusGatewayTimeout {
+		t.Errorf("status %d, %v, want 504", got.status, got.err)
+	}
+	close(until)
+	<-first
+}
+
+// TestIfRange: a part of another version is not given.
+func TestIfRange(t *testing.T) {
+	w := newWorld(t, nil)
+	body := bytesOf(1000, 1)
+	path := w.blob(body)
+	w.ask(http.MethodGet, path, "Range", "bytes=5-9", "If-Range", `"another"`).want(t, body)
+	if got := w.ask(http.MethodGet, path, "Range", "bytes=5-9", "If-Range", `"`+sha256Of(body)+`"`); got.status != http.StatusPartialContent {
+		t.Errorf("status %d, want 206", got.status)
+	}
+}
+
 // TestAsNginxAsks: nginx sends the ID of the registry's token, which begins with the
 // registry's name, and the client's query.
 func TestAsNginxAsks(t *testing.T) {

@@ -227,3 +227,40 @@ func TestContentIsNamedByAuthsvc(t *testing.T) {
 		}
 	}
 }
+
+// TestContentOnStandby: the stand-by serves within the same request, although the store
+// has failed before the registry.
+func TestContentOnStandby(t *testing.T) {
+	s := startSeveral(t, stack.Options{Content: map[string]any{}})
+	pushTo(t, s.eu, replicated+":0.0")
+	s.replicate(t, replicated)
+	layer := "/v2/" + replicated + "/blobs/" + layerOf(t, replicated+":0.0")
+	get(t, s.Stack, "/v2/"+replicated+"/manifests/0.0")
+	if a := send(t, s.Stack, request{method: http.MethodHead, uri: layer}); a.status != http.StatusOK {
+		t.Fatalf("HEAD: status %d", a.status)
+	}
+	mend, err := s.eu.Fail(stack.Errs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := get(t, s.Stack, layer); a.status != http.StatusOK && a.status != http.StatusTemporaryRedirect {
+		t.Errorf("the first request: status %d: %s", a.status, a.body)
+	}
+	if err := mend(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestContentUnknownAtTheSecondQuestion: authsvc does not know the object any more when it
+// is asked whether to fetch it. The request is forwarded.
+func TestContentUnknownAtTheSecondQuestion(t *testing.T) {
+	s := withContent(t, stack.Options{Interpose: true, Judged: func(r *http.Response) {
+		if r.Request.URL.Path == "/fetch" {
+			r.Header.Del("X-Registry-Content")
+		}
+	}})
+	push(t, s, "acme/appliance:1.0")
+	if a := get(t, s, "/v2/acme/appliance/blobs/"+layerOf(t, "acme/appliance:1.0")); a.status != http.StatusTemporaryRedirect {
+		t.Errorf("status %d: %s", a.status, a.body)
+	}
+}

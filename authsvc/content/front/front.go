@@ -92,6 +92,7 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		empty(w, http.StatusBadRequest)
 		return
 	}
+	q.until = time.Now().Add(f.o.FirstByte)
 	select {
 	case f.room <- struct{}{}:
 		defer func() { <-f.room }()

@@ -23,7 +23,7 @@ func (f *Front) pass(ctx context.Context, w http.ResponseWriter, q question) way
 	defer release()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	slow := time.AfterFunc(f.o.FirstByte, func() { cancel(errSlow) })
+	slow := time.AfterFunc(time.Until(q.until), func() { cancel(errSlow) })
 	if q.head {
 		err = f.passHead(ctx, w, q, slow)
 	} else {

@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/pullgate/pullgate/authsvc/content/fetch"
 	"github.com/pullgate/pullgate/authsvc/content/object"
@@ -22,6 +23,9 @@ const (
 	headerRequestID = "X-Request-Id"
 )
 
+// unverified begins the part of a subject that a client chooses, as authsvc writes it.
+const unverified = " (unverified: "
+
 // maxHeader bounds each header, in bytes. A token of ECR has a few thousand.
 const maxHeader = 16 << 10
 
@@ -34,6 +38,8 @@ type question struct {
 	kept bool
 	// accept is the client's Accept lines.
 	accept []string
+	// until bounds the wait for the first byte, whatever is tried until then.
+	until time.Time
 }
 
 // parse reads a request. It refuses whatever nginx does not send: a mistake in
@@ -63,7 +69,13 @@ func parse(r *http.Request) (question, error) {
 		return q, err
 	}
 	q.accept = r.Header.Values("Accept")
-	q.Subject, q.RequestID = logText(r.Header.Get(headerSubject)), logText(r.Header.Get(headerRequestID))
+	// The customer, without the name that they have typed: the bounds count by it.
+	q.Subject, _, _ = strings.Cut(logText(r.Header.Get(headerSubject)), unverified)
+	q.RequestID = logText(r.Header.Get(headerRequestID))
+	condition := r.Header.Get("If-Range") // RFC 9110, section 13.1.5
+	if condition != "" && condition != `"`+q.ID.Digest.String()+`"` {
+		return q, nil
+	}
 	if ranges := r.Header.Values("Range"); len(ranges) == 1 && !q.head { // RFC 9110, section 14.2
 		q.ranges = parseRange(ranges[0])
 	}

@@ -23,7 +23,7 @@ func (f *Front) stream(ctx context.Context, w http.ResponseWriter, q question, h
 	if handle.Started {
 		how = started
 	}
-	timed, cancel := context.WithTimeoutCause(ctx, f.o.FirstByte, errSlow)
+	timed, cancel := context.WithDeadlineCause(ctx, q.until, errSlow)
 	defer cancel()
 	if q.ranges != nil {
 		timed, cancel = context.WithTimeoutCause(timed, f.o.RangeWait, errNotReached)
