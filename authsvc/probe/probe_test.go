@@ -230,7 +230,10 @@ func pull(t *testing.T, c probe.Config, token string) (probe.Result, []probe.Fin
 
 // TestPullEnds: a step that hangs ends with its timeout.
 func TestPullEnds(t *testing.T) {
-	_, c := newFront(t, map[string]http.HandlerFunc{"/v2/": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }})
+	_, c := newFront(t, map[string]http.HandlerFunc{"/v2/": func(_ http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done()
+		panic(http.ErrAbortHandler) // or it would answer 200 in the moment in which the client gives up
+	}})
 	c.Timeout = 200 * time.Millisecond
 	if result, told := pull(t, c, token); result.Failed != probe.Ping || !errors.Is(told[len(told)-1].Err, context.DeadlineExceeded) {
 		t.Errorf("failed at %q with %v", result.Failed, told)

@@ -41,6 +41,9 @@ func (r *Releases) Pin(ctx context.Context, request registry.Request) (registry.
 			return held, nil
 		}
 	}
+	if errors.Is(ctx.Err(), context.Canceled) { // whatever else has failed meanwhile
+		err = ctx.Err()
+	}
 	return registry.Pinned{}, fmt.Errorf("looking for the manifest of %s in %s: %w", request.Reference, request.Repository, err)
 }
 
