@@ -16,7 +16,8 @@ func (d *Decider) locate(ctx context.Context, _ Question, o *Outcome) (*registry
 	}
 	digest, known := o.Request.Reference.Digest, true
 	if digest == "" {
-		digest, known = d.pinned(ctx, o)
+		pinned, err := d.pin(ctx, o)
+		digest, known = pinned.Digest, err == nil
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -30,11 +31,12 @@ func (d *Decider) locate(ctx context.Context, _ Question, o *Outcome) (*registry
 	return nil, nil
 }
 
-// pinned is the digest of a requested tag, "" if there is none, and whether that is known.
-func (d *Decider) pinned(ctx context.Context, o *Outcome) (digest string, known bool) {
+// pin finds the requested manifest, and notes if that is what a registry that fails said
+// last.
+func (d *Decider) pin(ctx context.Context, o *Outcome) (registry.Pinned, error) {
 	pinned, err := d.Manifests.Pin(ctx, o.Request)
 	o.Stale = o.Stale || pinned.Stale
-	return pinned.Digest, err == nil
+	return pinned, err
 }
 
 // routeObject finds the registry of the object, and its path there, which has the
@@ -43,14 +45,14 @@ func (d *Decider) routeObject(ctx context.Context, q Question, o *Outcome) (*reg
 	if o.Object.Kind == registry.Invalid {
 		return nil, nil
 	}
-	found := *o
-	found.Request = o.Object
-	refusal, err := d.route(ctx, q, &found)
+	asked := o.Request
+	o.Request = o.Object
+	refusal, err := d.route(ctx, q, o)
+	o.Request = asked
 	if refusal != nil || err != nil {
 		return refusal, err
 	}
-	o.Upstream, o.Standby, o.Spare = found.Upstream, found.Standby, found.Spare
-	route, _ := d.Routes.Find(o.Object.Repository)
-	o.Path = forwarded(route, o.Request, o.Object.Reference.Digest)
+	route, _ := d.Routes.Find(asked.Repository)
+	o.Path = forwarded(route, asked, o.Object.Reference.Digest)
 	return nil, nil
 }

@@ -79,8 +79,8 @@ func (d *Decider) toFirst(ctx context.Context, route upstream.Route, o *Outcome)
 	}
 	digest := o.Request.Reference.Digest
 	if o.Request.Kind == registry.Manifest {
-		pinned, err := d.Manifests.Pin(ctx, o.Request)
-		digest, o.Stale = pinned.Digest, o.Stale || pinned.Stale
+		pinned, err := d.pin(ctx, o)
+		digest = pinned.Digest
 		switch {
 		case err != nil:
 			return nil, err

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,8 +11,9 @@ import (
 	"regexp"
 	"strings"
 	"text/tabwriter"
-	"text/template"
 	"time"
+
+	"github.com/pullgate/pullgate/authsvc/content/object"
 )
 
 // fileRounds is how often each way of serving files is measured.
@@ -22,8 +21,8 @@ const fileRounds = 9
 
 // A blob is a file of the content store. Its size is in MB.
 type blob struct {
-	size   int
-	digest string
+	size int
+	id   object.ID
 }
 
 // sizes are those of the measured blobs, in MB.
@@ -52,22 +51,26 @@ func measureFiles(ctx context.Context, stdout io.Writer) (figures, error) {
 	}
 	var digests []string
 	for _, b := range blobs {
-		digests = append(digests, b.digest)
+		digests = append(digests, b.id.Digest.String())
 	}
 	r, err := newRig(ctx, digests...)
 	if err != nil {
 		return nil, err
 	}
 	defer r.close()
+	if err := os.Mkdir(r.decisions(), 0o700); err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(r.decisions()) }()
 	if err := os.Rename(folder, filepath.Join(r.Dir, "files")); err != nil {
 		return nil, err
 	}
-	if err := r.writeFile("manifests", r.Digest, ".oci-manifest", []byte(r.Manifest)); err != nil {
+	if err := r.writeManifest(); err != nil {
 		return nil, err
 	}
 	fronts := map[string]*front{}
 	for name, settings := range map[string][]setting{
-		"files": filesSettings(r), "files, cached": append(filesSettings(r), cachedSettings...), "redirect, cached": cachedSettings,
+		"files": filesSettings(r), "files, cached": append(filesSettings(r), cachedSettings(r, "files")...), "redirect, cached": cachedSettings(r, "redirect"),
 	} {
 		f, err := r.newFront(ctx, strings.NewReplacer(", ", "-").Replace(name), settings)
 		if err != nil {
@@ -89,7 +92,7 @@ func measureFiles(ctx context.Context, stdout io.Writer) (figures, error) {
 // writeBlobs writes blobs of random bytes where the content store would have them.
 func writeBlobs(folder string) (blobs []blob, err error) {
 	for _, size := range sizes {
-		hash := sha256.New()
+		hash := object.NewSHA256()
 		temporary := filepath.Join(folder, "incoming")
 		file, err := os.Create(temporary)
 		if err != nil {
@@ -101,7 +104,7 @@ func writeBlobs(folder string) (blobs []blob, err error) {
 		if err := file.Close(); err != nil {
 			return nil, err
 		}
-		b := blob{size, "sha256:" + hex.EncodeToString(hash.Sum(nil))}
+		b := blob{size, object.ID{Kind: object.Blob, Digest: object.SHA256(hash)}}
 		path := filepath.Join(folder, b.path())
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return nil, err
@@ -115,19 +118,16 @@ func writeBlobs(folder string) (blobs []blob, err error) {
 }
 
 // path is where the blob is in the content store's folder.
-func (b blob) path() string { return filePath("blobs", b.digest) }
+func (b blob) path() string { return object.Path(b.id, "") }
 
-func filePath(kind, digest string) string {
-	algorithm, digits, _ := strings.Cut(digest, ":")
-	return filepath.Join(kind, algorithm, digits[:2], digits[2:])
-}
-
-func (r *rig) writeFile(kind, digest, extension string, body []byte) error {
-	path := filepath.Join(r.Dir, "files", filePath(kind, digest)+extension)
+// writeManifest writes the rig's manifest there.
+func (r *rig) writeManifest() error {
+	digest, _ := object.ParseDigest(r.Digest) // it is a digest
+	path := filepath.Join(r.Dir, "files", object.Path(object.ID{Kind: object.Manifest, Digest: digest}, object.OCIManifest))
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(path, body, 0o644)
+	return os.WriteFile(path, []byte(r.Manifest), 0o644)
 }
 
 func filesSettings(r *rig) []setting {
@@ -137,11 +137,16 @@ func filesSettings(r *rig) []setting {
 	}
 }
 
-var cachedSettings = []setting{
-	{"decisions.conf", "\nproxy_cache off;\n#include", "\n#proxy_cache off;\ninclude"},
-	{"decision-cache.conf", "\n#proxy_cache_path", "\nproxy_cache_path"},
-	{"decision-cache.conf", "\n#     ", "\n      "},
-	{"decision-cache.conf", "/run/nginx-registry-decisions", "/dev/shm/bench-decisions-NAME"},
+// decisions is the folder of cached decisions, in memory.
+func (r *rig) decisions() string { return "/dev/shm/" + filepath.Base(r.Dir) }
+
+func cachedSettings(r *rig, name string) []setting {
+	return []setting{
+		{"decisions.conf", "\nproxy_cache off;\n#include", "\n#proxy_cache off;\ninclude"},
+		{"decision-cache.conf", "\n#proxy_cache_path", "\nproxy_cache_path"},
+		{"decision-cache.conf", "\n#     ", "\n      "},
+		{"decision-cache.conf", "/run/nginx-registry-decisions", filepath.Join(r.decisions(), name)},
+	}
 }
 
 // newFront starts an nginx with settings of its own.
@@ -154,29 +159,14 @@ func (r *rig) newFront(ctx context.Context, name string, settings []setting) (*f
 	if err := os.CopyFS(filepath.Join(f.Prefix, "registry"), os.DirFS(filepath.Join(r.Dir, "registry"))); err != nil {
 		return nil, err
 	}
-	var unique []setting
-	for _, s := range settings {
-		s.to = strings.ReplaceAll(s.to, "NAME", filepath.Base(r.Dir)+"-"+name)
-		unique = append(unique, s)
-	}
-	if err := changeSettings(f.Prefix, unique); err != nil {
+	if err := changeSettings(f.Prefix, settings); err != nil {
 		return nil, err
 	}
-	text, err := template.ParseFS(files, "front.conf.tmpl")
-	if err != nil {
+	conf := filepath.Join(f.Prefix, "nginx.conf")
+	if err := render("front.conf", conf, f); err != nil {
 		return nil, err
 	}
-	conf, err := os.Create(filepath.Join(f.Prefix, "nginx.conf"))
-	if err != nil {
-		return nil, err
-	}
-	if err := text.Execute(conf, f); err != nil {
-		return nil, err
-	}
-	if err := conf.Close(); err != nil {
-		return nil, err
-	}
-	if f.nginx, err = start(ctx, f.Prefix, "nginx", "-p", f.Prefix, "-c", conf.Name(), "-e", "stderr"); err != nil {
+	if f.nginx, err = start(ctx, f.Prefix, "nginx", "-p", f.Prefix, "-c", conf, "-e", "stderr"); err != nil {
 		return nil, err
 	}
 	if err := r.waitForPort(ctx, f.Port); err != nil {
@@ -227,7 +217,7 @@ func (r *rig) measureBlobs(ctx context.Context, stdout io.Writer, f *front, blob
 		}
 		var with, without transfer
 		for range fileRounds {
-			if err := with.measure(ctx, r, f, "/v2/acme/appliance/blobs/"+b.digest, r.authsvc); err != nil {
+			if err := with.measure(ctx, r, f, "/v2/acme/appliance/blobs/"+b.id.Digest.String(), r.authsvc); err != nil {
 				return err
 			}
 			if err := without.measure(ctx, r, f, "/"+b.path()); err != nil {
@@ -274,7 +264,7 @@ func (t *transfer) measure(ctx context.Context, r *rig, f *front, path string, a
 
 // waitForBlob waits until authsvc knows that the blob belongs to a licensed tag.
 func (f *front) waitForBlob(ctx context.Context, b blob) error {
-	url := fmt.Sprintf("http://127.0.0.1:%d/v2/acme/appliance/blobs/%s", f.Port, b.digest)
+	url := fmt.Sprintf("http://127.0.0.1:%d/v2/acme/appliance/blobs/%s", f.Port, b.id.Digest)
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		request, err := http.NewRequestWithContext(ctx, http.MethodHead, url, nil)
 		if err != nil {

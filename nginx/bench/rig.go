@@ -123,19 +123,8 @@ func (r *rig) logs() string {
 }
 
 func (r *rig) writeFiles(context.Context) error {
-	templates, err := template.ParseFS(files, "*.tmpl")
-	if err != nil {
-		return err
-	}
 	for _, name := range []string{"nginx.conf", "backends.conf"} {
-		file, err := os.OpenFile(filepath.Join(r.Dir, name), os.O_CREATE|os.O_WRONLY, 0o600)
-		if err != nil {
-			return err
-		}
-		if err := templates.ExecuteTemplate(file, name+".tmpl", r); err != nil {
-			return err
-		}
-		if err := file.Close(); err != nil {
+		if err := render(name, filepath.Join(r.Dir, name), r); err != nil {
 			return err
 		}
 	}
@@ -156,6 +145,22 @@ func (r *rig) writeFiles(context.Context) error {
 		return fmt.Errorf("%w; run bench at the root of the repository", err)
 	}
 	return r.writeSettings()
+}
+
+// render writes a template's text into a file that no other user can read.
+func render(name, path string, data any) error {
+	text, err := template.ParseFS(files, name+".tmpl")
+	if err != nil {
+		return err
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := text.Execute(file, data); err != nil {
+		return err
+	}
+	return file.Close()
 }
 
 // script is wrk's script with the credential, which no other user can read.

@@ -1,8 +1,6 @@
 package e2e_test
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"net/http"
 	"os"
@@ -121,7 +119,7 @@ func TestInsideAnyServer(t *testing.T) {
 func TestFilesInsideAnyServer(t *testing.T) {
 	inServer := slices.DeleteFunc(hostiles(), func(h hostile) bool { return h.server == "" })
 	insideAnyServer(t, withContent(t, stack.Options{Tokenrefresher: quick}), inServer, func(s *stack.Stack, name string) {
-		cold := fmt.Sprintf("acme/cold:%x", sha256.Sum256([]byte(name)))
+		cold := "acme/cold:" + strings.TrimPrefix(sha256Of(name), "sha256:")
 		push(t, s, cold)
 		layer := layerOf(t, cold)
 		for _, state := range []string{"cold", "warm"} {
@@ -191,8 +189,7 @@ func wantIntact(t *testing.T, s *stack.Stack, digest string) {
 	t.Helper()
 	s.Forget()
 	served := send(t, s, request{uri: manifest, header: []string{"Accept-Encoding: gzip"}})
-	sum := sha256.Sum256([]byte(served.body))
-	if got := "sha256:" + hex.EncodeToString(sum[:]); served.status != 200 || got != digest || served.header.Get("Docker-Content-Digest") != digest {
+	if got := sha256Of(served.body); served.status != 200 || got != digest || served.header.Get("Docker-Content-Digest") != digest {
 		t.Errorf("manifest: status %d, %s with digest %q, want %s", served.status, got, served.header.Get("Docker-Content-Digest"), digest)
 	}
 	if got := served.header.Get("Content-Type"); got != "application/vnd.docker.distribution.manifest.v2+json" {

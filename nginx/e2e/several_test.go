@@ -1,8 +1,6 @@
 package e2e_test
 
 import (
-	"crypto/sha256"
-	"fmt"
 	"maps"
 	"net/http"
 	"path/filepath"
@@ -202,5 +200,5 @@ func tokensOfSeveral(t *testing.T, s *several) {
 // digestIn is the digest of the image that skopeo has put into a directory.
 func digestIn(t *testing.T, dir string) string {
 	t.Helper()
-	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(readFile(t, filepath.Join(dir, "manifest.json")))))
+	return sha256Of(readFile(t, filepath.Join(dir, "manifest.json")))
 }

@@ -111,7 +111,7 @@ func (f *Front) answer(ctx context.Context, w http.ResponseWriter, q question) w
 		if how := f.serveFile(w, q); how != "" {
 			return how
 		}
-		if q.kept {
+		if q.kept() {
 			empty(w, http.StatusServiceUnavailable)
 			return absent
 		}

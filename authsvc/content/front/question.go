@@ -34,8 +34,6 @@ type question struct {
 	fetch.Request
 	head   bool
 	ranges *span // nil for the whole object
-	// kept asks for a file alone: there is no Authorization to fetch it with.
-	kept bool
 	// accept is the client's Accept lines.
 	accept []string
 	// until bounds the wait for the first byte, whatever is tried until then.
@@ -62,7 +60,6 @@ func parse(r *http.Request) (question, error) {
 			return q, err
 		}
 	}
-	q.kept = q.Authorization == ""
 	q.Upstream, _, _ = strings.Cut(q.Upstream, ".") // a token's ID has the registry's name before a dot
 	q.Path, _, _ = strings.Cut(q.Path, "?")         // a client may send one, which says nothing about an object
 	if err := q.identify(object); err != nil {
@@ -96,6 +93,9 @@ func single(h http.Header, name string) (string, error) {
 	return values[0], nil
 }
 
+// kept says whether only a file is asked for: there is no Authorization to fetch it with.
+func (q question) kept() bool { return q.Authorization == "" }
+
 // identify reads which object is asked for. The object is the one that authsvc has
 // allowed, and the path is what will be fetched: they must name the same.
 func (q *question) identify(text string) error {
@@ -103,7 +103,7 @@ func (q *question) identify(text string) error {
 	if q.ID, ok = object.ParseID(text); !ok {
 		return fmt.Errorf("expected a blob or manifest and its digest in %s, found %.100q", headerObject, text)
 	}
-	if q.kept {
+	if q.kept() {
 		return nil
 	}
 	if q.Upstream == "" {
@@ -113,8 +113,7 @@ func (q *question) identify(text string) error {
 	if refusal != nil {
 		return fmt.Errorf("expected the path of a blob or manifest in %s: %s", headerPath, refusal.Message)
 	}
-	kind, ok := map[registry.Kind]object.Kind{registry.Blob: object.Blob, registry.Manifest: object.Manifest}[request.Kind]
-	if !ok || kind != q.ID.Kind || request.Reference.Digest != q.ID.Digest.String() {
+	if request.Kind.String()+" "+request.Reference.Digest != q.ID.String() {
 		return fmt.Errorf("expected the path of the %s in %s, found %.300q", q.ID, headerPath, q.Path)
 	}
 	return nil
